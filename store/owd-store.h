@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The database in domain words; the only part of Oneway that knows libpq. No free-form query leaves this folder.
+ *
+ * Every call returns FALSE with error set:
+ *   OWD_ERROR_DB_AWAY  not reachable or lost in the middle: call again later (the store reconnects by itself)
+ *   OWD_ERROR_DB       refused: a defect or a missing right; the message has SQLSTATE, server text and what was tried
+ *   OWD_ERROR_FENCED   another process took the partition over
+ * Conninfo may be NULL or "": libpq's environment (PGHOST, ...) counts. Passwords never appear in messages.
+ */
+#ifndef OWD_STORE_H
+#define OWD_STORE_H
+
+#include "owd-sample.h"
+
+G_BEGIN_DECLS
+
+typedef struct OwdStore OwdStore;
+
+/* Connects and checks the schema version: too old is OWD_ERROR_DB with the hint to run `oneway db migrate`.
+ * application_name becomes e.g. "oneway-correlator". */
+OwdStore *owd_store_open (const char *conninfo, const char *program, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+void owd_store_free (OwdStore *self); /* NULL is fine */
+
+/* Brings the schema to the newest version, each step in its own transaction, under an advisory lock; works on an empty
+ * database. The steps are built into the library (sql/). progress: called after each step; may be NULL. */
+typedef void (*OwdMigrateFunc) (void *user, guint step, const char *name);
+gboolean owd_store_migrate (const char *conninfo, OwdMigrateFunc progress, void *user, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+/* Version in the database (0: no schema) and newest version known here. */
+gboolean owd_store_version (const char *conninfo, guint *ret_database, guint *ret_newest, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+
+/* ---- the correlator's side --------------------------------------------------------------------- */
+
+/* Where a partition stands: committed together with the samples that it produced. */
+typedef struct {
+  guint64 offset;   /* next log offset to read */
+  guint64 seq;      /* number of samples delivered so far = seq of the last one */
+  OwdTime watermark; /* no sample with ts at or before it will be added; OWD_TIME_NONE: none yet */
+} OwdMark;
+
+/* Takes partition `part` of log `uuid` over: raises the partition's epoch, so that an earlier owner's next commit ends
+ * with OWD_ERROR_FENCED. Returns the committed mark (zeros, OWD_TIME_NONE for a new one). A log with another uuid than
+ * the one the database has been filled from is OWD_ERROR_DB, with the hint what to do. */
+gboolean owd_store_claim (OwdStore *self, const char *log_uuid, guint part, guint n_parts, OwdMark *ret_mark,
+                          GError **error) G_GNUC_WARN_UNUSED_RESULT;
+
+/* One transaction: samples (COPY BINARY, in the given order), mark, log time. After an error nothing of it is there,
+ * or all of it (connection lost during COMMIT: the next call finds out by itself: it compares marks, and does not
+ * write twice). n may be 0. points: names for the indices used in the samples' src and dst, see owd_store_point(). */
+gboolean owd_store_commit (OwdStore *self, guint part, const OwdSample *samples, gsize n, const OwdMark *mark,
+                           OwdTime log_time, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+
+/* What the database shows of an exporter state in owd.exporters; counters are totals of this log. */
+typedef struct {
+  OwdStateKey key;
+  char name[128];        /* configured name, else address, else address#domain; see owd_store_points() */
+  OwdTime first_ns, last_ns; /* receive times */
+  guint64 datagrams, records;
+  gint64 boot_lo_ns, boot_hi_ns; /* boot interval, OWD_TIME_NONE: not known or not needed */
+  guint32 segments;      /* reboots and steps seen, plus 1 */
+  gint64 lag_p50_ns, lag_p99_ns; /* receive time minus flow end; OWD_TIME_NONE: none yet */
+  guint32 sampling;      /* 1 in N, 0 nothing said */
+} OwdExporterRow;
+
+/* Registers observation points: gives index i of the array the name names[i]. Indices in later commits of this store
+ * refer to this array; call again whenever it has grown (a prefix never changes). Names map to database ids. */
+gboolean owd_store_points (OwdStore *self, const char *const *names, gsize n, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+/* Upserts rows of owd.exporters, key (addr, domain, version). */
+gboolean owd_store_exporters (OwdStore *self, const OwdExporterRow *rows, gsize n, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+
+/* ---- the front end's side ---------------------------------------------------------------------- */
+
+/* A result as text, for printing: rows x columns, NULL where SQL has NULL. Free with owd_table_free(). */
+typedef struct {
+  guint n_rows, n_columns;
+  char **names; /* n_columns */
+  char **cells; /* row-major, n_rows * n_columns; an entry may be NULL */
+} OwdTable;
+void owd_table_free (OwdTable *table);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (OwdTable, owd_table_free)
+
+/* from, to: text that PostgreSQL reads as timestamptz, e.g. "now", "2026-11-22 06:00+00"; step: interval, "10 s". */
+OwdTable *owd_store_timeline (OwdStore *self, const char *src, const char *dst, const char *from, const char *to,
+                              const char *step, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+OwdTable *owd_store_matrix (OwdStore *self, const char *from, const char *to, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+OwdTable *owd_store_list_exporters (OwdStore *self, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+OwdTable *owd_store_list_paths (OwdStore *self, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+/* One row: watermark, samples, partitions, first and last sample, schema version. */
+OwdTable *owd_store_status (OwdStore *self, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (OwdStore, owd_store_free)
+
+G_END_DECLS
+
+#endif
