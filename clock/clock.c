@@ -1,0 +1,170 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * One exporter state: which header field and which stamp feeds which estimate, and from stamp to instant.
+ */
+#include "owd-clock.h"
+
+/* IE 160 moves by a ms between reports on some devices; more is another boot. */
+#define INIT_JITTER_MS 5
+
+/* Microseconds of a stamp on its own scale and the grid it belongs to. FALSE: nothing to learn from it. */
+static gboolean
+grid_of (OwdStampKind kind, guint64 raw, OwdGrid *ret_grid, guint64 *ret_us)
+{
+  switch (kind) {
+  case OWD_STAMP_UPTIME_MS:
+    *ret_grid = OWD_GRID_UPTIME;
+    *ret_us = (raw & G_MAXUINT32) * 1000;
+    return TRUE;
+  case OWD_STAMP_UNIX_MS:
+  case OWD_STAMP_EVENT_MS:
+    *ret_grid = OWD_GRID_UNIX_MS;
+    *ret_us = raw * 1000;
+    return raw < G_MAXUINT64 / 1000;
+  case OWD_STAMP_NTP_US:
+  case OWD_STAMP_NTP_NS:
+  case OWD_STAMP_EVENT_US:
+  case OWD_STAMP_EVENT_NS:
+    /* the binary fraction does not hit a microsecond exactly: round */
+    *ret_grid = OWD_GRID_FINE;
+    *ret_us = (raw >> 32) * 1000000 + (((raw & 0xffffffffu) * 1000000 + 0x80000000u) >> 32);
+    return TRUE;
+  default:
+    return FALSE;
+  }
+}
+
+/* The finest step that a kind of stamp can have. */
+static gint64
+unit_ns (OwdStampKind kind)
+{
+  switch (kind) {
+  case OWD_STAMP_UNIX_S:
+  case OWD_STAMP_EVENT_S:
+    return OWD_NS_PER_S;
+  case OWD_STAMP_UPTIME_MS:
+  case OWD_STAMP_UNIX_MS:
+  case OWD_STAMP_EVENT_MS:
+    return OWD_NS_PER_MS;
+  default:
+    return OWD_NS_PER_US;
+  }
+}
+
+static void
+learn_init (OwdClock *self, gint64 init_ms)
+{
+  if (init_ms <= 0)
+    return;
+  if (self->init_lo_ms == 0 || init_ms < self->init_lo_ms - INIT_JITTER_MS || init_ms > self->init_hi_ms + INIT_JITTER_MS) {
+    self->init_lo_ms = init_ms;
+    self->init_hi_ms = init_ms + 1;
+  }
+  self->init_lo_ms = MIN (self->init_lo_ms, init_ms);
+  self->init_hi_ms = MAX (self->init_hi_ms, init_ms + 1);
+}
+
+OwdBootEvent
+owd_clock_header (OwdClock *self, const OwdHeader *header, double skew_bound_ppm)
+{
+  gint64 uptime_step_ns, stamp_step_ns;
+
+  self->export_ns = (gint64) header->export_s * OWD_NS_PER_S;
+  self->tick_ns = OWD_NS_PER_S;
+  learn_init (self, header->init_ms);
+  if (header->flags & OWD_HEADER_FRAC && header->export_frac_ns < OWD_NS_PER_S) {
+    self->export_ns += header->export_frac_ns;
+    owd_resolution_add (&self->frac, header->export_frac_ns / 1000);
+    /* fractions that never move off one residue of a second are dead */
+    self->tick_ns = MIN (owd_resolution_step_ns (&self->frac, OWD_NS_PER_US), OWD_NS_PER_S);
+  }
+  self->uptime_known = (header->flags & OWD_HEADER_UPTIME) != 0;
+  if (!self->uptime_known)
+    return OWD_BOOT_SAME;
+  owd_resolution_add (&self->uptime, (guint64) header->uptime_ms * 1000);
+  /* Stamps come from the same counter as the header's uptime: where exports are sent on whole seconds the header alone
+   * cannot show how fine that counter is, its stamps can. */
+  stamp_step_ns = owd_resolution_step_ns (&self->stamp[OWD_STAMP_END][OWD_GRID_UPTIME], OWD_NS_PER_MS);
+  uptime_step_ns = MIN (owd_resolution_step_ns (&self->uptime, OWD_NS_PER_MS), stamp_step_ns);
+  return owd_boot_header (&self->boot, self->export_ns, self->tick_ns, header->uptime_ms, uptime_step_ns,
+                          header->recv_ns, skew_bound_ppm);
+}
+
+static void
+learn_stamp (OwdResolution *grids, OwdStampKind kind, guint64 raw)
+{
+  OwdGrid grid;
+  guint64 us;
+
+  if (raw != 0 && grid_of (kind, raw, &grid, &us))
+    owd_resolution_add (&grids[grid], us);
+}
+
+void
+owd_clock_learn (OwdClock *self, const OwdFlow *flow)
+{
+  learn_stamp (self->stamp[OWD_STAMP_START], flow->start_kind, flow->start_raw);
+  learn_stamp (self->stamp[OWD_STAMP_END], flow->end_kind, flow->end_raw);
+  learn_init (self, flow->init_ms);
+}
+
+/* Absolute value of the stamp as [lo, hi) without its own step. */
+static gboolean
+base_interval (const OwdClock *self, const OwdFlow *flow, OwdStampKind kind, guint64 raw, OwdInstant *i)
+{
+  if (kind == OWD_STAMP_UPTIME_MS) {
+    gint64 at_ns;
+
+    if (self->uptime_known) {
+      at_ns = (self->boot.use_uptime_ms - owd_uptime_diff_ms ((guint32) self->boot.use_uptime_ms, (guint32) raw)) * OWD_NS_PER_MS;
+      i->lo_ns = self->boot.use_lo_ns + at_ns;
+      i->hi_ns = self->boot.use_hi_ns + at_ns;
+      return TRUE;
+    }
+    if (self->init_lo_ms == 0 || raw > G_MAXINT64 / OWD_NS_PER_MS / 2)
+      return FALSE;
+    at_ns = (gint64) raw * OWD_NS_PER_MS;
+    i->lo_ns = owd_time_add (self->init_lo_ms * OWD_NS_PER_MS, at_ns);
+    i->hi_ns = owd_time_add (self->init_hi_ms * OWD_NS_PER_MS, at_ns);
+    return TRUE;
+  }
+  /* absolute, or relative to the export time alone */
+  {
+    OwdHeader h = { .export_s = (guint32) (self->export_ns / OWD_NS_PER_S),
+                    .export_frac_ns = (guint32) (self->export_ns % OWD_NS_PER_S) };
+    OwdTime t = owd_flow_claim (&h, flow, kind, raw);
+
+    if (t == OWD_TIME_NONE)
+      return FALSE;
+    i->lo_ns = t;
+    i->hi_ns = kind == OWD_STAMP_DELTA_US ? t + self->tick_ns : t;
+    return TRUE;
+  }
+}
+
+gboolean
+owd_clock_instant (const OwdClock *self, const OwdFlow *flow, OwdStampEnd which, OwdInstant *ret_instant)
+{
+  OwdStampKind kind = which == OWD_STAMP_START ? flow->start_kind : flow->end_kind;
+  guint64 raw = which == OWD_STAMP_START ? flow->start_raw : flow->end_raw;
+  gint64 likely_ns = unit_ns (kind);
+  OwdInstant i = { .step_ns = unit_ns (kind), .step_known = TRUE };
+  OwdGrid grid;
+  guint64 us;
+
+  if (kind == OWD_STAMP_NONE || !base_interval (self, flow, kind, raw, &i))
+    return FALSE;
+  if (grid_of (kind, raw, &grid, &us)) {
+    const OwdResolution *r = &self->stamp[which][grid];
+
+    i.step_ns = owd_resolution_step_ns (r, unit_ns (kind));
+    i.step_known = owd_resolution_known (r);
+    if (i.step_known)
+      likely_ns = i.step_ns;
+  }
+  i.clock_ns = i.hi_ns - i.lo_ns;
+  i.best_ns = i.lo_ns + i.clock_ns / 2 + likely_ns / 2;
+  i.hi_ns += i.step_ns;
+  *ret_instant = i;
+  return TRUE;
+}

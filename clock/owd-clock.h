@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The clock model of one exporter state: from a raw stamp to an interval of absolute time.
+ *
+ * Problem. A stamp is coarse (steps of 1 to 1024 ms are seen whatever its declared unit), and many stamps count from a
+ * boot time that nobody exports: NetFlow v9 headers carry whole seconds, so one header locates the boot time only within
+ * a second, and collectors that recompute it per datagram inherit that second as noise.
+ *
+ * Idea. Every header is a constraint, not a measurement: boot lies in [T - U, T - U + tick). Intersecting the
+ * constraints of many headers shrinks the interval; skew is allowed for by letting an old constraint widen with time
+ * (skew_bound_ppm), so the model never needs to look back and costs O(1) per header. A constraint that contradicts the
+ * others opens an alternative: a second witness confirms a reboot or a clock step, the datagram's own records meanwhile
+ * use their own header. Steps of stamps are learnt from residues (resolution.c); as long as few stamps were seen, the
+ * interval takes the largest step that is not refuted yet, the best estimate the likeliest one.
+ *
+ * Invariants. lo < hi always. Nothing here is ever more certain than its inputs allow: an exporter whose timer is locked
+ * to the second keeps an interval of a second. All structures are plain memory without pointers: a copy is a snapshot.
+ *
+ * Time scale. Intervals are in the exporter's own real-time clock. Whether that clock agrees with others (NTP) is an
+ * assumption of whoever compares two exporters. Receive times can only show that an exporter's clock is ahead of the
+ * collector's: then rtc_ahead_ns says by how much at least.
+ */
+#ifndef OWD_CLOCK_H
+#define OWD_CLOCK_H
+
+#include "owd-flow.h"
+
+G_BEGIN_DECLS
+
+/* ---- resolution: step of a stamp from its residues ------------------------------------------------ */
+
+#define OWD_STEP_CANDIDATES 27
+
+/* One candidate step: majority vote over residues. */
+typedef struct {
+  guint32 phase; /* us: residue that leads the vote */
+  gint32 vote;   /* lead of that residue */
+  guint32 agree; /* stamps with that residue since it leads */
+  guint32 n;     /* stamps since it leads */
+} OwdStepVote;
+
+/* Learns the step of one stamp field. Zeroed memory is a fresh one. */
+typedef struct {
+  guint32 n;     /* stamps used */
+  guint32 seen;  /* stamps offered: after the first 1024 every 16th is used */
+  OwdStepVote vote[OWD_STEP_CANDIDATES];
+} OwdResolution;
+
+/* us: the stamp in microseconds of its own time scale (any origin that does not move). */
+void owd_resolution_add (OwdResolution *self, guint64 us);
+/* Largest step in ns that is consistent with at least three of four stamps, at least floor_ns; with no stamps: the
+ * largest candidate. Conservative: shrinks while evidence comes. */
+gint64 owd_resolution_step_ns (const OwdResolution *self, gint64 floor_ns);
+/* TRUE once the step rests on enough stamps (32) to be more than a bound. */
+gboolean owd_resolution_known (const OwdResolution *self);
+
+/* ---- boot time: interval intersection over headers ------------------------------------------------ */
+
+typedef enum {
+  OWD_BOOT_SAME,     /* consistent with what was known */
+  OWD_BOOT_FIRST,    /* the first header */
+  OWD_BOOT_OUTLIER,  /* contradicts; not confirmed yet: only this datagram is read by its own header */
+  OWD_BOOT_REBOOT,   /* confirmed: uptime began anew */
+  OWD_BOOT_STEP,     /* confirmed: uptime goes on, wall clock jumped */
+  OWD_BOOT_FLOATING, /* sysUptime does not follow time: every datagram has an epoch of its own (fprobe) */
+  OWD_BOOT_UNSTABLE, /* header times contradict each other again and again: the interval is their hull */
+} OwdBootEvent;
+
+typedef struct {
+  gint64 lo_ns, hi_ns; /* boot time, Unix ns, in [lo, hi), at uptime_ms */
+  gint64 uptime_ms;    /* unwrapped uptime at the last header that took part */
+  guint32 headers;     /* in this segment */
+} OwdBootInterval;
+
+/* Zeroed memory is a fresh one. */
+typedef struct {
+  OwdBootInterval main, alt; /* alt: the unconfirmed contradiction; headers 0: none */
+  gint64 use_lo_ns, use_hi_ns; /* for records of the current datagram */
+  gint64 use_uptime_ms;        /* unwrapped uptime of the current header */
+  guint32 segments;            /* confirmed reboots and steps, plus 1 */
+  guint32 reboots, steps, outliers;
+  guint32 floating;            /* consecutive floating headers */
+  guint32 unstable;            /* headers left in unstable mode */
+  guint32 since_step;          /* headers since the last step */
+  gint64 rtc_ahead_ns;         /* the exporter's clock is at least this far ahead of the collector's; 0: not proven */
+} OwdBoot;
+
+/* tick_ns: resolution of the header's time; uptime_step_ns: of its uptime; skew_bound_ppm: how fast uptime and wall
+ * clock of this exporter may drift apart. Headers may come out of order by a few seconds. */
+OwdBootEvent owd_boot_header (OwdBoot *self, OwdTime export_ns, gint64 tick_ns, guint32 uptime_ms,
+                              gint64 uptime_step_ns, OwdTime recv_ns, double skew_bound_ppm);
+
+/* ---- one exporter state ------------------------------------------------------------------------- */
+
+/* Kinds of stamps that share a grid. */
+typedef enum { OWD_GRID_UPTIME, OWD_GRID_UNIX_MS, OWD_GRID_FINE, OWD_GRIDS } OwdGrid;
+
+typedef struct {
+  OwdResolution stamp[2][OWD_GRIDS]; /* start, end */
+  OwdResolution frac;                /* fraction of the header's time (v5) */
+  OwdResolution uptime;              /* header uptime */
+  OwdBoot boot;
+  gint64 init_lo_ms, init_hi_ms; /* systemInitTime (IE 160) as last seen, with its jitter; 0: never */
+  OwdTime export_ns;             /* header time of the current datagram */
+  gint64 tick_ns;                /* and its resolution */
+  gboolean uptime_known;         /* the current header has an uptime */
+} OwdClock;
+
+/* Absolute time of a stamp. best_ns is inside [lo_ns, hi_ns). */
+typedef struct {
+  OwdTime best_ns;
+  OwdTime lo_ns, hi_ns; /* holds the true instant in the exporter's own clock */
+  gint64 step_ns;       /* share of the stamp's step in the width */
+  gint64 clock_ns;      /* share of the boot interval, the same for all stamps of a segment at one time */
+  gboolean step_known;  /* the step is learnt, not only bounded */
+} OwdInstant;
+
+typedef enum { OWD_STAMP_START, OWD_STAMP_END } OwdStampEnd;
+
+/* The header of a datagram, before its records. */
+OwdBootEvent owd_clock_header (OwdClock *self, const OwdHeader *header, double skew_bound_ppm);
+/* A record of the current datagram: learns the steps of its stamps. */
+void owd_clock_learn (OwdClock *self, const OwdFlow *flow);
+/* Absolute time of one stamp of a record of the current datagram. FALSE where none can be given: no stamp, or uptime
+ * without any base. */
+gboolean owd_clock_instant (const OwdClock *self, const OwdFlow *flow, OwdStampEnd which, OwdInstant *ret_instant);
+
+G_END_DECLS
+
+#endif

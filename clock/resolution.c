@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Step of a stamp field. The declared unit is not the resolution: millisecond elements move in steps of 1, 4, 10, 64,
+ * 256, 1000 or 1024 ms on real devices.
+ *
+ * Idea: under a step q all stamps have one residue modulo q (its phase, not always 0). For every candidate q a majority
+ * vote (Boyer and Moore) finds the leading residue, and the share of stamps that agree with it since it leads says
+ * whether q is consistent. The largest consistent candidate is the step. Blunders only take a share of the votes: up to
+ * a quarter of nonsense does no harm. With few stamps many candidates are consistent, and the answer is too large
+ * rather than too small.
+ *
+ * Cost: OWD_STEP_CANDIDATES divisions per stamp used; after 1024 stamps only every 16th is used.
+ */
+#include "owd-clock.h"
+
+/* us, ascending */
+static const guint32 CANDIDATE_US[OWD_STEP_CANDIDATES] = {
+  1,    2,    5,    10,    20,    50,    100,   200,    500,    1000,   2000,   4000,   5000,   8000,
+  10000, 16000, 20000, 32000, 50000, 64000, 100000, 128000, 250000, 256000, 500000, 1000000, 1024000,
+};
+
+#define USE_ALL 1024
+#define USE_ONE_IN 16
+#define KNOWN 32
+
+void
+owd_resolution_add (OwdResolution *self, guint64 us)
+{
+  if (self->seen < G_MAXUINT32)
+    self->seen++;
+  if (self->seen > USE_ALL && self->seen % USE_ONE_IN != 0)
+    return;
+  self->n++;
+  for (guint i = 0; i < OWD_STEP_CANDIDATES; i++) {
+    OwdStepVote *v = &self->vote[i];
+    guint32 residue = (guint32) (us % CANDIDATE_US[i]);
+
+    v->n++;
+    if (residue == v->phase && v->vote > 0) {
+      v->agree++;
+      v->vote++;
+    } else if (--v->vote < 0) {
+      *v = (OwdStepVote){ .phase = residue, .vote = 1, .agree = 1, .n = 1 };
+    }
+  }
+}
+
+/* The leading residue has led for most of the time, and three of four stamps agree with it. */
+static gboolean
+consistent (const OwdResolution *self, const OwdStepVote *v)
+{
+  return (guint64) v->n * 4 >= (guint64) self->n * 3 && (guint64) v->agree * 4 >= (guint64) v->n * 3;
+}
+
+gint64
+owd_resolution_step_ns (const OwdResolution *self, gint64 floor_ns)
+{
+  gint64 step_ns = floor_ns;
+
+  for (guint i = OWD_STEP_CANDIDATES; i-- > 0;) {
+    if (self->n == 0 || consistent (self, &self->vote[i])) {
+      step_ns = CANDIDATE_US[i] * OWD_NS_PER_US;
+      break;
+    }
+  }
+  return MAX (step_ns, floor_ns);
+}
+
+gboolean
+owd_resolution_known (const OwdResolution *self)
+{
+  return self->n >= KNOWN;
+}

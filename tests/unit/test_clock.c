@@ -1,0 +1,261 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The clock model against clocks that are known.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "owd-clock.h"
+
+#define MS OWD_NS_PER_MS
+#define S OWD_NS_PER_S
+#define EPOCH (1700000000 * S)
+
+/* A header as an exporter with this boot time and skew would send it at true time t. */
+static OwdHeader
+header_at (OwdTime t, OwdTime boot, double skew_ppm)
+{
+  gint64 up_ns = (gint64) ((double) (t - boot) * (1 + skew_ppm * 1e-6));
+
+  return (OwdHeader){ .export_s = (guint32) (t / S),
+                      .uptime_ms = (guint32) (up_ns / MS),
+                      .recv_ns = t + 2 * MS,
+                      .flags = OWD_HEADER_UPTIME };
+}
+
+static OwdFlow
+flow_at (guint64 uptime_ms)
+{
+  return (OwdFlow){ .start_kind = OWD_STAMP_UPTIME_MS, .end_kind = OWD_STAMP_UPTIME_MS, .start_raw = uptime_ms, .end_raw = uptime_ms };
+}
+
+static void
+steps_are_learnt (void **state)
+{
+  const gint64 steps_ms[] = { 1, 4, 10, 64, 256, 1000, 1024 };
+  g_autoptr (GRand) rand = g_rand_new_with_seed (7);
+
+  (void) state;
+  for (guint k = 0; k < G_N_ELEMENTS (steps_ms); k++) {
+    OwdResolution r = { 0 };
+    guint phase = (guint) g_rand_int_range (rand, 0, (gint32) steps_ms[k]);
+
+    for (guint i = 0; i < 3000; i++) {
+      guint64 ms = 1700000000000 + (guint64) g_rand_int_range (rand, 0, 100000000);
+
+      ms = ms / (guint64) steps_ms[k] * (guint64) steps_ms[k] + phase;
+      if (g_rand_double (rand) < 0.1)
+        ms = g_rand_int (rand); /* nonsense */
+      owd_resolution_add (&r, ms * 1000);
+      /* never finer than the truth, from the first stamp on */
+      assert_true (owd_resolution_step_ns (&r, MS) >= steps_ms[k] * MS || i < 64);
+      if (i == 0)
+        assert_int_equal (owd_resolution_step_ns (&r, MS), 1024 * MS);
+    }
+    assert_int_equal (owd_resolution_step_ns (&r, MS), steps_ms[k] * MS);
+  }
+}
+
+/* Swept phase: the interval holds the truth always and shrinks. */
+static void
+boot_shrinks_and_holds (void **state)
+{
+  g_autoptr (GRand) rand = g_rand_new_with_seed (11);
+  guint held = 0, n = 0;
+  gint64 width = 0;
+
+  (void) state;
+  for (guint round = 0; round < 20; round++) {
+    OwdClock c = { 0 };
+    OwdTime boot = EPOCH + g_rand_int_range (rand, 0, 1000000) * (gint64) 1000;
+    double skew = g_rand_double_range (rand, -40, 40);
+    OwdTime t = boot + 3600 * S;
+
+    for (guint i = 0; i < 500; i++) {
+      OwdHeader h;
+      OwdFlow f;
+      OwdInstant at;
+
+      t += (gint64) (g_rand_double (rand) * 0.4 * (double) S);
+      h = header_at (t, boot, skew);
+      assert_true (owd_clock_header (&c, &h, 50) <= OWD_BOOT_FIRST);
+      f = flow_at (h.uptime_ms);
+      owd_clock_learn (&c, &f);
+      assert_true (owd_clock_instant (&c, &f, OWD_STAMP_END, &at));
+      n++;
+      held += at.lo_ns <= t && t < at.hi_ns;
+    }
+    assert_int_equal (c.boot.segments, 1);
+    width += c.boot.main.hi_ns - c.boot.main.lo_ns;
+  }
+  assert_int_equal (held, n);
+  assert_in_range (width / 20, 1 * MS, 25 * MS);
+}
+
+/* Exports locked to the second: a second stays a second, whatever the number of headers. */
+static void
+locked_phase_stays_wide (void **state)
+{
+  OwdClock c = { 0 };
+  OwdTime boot = EPOCH + 123 * MS;
+
+  (void) state;
+  for (guint i = 0; i < 1000; i++) {
+    OwdHeader h = header_at (boot + 3600 * S + i * S + 500 * MS + (i % 11) * MS, boot, 0);
+
+    (void) owd_clock_header (&c, &h, 0);
+  }
+  assert_in_range (c.boot.main.hi_ns - c.boot.main.lo_ns, 985 * MS, 995 * MS);
+  assert_true (c.boot.main.lo_ns <= boot && boot < c.boot.main.hi_ns);
+}
+
+static void
+reboot_and_step (void **state)
+{
+  OwdClock c = { 0 };
+  OwdTime boot = EPOCH, t = boot + 1000 * S;
+  OwdBootEvent e = OWD_BOOT_SAME;
+  OwdHeader h;
+
+  (void) state;
+  for (guint i = 0; i < 100; i++, t += 777 * MS) {
+    h = header_at (t, boot, 0);
+    e = owd_clock_header (&c, &h, 50);
+  }
+  assert_int_equal (e, OWD_BOOT_SAME);
+  boot = t;
+  h = header_at (t += 777 * MS, boot, 0);
+  assert_int_equal (owd_clock_header (&c, &h, 50), OWD_BOOT_OUTLIER);
+  h = header_at (t += 777 * MS, boot, 0);
+  assert_int_equal (owd_clock_header (&c, &h, 50), OWD_BOOT_REBOOT);
+  for (guint i = 0; i < 100; i++, t += 777 * MS) {
+    h = header_at (t, boot, 0);
+    assert_int_equal (owd_clock_header (&c, &h, 50), OWD_BOOT_SAME);
+  }
+  /* the wall clock is set back by 7 s, uptime goes on */
+  for (guint i = 0; i < 3; i++, t += 777 * MS) {
+    h = header_at (t, boot, 0);
+    h.export_s -= 7;
+    e = owd_clock_header (&c, &h, 50);
+    assert_int_equal (e, i == 0 ? OWD_BOOT_OUTLIER : i == 1 ? OWD_BOOT_STEP : OWD_BOOT_SAME);
+  }
+  assert_int_equal (c.boot.segments, 3);
+  assert_int_equal (c.boot.reboots, 1);
+  assert_int_equal (c.boot.steps, 1);
+}
+
+static void
+one_bad_header_does_no_harm (void **state)
+{
+  OwdClock c = { 0 };
+  OwdTime boot = EPOCH, t = boot + 1000 * S;
+
+  (void) state;
+  for (guint i = 0; i < 200; i++, t += 777 * MS) {
+    OwdHeader h = header_at (t, boot, 0);
+
+    if (i % 20 == 7)
+      h.export_s += 3600;
+    assert_int_equal (owd_clock_header (&c, &h, 50), i == 0 ? OWD_BOOT_FIRST : i % 20 == 7 ? OWD_BOOT_OUTLIER : OWD_BOOT_SAME);
+  }
+  assert_int_equal (c.boot.segments, 1);
+}
+
+static void
+wrap_goes_unseen (void **state)
+{
+  OwdClock c = { 0 };
+  OwdTime boot = EPOCH, t = boot + (G_GINT64_CONSTANT (4294967296) - 50000) * MS;
+
+  (void) state;
+  for (guint i = 0; i < 300; i++, t += 333 * MS) {
+    OwdHeader h = header_at (t, boot, 0);
+    OwdFlow f = flow_at ((guint32) (h.uptime_ms - 20000)); /* before the wrap while the header is behind it */
+    OwdInstant at;
+
+    assert_true (owd_clock_header (&c, &h, 50) <= OWD_BOOT_FIRST);
+    owd_clock_learn (&c, &f);
+    assert_true (owd_clock_instant (&c, &f, OWD_STAMP_START, &at));
+    assert_true (at.lo_ns <= t - 20 * S && t - 20 * S < at.hi_ns + MS);
+  }
+  assert_int_equal (c.boot.segments, 1);
+}
+
+/* fprobe: whole seconds of an uptime that does not grow, header time with live nanoseconds. */
+static void
+floating_epoch (void **state)
+{
+  OwdClock c = { 0 };
+  OwdTime t = EPOCH;
+  g_autoptr (GRand) rand = g_rand_new_with_seed (3);
+  guint floating = 0;
+
+  (void) state;
+  for (guint i = 0; i < 100; i++) {
+    OwdHeader h = { .flags = OWD_HEADER_UPTIME | OWD_HEADER_FRAC };
+    OwdTime boot;
+
+    t += 3 * S;
+    h.export_s = (guint32) (t / S);
+    h.export_frac_ns = (guint32) g_rand_int_range (rand, 520, 900) * 1000;
+    h.uptime_ms = 1048577000 + (guint32) g_rand_int_range (rand, 0, 2) * 1000;
+    h.recv_ns = t + h.export_frac_ns + 20000;
+    boot = t - (gint64) h.uptime_ms * MS;
+    floating += owd_clock_header (&c, &h, 50) == OWD_BOOT_FLOATING;
+    for (guint k = 0; k < 10; k++) {
+      guint32 before = (guint32) g_rand_int_range (rand, 5, 2800);
+      OwdFlow f = flow_at (h.uptime_ms - before);
+      OwdInstant at;
+
+      owd_clock_learn (&c, &f);
+      assert_true (owd_clock_instant (&c, &f, OWD_STAMP_END, &at));
+      /* the packet came within the ms that the stamp names */
+      assert_true (at.lo_ns <= boot + (gint64) (h.uptime_ms - before) * MS + MS / 2);
+      assert_true (at.hi_ns > boot + (gint64) (h.uptime_ms - before) * MS + MS / 2);
+      if (i > 20)
+        assert_true (at.hi_ns - at.lo_ns < 4 * MS);
+    }
+  }
+  assert_true (floating > 60);
+}
+
+static void
+absolute_stamps_need_no_boot (void **state)
+{
+  OwdClock c = { 0 };
+  OwdHeader h = { .export_s = 1700000000 };
+  OwdFlow f = { .start_kind = OWD_STAMP_UNIX_MS, .start_raw = 1700000000123, .end_kind = OWD_STAMP_NONE };
+  OwdInstant at;
+
+  (void) state;
+  for (guint i = 0; i < 200; i++) {
+    (void) owd_clock_header (&c, &h, 50);
+    f.start_raw += 7;
+    owd_clock_learn (&c, &f);
+  }
+  assert_true (owd_clock_instant (&c, &f, OWD_STAMP_START, &at));
+  assert_int_equal (at.lo_ns, (gint64) f.start_raw * MS);
+  assert_int_equal (at.hi_ns, (gint64) f.start_raw * MS + MS);
+  assert_int_equal (at.best_ns, (gint64) f.start_raw * MS + MS / 2);
+  assert_false (owd_clock_instant (&c, &f, OWD_STAMP_END, &at));
+  /* uptime without any base */
+  f.start_kind = OWD_STAMP_UPTIME_MS;
+  assert_false (owd_clock_instant (&c, &f, OWD_STAMP_START, &at));
+}
+
+int
+main (void)
+{
+  const struct CMUnitTest tests[] = {
+    cmocka_unit_test (steps_are_learnt),        cmocka_unit_test (boot_shrinks_and_holds),
+    cmocka_unit_test (locked_phase_stays_wide), cmocka_unit_test (reboot_and_step),
+    cmocka_unit_test (one_bad_header_does_no_harm), cmocka_unit_test (wrap_goes_unseen),
+    cmocka_unit_test (floating_epoch),          cmocka_unit_test (absolute_stamps_need_no_boot),
+  };
+
+  return cmocka_run_group_tests (tests, NULL, NULL);
+}
