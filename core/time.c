@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "owd-time.h"
 
-#include <stdio.h>
 #include <time.h>
 
 char *
@@ -10,6 +9,7 @@ owd_time_text (OwdTime t, char *buf)
   time_t s;
   gint64 ns;
   struct tm tm;
+  gsize n;
 
   if (t == OWD_TIME_NONE) {
     g_strlcpy (buf, "none", OWD_TIME_TEXT);
@@ -22,7 +22,7 @@ owd_time_text (OwdTime t, char *buf)
     s--;
   }
   gmtime_r (&s, &tm);
-  (void) snprintf (buf, OWD_TIME_TEXT, "%04d-%02d-%02dT%02d:%02d:%02d.%09dZ", tm.tm_year + 1900, tm.tm_mon + 1,
-                   tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec, (int) ns);
+  n = strftime (buf, OWD_TIME_TEXT, "%Y-%m-%dT%H:%M:%S", &tm);
+  g_snprintf (buf + n, (gulong) (OWD_TIME_TEXT - n), ".%09" G_GINT64_FORMAT "Z", ns);
   return buf;
 }
