@@ -1,0 +1,452 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * recvmmsg into a fixed set of buffers.
+ *
+ * Time. The kernel stamps a datagram (SO_TIMESTAMPNS) before it queues it, and a queue is first in, first out. So a
+ * socket has handed out everything up to T if it was found empty in a call that began after T, or if the last datagram
+ * taken is stamped T. Stamping and queueing are a moment apart, and two processors may overtake each other in between:
+ * GUARD_NS is kept back for that. The clock is read before the sockets are, never after.
+ *
+ * Fairness. A turn takes at most TURN_BATCHES from a socket before the next one gets its turn.
+ *
+ * Buffers are one datagram of the greatest length each. Their distance is an odd number of cache lines: with a power
+ * of two the heads of all datagrams would fight for the same few lines.
+ *
+ * References: socket(7), udp(7), recvmmsg(2).
+ */
+#include "owd-listener.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <linux/filter.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#define BATCH 64
+#define TURN_BATCHES 16
+#define DATAGRAM_MAX 65535
+#define BUFFER_STRIDE 65600
+#define GUARD_NS (20 * OWD_NS_PER_MS)
+#define SOCKETS_MAX 64
+
+G_STATIC_ASSERT (BUFFER_STRIDE >= DATAGRAM_MAX + OWD_LISTENER_SLACK);
+G_STATIC_ASSERT (BUFFER_STRIDE % 128 == 64);
+
+typedef union {
+  struct cmsghdr align;
+  guint8 bytes[CMSG_SPACE (sizeof (struct timespec)) + CMSG_SPACE (sizeof (guint32))];
+} Control;
+
+typedef union {
+  struct sockaddr any;
+  struct sockaddr_in v4;
+  struct sockaddr_in6 v6;
+} Address;
+
+typedef struct {
+  int fd;
+  OwdListenerSocket counters;
+  char *address;
+  guint32 kernel_drops; /* as the kernel counts, modulo 2^32 */
+  OwdTime seen_ns;
+} Socket;
+
+struct OwdListener {
+  Socket sockets[SOCKETS_MAX];
+  guint n_sockets;
+  struct pollfd polls[SOCKETS_MAX + 1]; /* the last one in use: the eventfd */
+  int wake_fd;
+  guint8 *buffers;
+  struct mmsghdr messages[BATCH];
+  struct iovec vectors[BATCH];
+  Address from[BATCH];
+  Control control[BATCH];
+};
+
+static OwdTime
+now_ns (void)
+{
+  struct timespec t;
+
+  (void) clock_gettime (CLOCK_REALTIME, &t);
+  return (gint64) t.tv_sec * OWD_NS_PER_S + t.tv_nsec;
+}
+
+/* ---- set-up ------------------------------------------------------------------------------------ */
+
+/* "ADDR:PORT" into a socket address. A wildcard is IPv6, which takes IPv4 as well. */
+static gboolean
+parse_address (const char *text, Address *address, socklen_t *len, gboolean *wildcard, GError **error)
+{
+  const char *colon = strrchr (text, ':');
+  g_autofree char *host = NULL;
+  guint64 port = 0;
+
+  memset (address, 0, sizeof *address);
+  if (colon == NULL || !g_ascii_string_to_unsigned (colon + 1, 10, 0, 65535, &port, NULL))
+    goto nonsense;
+  host = g_strndup (text, (gsize) (colon - text));
+  if (host[0] == '[' && g_str_has_suffix (host, "]")) {
+    host[strlen (host) - 1] = '\0';
+    memmove (host, host + 1, strlen (host));
+    if (inet_pton (AF_INET6, host, &address->v6.sin6_addr) != 1)
+      goto nonsense;
+    address->v6.sin6_family = AF_INET6;
+  } else if (host[0] == '\0' || strcmp (host, "*") == 0) {
+    address->v6.sin6_family = AF_INET6;
+  } else {
+    if (inet_pton (AF_INET, host, &address->v4.sin_addr) != 1)
+      goto nonsense;
+    address->v4.sin_family = AF_INET;
+  }
+  if (address->any.sa_family == AF_INET6) {
+    address->v6.sin6_port = g_htons ((guint16) port);
+    *len = sizeof address->v6;
+  } else {
+    address->v4.sin_port = g_htons ((guint16) port);
+    *len = sizeof address->v4;
+  }
+  *wildcard = address->any.sa_family == AF_INET6 && IN6_IS_ADDR_UNSPECIFIED (&address->v6.sin6_addr);
+  return TRUE;
+
+nonsense:
+  g_set_error (error, OWD_ERROR, OWD_ERROR_CONFIG,
+               "listen address \"%s\": expected ADDR:PORT, as 192.0.2.1:2055, [2001:db8::1]:2055 or *:2055", text);
+  return FALSE;
+}
+
+/* As bound: port 0 has become a real one. */
+static char *
+bound_address (int fd)
+{
+  Address address = { 0 };
+  socklen_t len = sizeof address;
+  char host[INET6_ADDRSTRLEN] = "?";
+
+  (void) getsockname (fd, &address.any, &len);
+  if (address.any.sa_family == AF_INET6) {
+    (void) inet_ntop (AF_INET6, &address.v6.sin6_addr, host, sizeof host);
+    return g_strdup_printf ("[%s]:%u", host, g_ntohs (address.v6.sin6_port));
+  }
+  (void) inet_ntop (AF_INET, &address.v4.sin_addr, host, sizeof host);
+  return g_strdup_printf ("%s:%u", host, g_ntohs (address.v4.sin_port));
+}
+
+static void
+set_receive_buffer (Socket *s, gsize asked)
+{
+  int want = (int) MIN (asked, G_MAXINT / 2), got = 0;
+  socklen_t len = sizeof got;
+
+  if (setsockopt (s->fd, SOL_SOCKET, SO_RCVBUFFORCE, &want, sizeof want) != 0)
+    (void) setsockopt (s->fd, SOL_SOCKET, SO_RCVBUF, &want, sizeof want);
+  (void) getsockopt (s->fd, SOL_SOCKET, SO_RCVBUF, &got, &len);
+  s->counters.buffer_asked = asked;
+  s->counters.buffer_got = (gsize) got / 2; /* the kernel doubles what it is asked for, to pay for its own records */
+}
+
+/* Tells the kernel to choose among the sockets that share an address by the datagram's source address only. */
+static gboolean
+steer_by_source (int fd, guint workers)
+{
+  enum { NET = SKF_NET_OFF };
+  struct sock_filter code[] = {
+    BPF_STMT (BPF_LD | BPF_B | BPF_ABS, (guint32) NET),
+    BPF_STMT (BPF_ALU | BPF_RSH | BPF_K, 4),
+    BPF_JUMP (BPF_JMP | BPF_JEQ | BPF_K, 4, 0, 2),
+    BPF_STMT (BPF_LD | BPF_W | BPF_ABS, (guint32) NET + 12),
+    BPF_JUMP (BPF_JMP | BPF_JA, 10, 0, 0),
+    BPF_STMT (BPF_LD | BPF_W | BPF_ABS, (guint32) NET + 8),
+    BPF_STMT (BPF_MISC | BPF_TAX, 0),
+    BPF_STMT (BPF_LD | BPF_W | BPF_ABS, (guint32) NET + 12),
+    BPF_STMT (BPF_ALU | BPF_XOR | BPF_X, 0),
+    BPF_STMT (BPF_MISC | BPF_TAX, 0),
+    BPF_STMT (BPF_LD | BPF_W | BPF_ABS, (guint32) NET + 16),
+    BPF_STMT (BPF_ALU | BPF_XOR | BPF_X, 0),
+    BPF_STMT (BPF_MISC | BPF_TAX, 0),
+    BPF_STMT (BPF_LD | BPF_W | BPF_ABS, (guint32) NET + 20),
+    BPF_STMT (BPF_ALU | BPF_XOR | BPF_X, 0),
+    /* Fibonacci hashing; the high bits are the good ones */
+    BPF_STMT (BPF_ALU | BPF_MUL | BPF_K, 0x9e3779b1u),
+    BPF_STMT (BPF_ALU | BPF_RSH | BPF_K, 16),
+    BPF_STMT (BPF_ALU | BPF_MOD | BPF_K, workers),
+    BPF_STMT (BPF_RET | BPF_A, 0),
+  };
+  struct sock_fprog program = { .len = G_N_ELEMENTS (code), .filter = code };
+
+  return setsockopt (fd, SOL_SOCKET, SO_ATTACH_REUSEPORT_CBPF, &program, sizeof program) == 0;
+}
+
+static gboolean
+bind_socket (Socket *s, const Address *address, socklen_t len, guint workers)
+{
+  int on = 1, off = 0;
+
+  s->fd = socket (address->any.sa_family, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+  if (s->fd < 0)
+    return FALSE;
+  if (address->any.sa_family == AF_INET6)
+    (void) setsockopt (s->fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof off);
+  if (workers > 1 && setsockopt (s->fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on) != 0)
+    return FALSE;
+  if (setsockopt (s->fd, SOL_SOCKET, SO_TIMESTAMPNS, &on, sizeof on) != 0)
+    return FALSE;
+  (void) setsockopt (s->fd, SOL_SOCKET, SO_RXQ_OVFL, &on, sizeof on);
+  if (bind (s->fd, &address->any, len) != 0)
+    return FALSE;
+  return workers <= 1 || steer_by_source (s->fd, workers);
+}
+
+static gboolean
+add_socket (OwdListener *self, const char *text, gsize receive_buffer, guint workers, GError **error)
+{
+  Socket *s = &self->sockets[self->n_sockets];
+  Address address;
+  socklen_t len;
+  gboolean wildcard, bound;
+
+  if (!parse_address (text, &address, &len, &wildcard, error))
+    return FALSE;
+  bound = bind_socket (s, &address, len, workers);
+  if (!bound && wildcard && (errno == EAFNOSUPPORT || errno == EADDRNOTAVAIL)) {
+    /* a machine without IPv6 */
+    Address v4 = { .v4 = { .sin_family = AF_INET, .sin_port = address.v6.sin6_port } };
+
+    if (s->fd >= 0)
+      close (s->fd);
+    bound = bind_socket (s, &v4, sizeof v4.v4, workers);
+  }
+  if (!bound) {
+    g_set_error (error, OWD_ERROR, OWD_ERROR_IO, "cannot listen on UDP %s: %s%s", text, g_strerror (errno),
+                 errno == EADDRINUSE ? " (another collector? choose another one with --listen)" : "");
+    if (s->fd >= 0)
+      close (s->fd);
+    return FALSE;
+  }
+  set_receive_buffer (s, receive_buffer);
+  s->address = bound_address (s->fd);
+  s->counters.address = s->address;
+  s->seen_ns = OWD_TIME_NONE;
+  self->polls[self->n_sockets] = (struct pollfd){ .fd = s->fd, .events = POLLIN };
+  self->n_sockets++;
+  return TRUE;
+}
+
+OwdListener *
+owd_listener_new (const char *const *addresses, gsize receive_buffer, guint workers, GError **error)
+{
+  g_autoptr (OwdListener) self = g_new0 (OwdListener, 1);
+
+  self->wake_fd = eventfd (0, EFD_NONBLOCK | EFD_CLOEXEC);
+  if (self->wake_fd < 0) {
+    g_set_error (error, OWD_ERROR, OWD_ERROR_IO, "eventfd: %s", g_strerror (errno));
+    return NULL;
+  }
+  for (guint i = 0; addresses[i] != NULL; i++) {
+    if (i == SOCKETS_MAX) {
+      g_set_error (error, OWD_ERROR, OWD_ERROR_CONFIG, "more than %d addresses to listen on", SOCKETS_MAX);
+      return NULL;
+    }
+    if (!add_socket (self, addresses[i], receive_buffer, workers, error))
+      return NULL;
+  }
+  self->polls[self->n_sockets] = (struct pollfd){ .fd = self->wake_fd, .events = POLLIN };
+  self->buffers = g_malloc0 ((gsize) BATCH * BUFFER_STRIDE);
+  for (guint i = 0; i < BATCH; i++) {
+    self->vectors[i] = (struct iovec){ .iov_base = self->buffers + (gsize) i * BUFFER_STRIDE, .iov_len = DATAGRAM_MAX };
+    self->messages[i].msg_hdr = (struct msghdr){
+      .msg_name = &self->from[i], .msg_iov = &self->vectors[i], .msg_iovlen = 1, .msg_control = &self->control[i]
+    };
+  }
+  return g_steal_pointer (&self);
+}
+
+void
+owd_listener_free (OwdListener *self)
+{
+  if (self == NULL)
+    return;
+  for (guint i = 0; i < self->n_sockets; i++) {
+    close (self->sockets[i].fd);
+    g_free (self->sockets[i].address);
+  }
+  if (self->wake_fd >= 0)
+    close (self->wake_fd);
+  g_free (self->buffers);
+  g_free (self);
+}
+
+/* ---- receiving --------------------------------------------------------------------------------- */
+
+/* Takes receive time and drop count from a message's control data. */
+static OwdTime
+read_control (Socket *s, struct msghdr *message)
+{
+  OwdTime t = OWD_TIME_NONE;
+
+  for (struct cmsghdr *c = CMSG_FIRSTHDR (message); c != NULL; c = CMSG_NXTHDR (message, c)) {
+    if (c->cmsg_level != SOL_SOCKET)
+      continue;
+    if (c->cmsg_type == SCM_TIMESTAMPNS) {
+      struct timespec stamp;
+
+      memcpy (&stamp, CMSG_DATA (c), sizeof stamp);
+      t = (gint64) stamp.tv_sec * OWD_NS_PER_S + stamp.tv_nsec;
+    } else if (c->cmsg_type == SO_RXQ_OVFL) {
+      guint32 drops;
+
+      memcpy (&drops, CMSG_DATA (c), sizeof drops);
+      s->counters.dropped += (guint32) (drops - s->kernel_drops);
+      s->kernel_drops = drops;
+    }
+  }
+  return t;
+}
+
+static void
+read_source (const Address *address, OwdDatagram *datagram)
+{
+  if (address->any.sa_family == AF_INET) {
+    owd_addr_set_v4 (&datagram->from, (const guint8 *) &address->v4.sin_addr);
+    datagram->port = g_ntohs (address->v4.sin_port);
+  } else {
+    memcpy (datagram->from.b, &address->v6.sin6_addr, sizeof datagram->from.b);
+    datagram->port = g_ntohs (address->v6.sin6_port);
+  }
+}
+
+/* One recvmmsg. Returns the number of datagrams, 0 for an empty socket, -1 with errno. */
+static int
+receive_batch (OwdListener *self, Socket *s)
+{
+  int n;
+
+  for (guint i = 0; i < BATCH; i++) {
+    self->messages[i].msg_hdr.msg_namelen = sizeof (Address);
+    self->messages[i].msg_hdr.msg_controllen = sizeof (Control);
+  }
+  do
+    n = recvmmsg (s->fd, self->messages, BATCH, MSG_DONTWAIT, NULL);
+  while (n < 0 && errno == EINTR);
+  if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
+    return 0;
+  return n;
+}
+
+/* Small steps back are processors overtaking each other; a large one is a clock that was set back. */
+static void
+set_seen (Socket *s, OwdTime t)
+{
+  if (t > s->seen_ns || s->seen_ns - t > OWD_NS_PER_S)
+    s->seen_ns = t;
+}
+
+/* One socket's turn. Returns the number of datagrams, or -1 with errno. */
+static int
+take_turn (OwdListener *self, Socket *s, OwdListenerFunc func, void *user)
+{
+  int total = 0;
+
+  for (guint turn = 0; turn < TURN_BATCHES; turn++) {
+    OwdTime before = now_ns (), last = before;
+    int n = receive_batch (self, s);
+
+    if (n < 0)
+      return -1;
+    for (int i = 0; i < n; i++) {
+      struct msghdr *message = &self->messages[i].msg_hdr;
+      OwdDatagram datagram = { .recv_ns = read_control (s, message),
+                               .data = self->vectors[i].iov_base,
+                               .len = self->messages[i].msg_len };
+
+      if (G_UNLIKELY (datagram.recv_ns == OWD_TIME_NONE))
+        datagram.recv_ns = before;
+      last = datagram.recv_ns;
+      read_source (&self->from[i], &datagram);
+      s->counters.bytes += datagram.len;
+      func (user, &datagram);
+    }
+    s->counters.datagrams += (guint) n;
+    total += n;
+    if (n < BATCH) {
+      set_seen (s, before - GUARD_NS);
+      break;
+    }
+    set_seen (s, last - GUARD_NS);
+  }
+  return total;
+}
+
+static int
+take_turns (OwdListener *self, OwdListenerFunc func, void *user, GError **error)
+{
+  int total = 0;
+
+  for (guint i = 0; i < self->n_sockets; i++) {
+    int n = take_turn (self, &self->sockets[i], func, user);
+
+    if (n < 0) {
+      g_set_error (error, OWD_ERROR, OWD_ERROR_IO, "receiving on UDP %s: %s", self->sockets[i].address,
+                   g_strerror (errno));
+      return -1;
+    }
+    total += n;
+  }
+  return total;
+}
+
+int
+owd_listener_receive (OwdListener *self, int timeout_ms, OwdListenerFunc func, void *user, GError **error)
+{
+  int n = take_turns (self, func, user, error);
+
+  if (n != 0 || timeout_ms == 0)
+    return n;
+  n = poll (self->polls, self->n_sockets + 1, timeout_ms);
+  if (n < 0 && errno != EINTR) {
+    g_set_error (error, OWD_ERROR, OWD_ERROR_IO, "poll: %s", g_strerror (errno));
+    return -1;
+  }
+  if (n > 0 && self->polls[self->n_sockets].revents != 0) {
+    guint64 woken;
+
+    (void) !read (self->wake_fd, &woken, sizeof woken);
+  }
+  return take_turns (self, func, user, error);
+}
+
+OwdTime
+owd_listener_time (const OwdListener *self)
+{
+  OwdTime t = self->n_sockets > 0 ? self->sockets[0].seen_ns : OWD_TIME_NONE;
+
+  for (guint i = 1; i < self->n_sockets; i++)
+    t = MIN (t, self->sockets[i].seen_ns);
+  return t;
+}
+
+void
+owd_listener_wake (OwdListener *self)
+{
+  guint64 one = 1;
+
+  (void) !write (self->wake_fd, &one, sizeof one);
+}
+
+guint
+owd_listener_n_sockets (const OwdListener *self)
+{
+  return self->n_sockets;
+}
+
+const OwdListenerSocket *
+owd_listener_socket (const OwdListener *self, guint i)
+{
+  return &self->sockets[i].counters;
+}

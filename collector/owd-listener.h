@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * UDP sockets of one worker: batches of datagrams with the kernel's receive time, and an honest answer to "up to when
+ * have I seen everything?".
+ *
+ * Several listeners may share the same addresses (SO_REUSEPORT): the kernel then hands a datagram to one of them by
+ * its source address alone, so that everything of one exporter, from whatever port, meets in one worker.
+ */
+#ifndef OWD_LISTENER_H
+#define OWD_LISTENER_H
+
+#include "owd-flow.h"
+
+G_BEGIN_DECLS
+
+/* Bytes after a datagram's data that may be read (not trusted), for decoders that load whole words. */
+#define OWD_LISTENER_SLACK 8
+
+typedef struct OwdListener OwdListener;
+
+typedef struct {
+  OwdAddr from;
+  guint16 port;
+  OwdTime recv_ns;    /* when the kernel took it from the network */
+  const guint8 *data; /* valid until the call returns */
+  gsize len;
+} OwdDatagram;
+
+typedef void (*OwdListenerFunc) (void *user, const OwdDatagram *datagram);
+
+/* Counters of one socket, since it was made. */
+typedef struct {
+  const char *address; /* as bound, "[::]:2055" */
+  guint64 datagrams, bytes;
+  guint64 dropped; /* by the kernel, because the receive buffer was full */
+  gsize buffer_asked, buffer_got;
+} OwdListenerSocket;
+
+/* addresses: NULL-terminated "ADDR:PORT"; an IPv6 address stands in brackets; "*", "[::]" or nothing for ADDR take
+ * IPv4 and IPv6; port 0 takes a free one. receive_buffer: bytes per socket. workers: how many listeners will share the addresses; make all of
+ * them before the first one receives. Returns: (transfer full), or NULL and OWD_ERROR_CONFIG for an address that makes
+ * no sense, OWD_ERROR_IO for one that cannot be bound. */
+OwdListener *owd_listener_new (const char *const *addresses, gsize receive_buffer, guint workers,
+                               GError **error) G_GNUC_WARN_UNUSED_RESULT;
+/* Hands out what has arrived, at most some batches per socket; with nothing there, waits up to timeout_ms for it (or
+ * for owd_listener_wake). Returns how many datagrams; 0: nothing came; -1: error set. */
+int owd_listener_receive (OwdListener *self, int timeout_ms, OwdListenerFunc func, void *user,
+                          GError **error) G_GNUC_WARN_UNUSED_RESULT;
+/* Every datagram that the kernel received up to this time has been handed out. OWD_TIME_NONE before the first
+ * owd_listener_receive(). Does not go back while the system's clock does not. */
+OwdTime owd_listener_time (const OwdListener *self);
+/* Ends a wait, now or the next one. From any thread. */
+void owd_listener_wake (OwdListener *self);
+guint owd_listener_n_sockets (const OwdListener *self);
+const OwdListenerSocket *owd_listener_socket (const OwdListener *self, guint i);
+void owd_listener_free (OwdListener *self); /* NULL is fine */
+
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (OwdListener, owd_listener_free)
+
+G_END_DECLS
+
+#endif
