@@ -6,7 +6,10 @@
  *   OWD_ERROR_DB_AWAY  not reachable or lost in the middle: call again later (the store reconnects by itself)
  *   OWD_ERROR_DB       refused: a defect or a missing right; the message has SQLSTATE, server text and what was tried
  *   OWD_ERROR_FENCED   another process took the partition over
+ *   OWD_ERROR_CONFIG   the conninfo cannot be read
+ *   OWD_ERROR_FAILED   a batch that breaks the promises made to readers: a defect of the caller
  * Conninfo may be NULL or "": libpq's environment (PGHOST, ...) counts. Passwords never appear in messages.
+ * A store is one connection: one thread at a time.
  */
 #ifndef OWD_STORE_H
 #define OWD_STORE_H
@@ -25,16 +28,18 @@ void owd_store_free (OwdStore *self); /* NULL is fine */
 /* Brings the schema to the newest version, each step in its own transaction, under an advisory lock; works on an empty
  * database. The steps are built into the library (sql/). progress: called after each step; may be NULL. */
 typedef void (*OwdMigrateFunc) (void *user, guint step, const char *name);
-gboolean owd_store_migrate (const char *conninfo, OwdMigrateFunc progress, void *user, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+gboolean owd_store_migrate (const char *conninfo, OwdMigrateFunc progress, void *user,
+                            GError **error) G_GNUC_WARN_UNUSED_RESULT;
 /* Version in the database (0: no schema) and newest version known here. */
-gboolean owd_store_version (const char *conninfo, guint *ret_database, guint *ret_newest, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+gboolean owd_store_version (const char *conninfo, guint *ret_database, guint *ret_newest,
+                            GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
 /* ---- the correlator's side --------------------------------------------------------------------- */
 
 /* Where a partition stands: committed together with the samples that it produced. */
 typedef struct {
-  guint64 offset;   /* next log offset to read */
-  guint64 seq;      /* number of samples delivered so far = seq of the last one */
+  guint64 offset;    /* next log offset to read */
+  guint64 seq;       /* number of samples delivered so far = seq of the last one */
   OwdTime watermark; /* no sample with ts at or before it will be added; OWD_TIME_NONE: none yet */
 } OwdMark;
 
@@ -53,28 +58,35 @@ gboolean owd_store_commit (OwdStore *self, guint part, const OwdSample *samples,
 /* What the database shows of an exporter state in owd.exporters; counters are totals of this log. */
 typedef struct {
   OwdStateKey key;
-  char name[128];        /* configured name, else address, else address#domain; see owd_store_points() */
+  char name[128];            /* configured name, else address, else address#domain; see owd_store_points() */
   OwdTime first_ns, last_ns; /* receive times */
   guint64 datagrams, records;
   gint64 boot_lo_ns, boot_hi_ns; /* boot interval, OWD_TIME_NONE: not known or not needed */
-  guint32 segments;      /* reboots and steps seen, plus 1 */
+  guint32 segments;              /* reboots and steps seen, plus 1 */
   gint64 lag_p50_ns, lag_p99_ns; /* receive time minus flow end; OWD_TIME_NONE: none yet */
-  guint32 sampling;      /* 1 in N, 0 nothing said */
+  guint32 sampling;              /* 1 in N, 0 nothing said */
 } OwdExporterRow;
 
 /* Registers observation points: gives index i of the array the name names[i]. Indices in later commits of this store
  * refer to this array; call again whenever it has grown (a prefix never changes). Names map to database ids. */
 gboolean owd_store_points (OwdStore *self, const char *const *names, gsize n, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 /* Upserts rows of owd.exporters, key (addr, domain, version). */
-gboolean owd_store_exporters (OwdStore *self, const OwdExporterRow *rows, gsize n, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+gboolean owd_store_exporters (OwdStore *self, const OwdExporterRow *rows, gsize n,
+                              GError **error) G_GNUC_WARN_UNUSED_RESULT;
+
+/* Drops the days of samples that ended longer than keep_ns before the watermark. Call it once in a while; where a
+ * reader stands in the way it is OWD_ERROR_DB_AWAY after two seconds. */
+gboolean owd_store_retain (OwdStore *self, gint64 keep_ns, guint *ret_dropped,
+                           GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
 /* ---- the front end's side ---------------------------------------------------------------------- */
 
 /* A result as text, for printing: rows x columns, NULL where SQL has NULL. Free with owd_table_free(). */
 typedef struct {
   guint n_rows, n_columns;
-  char **names; /* n_columns */
-  char **cells; /* row-major, n_rows * n_columns; an entry may be NULL */
+  char **names;      /* n_columns */
+  gboolean *numeric; /* n_columns: a column of numbers */
+  char **cells;      /* row-major, n_rows * n_columns; an entry may be NULL */
 } OwdTable;
 void owd_table_free (OwdTable *table);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (OwdTable, owd_table_free)
@@ -85,7 +97,12 @@ OwdTable *owd_store_timeline (OwdStore *self, const char *src, const char *dst, 
 OwdTable *owd_store_matrix (OwdStore *self, const char *from, const char *to, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 OwdTable *owd_store_list_exporters (OwdStore *self, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 OwdTable *owd_store_list_paths (OwdStore *self, GError **error) G_GNUC_WARN_UNUSED_RESULT;
-/* One row: watermark, samples, partitions, first and last sample, schema version. */
+/* The time range to show: from and to as above, or NULL for the last hour with samples of the path (src and dst NULL:
+ * of all paths); "-15 min" counts back, from the end in `from`, from now in `to`. OWD_TIME_NONE: there is no sample. */
+gboolean owd_store_range (OwdStore *self, const char *src, const char *dst, const char *from, const char *to,
+                          OwdTime *ret_from, OwdTime *ret_to, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+/* One row: watermark, log_time, samples, partitions, first_sample, last_sample, paths, exporters, sample_bytes,
+ * schema_version. */
 OwdTable *owd_store_status (OwdStore *self, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (OwdStore, owd_store_free)

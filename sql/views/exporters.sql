@@ -1,0 +1,24 @@
+-- SPDX-License-Identifier: Apache-2.0
+CREATE OR REPLACE VIEW owd.exporters AS
+SELECT e.name, host (e.addr) AS addr, e.domain, e.version::integer AS version, e.first_ts AS first_seen,
+       e.last_ts AS last_seen, e.datagrams, e.records, owd.ts_of_ns (e.boot_lo_ns) AS boot,
+       (e.boot_hi_ns::float8 - e.boot_lo_ns::float8) / 1000000 AS boot_width_ms, e.segments,
+       e.lag_p50_ns::float8 / 1000000 AS lag_p50_ms, e.lag_p99_ns::float8 / 1000000 AS lag_p99_ms,
+       nullif (e.sampling, 0) AS sampling
+  FROM owd.exporter e;
+
+COMMENT ON VIEW owd.exporters IS 'Exporter states: one row per address, observation domain and export version.';
+COMMENT ON COLUMN owd.exporters.name IS 'Configured name, else address, else address#domain.';
+COMMENT ON COLUMN owd.exporters.addr IS 'Source address of the export.';
+COMMENT ON COLUMN owd.exporters.domain IS 'NetFlow v9 source id, IPFIX observation domain, v5 engine_type * 256 + engine_id.';
+COMMENT ON COLUMN owd.exporters.version IS '5, 9, or 10 for IPFIX.';
+COMMENT ON COLUMN owd.exporters.first_seen IS 'Receive time of its first datagram in this log.';
+COMMENT ON COLUMN owd.exporters.last_seen IS 'Receive time of its last datagram.';
+COMMENT ON COLUMN owd.exporters.datagrams IS 'Datagrams in this log.';
+COMMENT ON COLUMN owd.exporters.records IS 'Flow records in this log.';
+COMMENT ON COLUMN owd.exporters.boot IS 'Lower end of the interval that holds the time at which its uptime was zero; NULL: not known or not needed.';
+COMMENT ON COLUMN owd.exporters.boot_width_ms IS 'Width of that interval in ms.';
+COMMENT ON COLUMN owd.exporters.segments IS 'Reboots and clock steps seen, plus 1.';
+COMMENT ON COLUMN owd.exporters.lag_p50_ms IS 'Median of receive time minus flow end in ms; positive: received later. NULL: none yet.';
+COMMENT ON COLUMN owd.exporters.lag_p99_ms IS '99th percentile of the same in ms.';
+COMMENT ON COLUMN owd.exporters.sampling IS 'One packet in so many is sampled; 1: said to be unsampled; NULL: nothing said.';

@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The front end's side: each question is one statement against the public interface (sql/README.md), parameters never
+ * become part of its text, and the answer is a table of texts.
+ */
+#include "store-private.h"
+
+#include <string.h>
+
+/* pg_type's oid of the types that are numbers: int8, int2, int4, float4, float8, numeric. */
+static gboolean
+is_number (Oid type)
+{
+  static const Oid numbers[] = { 20, 21, 23, 700, 701, 1700 };
+
+  for (gsize i = 0; i < G_N_ELEMENTS (numbers); i++)
+    if (type == numbers[i])
+      return TRUE;
+  return FALSE;
+}
+
+static OwdTable *
+table_of (const PGresult *res)
+{
+  OwdTable *table = g_new0 (OwdTable, 1);
+
+  table->n_rows = (guint) PQntuples (res);
+  table->n_columns = (guint) PQnfields (res);
+  table->names = g_new0 (char *, table->n_columns);
+  table->numeric = g_new0 (gboolean, table->n_columns);
+  table->cells = g_new0 (char *, (gsize) table->n_rows * table->n_columns);
+  for (guint c = 0; c < table->n_columns; c++) {
+    table->names[c] = g_strdup (PQfname (res, (int) c));
+    table->numeric[c] = is_number (PQftype (res, (int) c));
+    for (guint r = 0; r < table->n_rows; r++)
+      if (!PQgetisnull (res, (int) r, (int) c))
+        table->cells[(gsize) r * table->n_columns + c] = g_strdup (PQgetvalue (res, (int) r, (int) c));
+  }
+  return table;
+}
+
+void
+owd_table_free (OwdTable *table)
+{
+  if (table == NULL)
+    return;
+  for (guint c = 0; c < table->n_columns; c++)
+    g_free (table->names[c]);
+  for (gsize i = 0; i < (gsize) table->n_rows * table->n_columns; i++)
+    g_free (table->cells[i]);
+  g_free (table->names);
+  g_free (table->numeric);
+  g_free (table->cells);
+  g_free (table);
+}
+
+static OwdTable *
+ask (OwdStore *self, const char *what, const char *sql, int n, const char *const *values, GError **error)
+{
+  g_autoptr (PGresult) res = NULL;
+
+  if (!owd_conn_ready (&self->conn, error))
+    return NULL;
+  res = owd_conn_query (&self->conn, what, PGRES_TUPLES_OK, sql, n, values, error);
+  return res != NULL ? table_of (res) : NULL;
+}
+
+OwdTable *
+owd_store_timeline (OwdStore *self, const char *src, const char *dst, const char *from, const char *to,
+                    const char *step, GError **error)
+{
+  const char *const values[] = { src, dst, from, to, step };
+
+  return ask (self, "reading a timeline",
+              "SELECT * FROM owd.timeline ($1, $2, $3::timestamptz, $4::timestamptz, $5::interval)", 5, values, error);
+}
+
+OwdTable *
+owd_store_matrix (OwdStore *self, const char *from, const char *to, GError **error)
+{
+  const char *const values[] = { from, to };
+
+  return ask (self, "reading the matrix", "SELECT * FROM owd.matrix ($1::timestamptz, $2::timestamptz)", 2, values,
+              error);
+}
+
+OwdTable *
+owd_store_list_exporters (OwdStore *self, GError **error)
+{
+  return ask (self, "reading the exporters", "SELECT * FROM owd.exporters ORDER BY name, addr, domain, version", 0,
+              NULL, error);
+}
+
+OwdTable *
+owd_store_list_paths (OwdStore *self, GError **error)
+{
+  return ask (self, "reading the paths", "SELECT * FROM owd.paths ORDER BY src, dst", 0, NULL, error);
+}
+
+/* The number of samples is what the partitions say that they delivered: counting would read everything. */
+OwdTable *
+owd_store_status (OwdStore *self, GError **error)
+{
+  return ask (self, "reading the status",
+              "SELECT w.ts AS watermark, p.log_time, p.samples, p.partitions, p.first_sample, p.last_sample,"
+              " (SELECT count (*) FROM owd.path) AS paths, (SELECT count (*) FROM owd.exporter) AS exporters,"
+              " (SELECT coalesce (sum (pg_total_relation_size (i.inhrelid)), 0)::bigint FROM pg_inherits i"
+              "   WHERE i.inhparent = 'owd.sample'::regclass) AS sample_bytes,"
+              " (SELECT max (step) FROM owd.schema_step) AS schema_version"
+              " FROM owd.watermark w,"
+              " (SELECT owd.ts_of_ns (min (log_time_ns)) AS log_time, coalesce (sum (seq), 0)::bigint AS samples,"
+              "   count (*) AS partitions, min (first_ts) AS first_sample, max (last_ts) AS last_sample"
+              "   FROM owd.partition) p",
+              0, NULL, error);
+}
+
+/* Instants as ns: float8 would not do, timestamptz counts microseconds. */
+#define NS_OF(ts) "(extract (epoch FROM " ts ") * 1000000)::bigint * 1000"
+
+/* The end: as told, else the path's last sample (which the range must hold). The start: as told, else an hour before
+ * the end, but not before the path's first sample. Where one of them begins with '-', it is a time before the end, or
+ * before now. */
+gboolean
+owd_store_range (OwdStore *self, const char *src, const char *dst, const char *from, const char *to, OwdTime *ret_from,
+                 OwdTime *ret_to, GError **error)
+{
+  const char *const values[] = { src, dst, from, to };
+  g_autoptr (OwdTable) table = ask (
+      self, "finding the time range",
+      "WITH ends AS (SELECT min (p.first_seen) AS first, max (p.last_seen) AS last FROM owd.paths p"
+      "   WHERE ($1::text IS NULL OR p.src = $1) AND ($2::text IS NULL OR p.dst = $2)),"
+      " upto AS (SELECT first, CASE WHEN $4::text IS NULL THEN last + interval '1 microsecond'"
+      "   WHEN left ($4, 1) = '-' THEN now () + $4::interval ELSE $4::timestamptz END AS until FROM ends)"
+      " SELECT " NS_OF (
+          "CASE WHEN $3::text IS NULL THEN greatest (until - interval '1 hour', least (first, until))"
+          " WHEN left ($3, 1) = '-' THEN until + $3::interval ELSE $3::timestamptz END") ","
+                                                                                         " " NS_OF (
+                                                                                             "until") " FROM upto",
+      4, values, error);
+
+  if (table == NULL)
+    return FALSE;
+  *ret_from = table->cells[0] != NULL ? g_ascii_strtoll (table->cells[0], NULL, 10) : OWD_TIME_NONE;
+  *ret_to = table->cells[1] != NULL ? g_ascii_strtoll (table->cells[1], NULL, 10) : OWD_TIME_NONE;
+  return TRUE;
+}

@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * What the files of this folder share. libpq ends here.
+ */
+#ifndef OWD_STORE_PRIVATE_H
+#define OWD_STORE_PRIVATE_H
+
+#include "owd-store.h"
+
+#include <libpq-fe.h>
+
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (PGresult, PQclear)
+
+/* ---- conn.c: one connection, its failures told apart -------------------------------------------- */
+
+typedef struct {
+  PGconn *pg;     /* NULL: not connected */
+  char *conninfo; /* may be NULL */
+  char *program;
+  char *target;       /* for messages: database, host, port; no secret */
+  guint64 generation; /* connections made so far */
+} OwdConn;
+
+void owd_conn_init (OwdConn *self, const char *conninfo, const char *program);
+void owd_conn_clear (OwdConn *self);
+/* Connects where there is no connection, or where it is known to be broken. */
+gboolean owd_conn_ready (OwdConn *self, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+
+/* One statement with n text parameters. Returns the result, of status `want`, or NULL with error set. `what` says in
+ * words what was tried. */
+PGresult *owd_conn_query (OwdConn *self, const char *what, ExecStatusType want, const char *sql, int n,
+                          const char *const *values, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+/* A statement, or several, without parameters or rows. */
+gboolean owd_conn_run (OwdConn *self, const char *what, const char *sql, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+/* COMMIT; an answer other than COMMIT (the transaction had failed before) is an error. */
+gboolean owd_conn_commit (OwdConn *self, const char *what, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+/* Leaves a transaction after a failure; best effort: a connection that cannot do it is closed. */
+void owd_conn_rollback (OwdConn *self);
+/* COPY data. owd_conn_copy_end() takes COPY out of its state in either case. */
+gboolean owd_conn_copy_put (OwdConn *self, const char *what, const void *data, gsize len,
+                            GError **error) G_GNUC_WARN_UNUSED_RESULT;
+gboolean owd_conn_copy_end (OwdConn *self, const char *what, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+
+/* ---- copy.c: samples in the binary COPY format, no libpq ---------------------------------------- */
+
+#define OWD_COPY_SQL                                                                                                   \
+  "COPY owd.sample (ts, seq, owd_ns, lo_ns, hi_ns, sigma_ns, bias_ns, flow, path_id, profile_id, part, flags, kind,"   \
+  " proto) FROM STDIN (FORMAT binary)"
+
+#define OWD_COPY_HEAD_BYTES 19
+#define OWD_COPY_ROW_BYTES 138
+#define OWD_COPY_TAIL_BYTES 2
+
+/* Each writes its constant number of bytes and returns the end of them. */
+guint8 *owd_copy_put_head (guint8 *p);
+guint8 *owd_copy_put_row (guint8 *p, const OwdSample *sample, gint16 part, gint32 path_id);
+guint8 *owd_copy_put_tail (guint8 *p);
+
+/* Floor to the microsecond, which is what timestamptz holds. */
+gint64 owd_copy_floor_us (OwdTime t);
+/* UTC day number since 1970. */
+gint64 owd_copy_day (OwdTime t);
+
+/* ---- migrate.c ---------------------------------------------------------------------------------- */
+
+/* Version of the schema in the database, 0 where there is none. */
+gboolean owd_migrate_version (OwdConn *conn, guint *ret_version, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+/* OWD_ERROR_DB unless the version in the database is the one known here. */
+gboolean owd_migrate_check (OwdConn *conn, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+
+/* Built from sql/: see schema.cmake. */
+typedef struct {
+  guint step; /* number in the file's name; 0 for functions and views */
+  const char *name;
+  const char *text;
+} OwdSqlFile;
+
+extern const OwdSqlFile OWD_SQL_STEPS[];
+extern const guint OWD_SQL_N_STEPS;
+extern const OwdSqlFile OWD_SQL_CODE[]; /* functions, then views */
+extern const guint OWD_SQL_N_CODE;
+extern const char OWD_SQL_CODE_DIGEST[];
+
+/* ---- the store ---------------------------------------------------------------------------------- */
+
+/* A partition that this store has claimed. */
+typedef struct {
+  gint64 epoch;
+  guint64 generation; /* of the connection on which `mark` was last known to be the database's */
+  OwdMark mark;       /* as the database confirmed it last */
+  OwdMark doubt;      /* what the last commit tried; counts only where its fate is not known */
+} OwdClaim;
+
+struct OwdStore {
+  OwdConn conn;
+  GHashTable *claims;  /* part -> OwdClaim */
+  GArray *points;      /* gint32: database id of the point at this index */
+  GHashTable *paths;   /* src index << 32 | dst index -> path id */
+  GHashTable *days;    /* days whose table is there */
+  GArray *batch_paths; /* gint32: path id of each sample of the batch at hand */
+  guint8 *buffer;      /* COPY_BUFFER bytes */
+};
+
+#endif

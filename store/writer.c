@@ -1,0 +1,549 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The correlator's side: samples and the place in the log that they were made from go into one transaction.
+ *
+ * Exactly once. The row of the partition carries the mark (offset, seq, watermark) and an epoch. Claiming raises the
+ * epoch; a commit begins with an UPDATE of that row which names the epoch it was claimed with. So a process that has
+ * been replaced cannot write, and the lock on the row makes a new owner wait for, and then see, a commit under way.
+ *
+ * A connection lost in the middle of a commit leaves two possibilities, and only the database knows: after each
+ * reconnect the mark is read first. It is either the one confirmed last (nothing happened: write), or the one that the
+ * last commit tried (it had happened: skip what is there). Anything else means that the database went back in time.
+ *
+ * Paths and days are made before the transaction, each in a short one of its own: they hold no fact that would have to
+ * be undone, and locks on shared rows would otherwise last as long as the COPY.
+ */
+#include "store-private.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define COPY_BUFFER (64 * 1024)
+#define MAX_PARTS G_MAXINT16
+
+/* A decimal number as statement parameter. */
+typedef struct {
+  char text[24];
+} Number;
+
+static const char *
+signed_text (Number *n, gint64 v)
+{
+  g_snprintf (n->text, sizeof n->text, "%" G_GINT64_FORMAT, v);
+  return n->text;
+}
+
+static const char *
+unsigned_text (Number *n, guint64 v)
+{
+  g_snprintf (n->text, sizeof n->text, "%" G_GUINT64_FORMAT, v);
+  return n->text;
+}
+
+/* OWD_TIME_NONE is SQL's NULL. */
+static const char *
+time_text (Number *n, OwdTime t)
+{
+  return t == OWD_TIME_NONE ? NULL : signed_text (n, t);
+}
+
+static gint64
+get_int (const PGresult *res, int row, int column)
+{
+  return g_ascii_strtoll (PQgetvalue (res, row, column), NULL, 10);
+}
+
+static OwdTime
+get_time (const PGresult *res, int row, int column)
+{
+  return PQgetisnull (res, row, column) ? OWD_TIME_NONE : get_int (res, row, column);
+}
+
+OwdStore *
+owd_store_open (const char *conninfo, const char *program, GError **error)
+{
+  g_autoptr (OwdStore) self = g_new0 (OwdStore, 1);
+
+  owd_conn_init (&self->conn, conninfo, program);
+  self->claims = g_hash_table_new_full (NULL, NULL, NULL, g_free);
+  self->points = g_array_new (FALSE, FALSE, sizeof (gint32));
+  self->paths = g_hash_table_new (NULL, NULL);
+  self->days = g_hash_table_new (NULL, NULL);
+  self->batch_paths = g_array_new (FALSE, FALSE, sizeof (gint32));
+  self->buffer = g_malloc (COPY_BUFFER);
+  if (!owd_conn_ready (&self->conn, error) || !owd_migrate_check (&self->conn, error))
+    return NULL;
+  return g_steal_pointer (&self);
+}
+
+void
+owd_store_free (OwdStore *self)
+{
+  if (self == NULL)
+    return;
+  owd_conn_clear (&self->conn);
+  g_hash_table_unref (self->claims);
+  g_array_unref (self->points);
+  g_hash_table_unref (self->paths);
+  g_hash_table_unref (self->days);
+  g_array_unref (self->batch_paths);
+  g_free (self->buffer);
+  g_free (self);
+}
+
+/* ---- claims ------------------------------------------------------------------------------------ */
+
+/* One database, one log: samples of two logs would share partitions and sequence numbers. */
+static gboolean
+check_log (OwdConn *conn, const char *uuid, guint n_parts, GError **error)
+{
+  static const char what[] = "comparing the log's identity";
+  Number n;
+  const char *const values[] = { uuid, unsigned_text (&n, n_parts) };
+  g_autoptr (PGresult) put = NULL, res = NULL;
+
+  put = owd_conn_query (conn, what, PGRES_COMMAND_OK,
+                        "INSERT INTO owd.log (uuid, n_parts) VALUES ($1, $2) ON CONFLICT DO NOTHING", 2, values, error);
+  if (put == NULL)
+    return FALSE;
+  res = owd_conn_query (conn, what, PGRES_TUPLES_OK, "SELECT uuid, n_parts FROM owd.log", 0, NULL, error);
+  if (res == NULL)
+    return FALSE;
+  if (strcmp (PQgetvalue (res, 0, 0), uuid) == 0 && get_int (res, 0, 1) == (gint64) n_parts)
+    return TRUE;
+  g_set_error (error, OWD_ERROR, OWD_ERROR_DB,
+               "%s has been filled from log %s with %s partitions, this is log %s with %u: give each log a database of "
+               "its own, or give the old samples up with `DROP SCHEMA owd CASCADE` and `oneway db migrate`",
+               conn->target, PQgetvalue (res, 0, 0), PQgetvalue (res, 0, 1), uuid, n_parts);
+  return FALSE;
+}
+
+static PGresult *
+take_partition (OwdConn *conn, const char *uuid, guint part, guint n_parts, GError **error)
+{
+  g_autofree char *what = g_strdup_printf ("claiming partition %u", part);
+  Number n;
+  const char *const values[] = { unsigned_text (&n, part), conn->program };
+  g_autoptr (PGresult) put = NULL, res = NULL;
+
+  /* The former owner's commit may be under way; one that hangs for good is an operator's business. */
+  if (!owd_conn_run (conn, what, "BEGIN; SET LOCAL lock_timeout = '20s'", error)
+      || !check_log (conn, uuid, n_parts, error))
+    return NULL;
+  put = owd_conn_query (conn, what, PGRES_COMMAND_OK,
+                        "INSERT INTO owd.partition (part) VALUES ($1) ON CONFLICT DO NOTHING", 1, values, error);
+  if (put == NULL)
+    return NULL;
+  res = owd_conn_query (conn, what, PGRES_TUPLES_OK,
+                        "UPDATE owd.partition SET epoch = epoch + 1, owner = $2::text || ' pid ' || pg_backend_pid (),"
+                        " claimed = now () WHERE part = $1 RETURNING epoch, log_offset, seq, watermark_ns",
+                        2, values, error);
+  if (res == NULL || !owd_conn_commit (conn, what, error))
+    return NULL;
+  return g_steal_pointer (&res);
+}
+
+gboolean
+owd_store_claim (OwdStore *self, const char *log_uuid, guint part, guint n_parts, OwdMark *ret_mark, GError **error)
+{
+  g_autoptr (PGresult) res = NULL;
+  OwdClaim *claim;
+
+  if (n_parts < 1 || n_parts > MAX_PARTS || part >= n_parts) {
+    g_set_error (error, OWD_ERROR, OWD_ERROR_DB,
+                 "partition %u of %u: the store takes 1 to %d partitions, counted from 0", part, n_parts, MAX_PARTS);
+    return FALSE;
+  }
+  if (!owd_conn_ready (&self->conn, error))
+    return FALSE;
+  res = take_partition (&self->conn, log_uuid, part, n_parts, error);
+  if (res == NULL) {
+    owd_conn_rollback (&self->conn);
+    return FALSE;
+  }
+  claim = g_new0 (OwdClaim, 1);
+  claim->epoch = get_int (res, 0, 0);
+  claim->generation = self->conn.generation;
+  claim->mark = (OwdMark){ .offset = (guint64) get_int (res, 0, 1),
+                           .seq = (guint64) get_int (res, 0, 2),
+                           .watermark = get_time (res, 0, 3) };
+  claim->doubt = claim->mark;
+  g_hash_table_insert (self->claims, GUINT_TO_POINTER (part), claim);
+  *ret_mark = claim->mark;
+  return TRUE;
+}
+
+static gboolean
+same_mark (const OwdMark *a, const OwdMark *b)
+{
+  return a->offset == b->offset && a->seq == b->seq && a->watermark == b->watermark;
+}
+
+static gboolean
+fenced (const OwdConn *conn, guint part, GError **error)
+{
+  g_set_error (error, OWD_ERROR, OWD_ERROR_FENCED,
+               "%s: partition %u belongs to another process now; nothing was written by this one", conn->target, part);
+  return FALSE;
+}
+
+/* After a reconnect: what became of the last commit. */
+static gboolean
+settle_claim (OwdConn *conn, guint part, OwdClaim *claim, GError **error)
+{
+  Number n;
+  const char *const values[] = { unsigned_text (&n, part) };
+  g_autoptr (PGresult) res = NULL;
+  OwdMark found;
+
+  if (claim->generation == conn->generation)
+    return TRUE;
+  res = owd_conn_query (conn, "reading a partition's mark", PGRES_TUPLES_OK,
+                        "SELECT epoch, log_offset, seq, watermark_ns FROM owd.partition WHERE part = $1", 1, values,
+                        error);
+  if (res == NULL)
+    return FALSE;
+  if (PQntuples (res) == 0 || get_int (res, 0, 0) != claim->epoch)
+    return fenced (conn, part, error);
+  found = (OwdMark){ .offset = (guint64) get_int (res, 0, 1),
+                     .seq = (guint64) get_int (res, 0, 2),
+                     .watermark = get_time (res, 0, 3) };
+  if (!same_mark (&found, &claim->mark) && !same_mark (&found, &claim->doubt)) {
+    g_set_error (error, OWD_ERROR, OWD_ERROR_DB,
+                 "%s: partition %u stands at sample %" G_GUINT64_FORMAT ", although %" G_GUINT64_FORMAT
+                 " was confirmed (restored from a backup?): start the correlator again, it goes on from there",
+                 conn->target, part, found.seq, claim->mark.seq);
+    return FALSE;
+  }
+  claim->mark = found;
+  claim->generation = conn->generation;
+  return TRUE;
+}
+
+/* ---- points, paths, days ----------------------------------------------------------------------- */
+
+/* The id that `get` finds, after `put` where there is none yet. */
+static gboolean
+get_or_put (OwdConn *conn, const char *what, const char *get, const char *put, int n, const char *const *values,
+            gint32 *ret_id, GError **error)
+{
+  for (int attempt = 0; attempt < 2; attempt++) {
+    g_autoptr (PGresult) res = owd_conn_query (conn, what, PGRES_TUPLES_OK, get, n, values, error);
+    g_autoptr (PGresult) done = NULL;
+
+    if (res == NULL)
+      return FALSE;
+    if (PQntuples (res) > 0) {
+      *ret_id = (gint32) get_int (res, 0, 0);
+      return TRUE;
+    }
+    done = owd_conn_query (conn, what, PGRES_COMMAND_OK, put, n, values, error);
+    if (done == NULL)
+      return FALSE;
+  }
+  g_set_error (error, OWD_ERROR, OWD_ERROR_DB, "%s: %s: the row vanished at once", conn->target, what);
+  return FALSE;
+}
+
+gboolean
+owd_store_points (OwdStore *self, const char *const *names, gsize n, GError **error)
+{
+  if (n > self->points->len && !owd_conn_ready (&self->conn, error))
+    return FALSE;
+  for (gsize i = self->points->len; i < n; i++) {
+    const char *const values[] = { names[i] };
+    gint32 id;
+
+    if (!get_or_put (&self->conn, "registering an observation point", "SELECT point_id FROM owd.point WHERE name = $1",
+                     "INSERT INTO owd.point (name) VALUES ($1) ON CONFLICT DO NOTHING", 1, values, &id, error))
+      return FALSE;
+    g_array_append_val (self->points, id);
+  }
+  return TRUE;
+}
+
+static gpointer
+path_key (const OwdSample *sample)
+{
+  return GSIZE_TO_POINTER ((gsize) sample->src << 32 | sample->dst);
+}
+
+static gboolean
+add_path (OwdStore *self, const OwdSample *sample, GError **error)
+{
+  Number src, dst;
+  const char *values[2];
+  gint32 id;
+
+  if (sample->src >= self->points->len || sample->dst >= self->points->len) {
+    g_set_error (error, OWD_ERROR, OWD_ERROR_FAILED,
+                 "sample %" G_GUINT64_FORMAT ": observation point %u has no name yet", sample->seq,
+                 MAX (sample->src, sample->dst));
+    return FALSE;
+  }
+  values[0] = signed_text (&src, g_array_index (self->points, gint32, sample->src));
+  values[1] = signed_text (&dst, g_array_index (self->points, gint32, sample->dst));
+  if (!get_or_put (&self->conn, "registering a path", "SELECT path_id FROM owd.path WHERE src_id = $1 AND dst_id = $2",
+                   "INSERT INTO owd.path (src_id, dst_id) VALUES ($1, $2) ON CONFLICT DO NOTHING", 2, values, &id,
+                   error))
+    return FALSE;
+  g_hash_table_insert (self->paths, path_key (sample), GINT_TO_POINTER (id));
+  return TRUE;
+}
+
+static gboolean
+resolve_paths (OwdStore *self, const OwdSample *samples, gsize n, GError **error)
+{
+  g_array_set_size (self->batch_paths, (guint) n);
+  for (gsize i = 0; i < n; i++) {
+    gpointer id = g_hash_table_lookup (self->paths, path_key (&samples[i]));
+
+    if (id == NULL) {
+      if (!add_path (self, &samples[i], error))
+        return FALSE;
+      id = g_hash_table_lookup (self->paths, path_key (&samples[i]));
+    }
+    g_array_index (self->batch_paths, gint32, i) = GPOINTER_TO_INT (id);
+  }
+  return TRUE;
+}
+
+static gboolean
+add_day (OwdStore *self, gint64 day, GError **error)
+{
+  Number n;
+  const char *const values[] = { signed_text (&n, day) };
+  g_autoptr (PGresult) res = owd_conn_query (&self->conn, "making the table of a day", PGRES_TUPLES_OK,
+                                             "SELECT owd.add_day (date '1970-01-01' + $1::integer)", 1, values, error);
+
+  if (res != NULL)
+    g_hash_table_add (self->days, GSIZE_TO_POINTER ((gsize) day));
+  return res != NULL;
+}
+
+/* The samples are in order of time: a day is asked for once. */
+static gboolean
+ensure_days (OwdStore *self, const OwdSample *samples, gsize n, GError **error)
+{
+  gint64 last = G_MININT64;
+
+  for (gsize i = 0; i < n; i++) {
+    gint64 day = owd_copy_day (samples[i].ts);
+
+    if (day != last && !g_hash_table_contains (self->days, GSIZE_TO_POINTER ((gsize) day))
+        && !add_day (self, day, error))
+      return FALSE;
+    last = day;
+  }
+  return TRUE;
+}
+
+/* ---- commit ------------------------------------------------------------------------------------ */
+
+/* What readers are promised, checked where it is cheap: numbers without gap, times that never decrease, nothing at or
+ * before a watermark that was given. */
+static gboolean
+check_batch (guint part, const OwdMark *old, const OwdMark *new, const OwdSample *samples, gsize n, GError **error)
+{
+  const char *wrong = NULL;
+  guint64 seq = old->seq;
+  OwdTime ts = old->watermark == OWD_TIME_NONE ? OWD_TIME_NONE : old->watermark + 1;
+
+  for (gsize i = 0; i < n && wrong == NULL; i++) {
+    if (samples[i].seq != ++seq)
+      wrong = "sequence numbers have a gap";
+    else if (samples[i].ts < ts || samples[i].ts == OWD_TIME_NONE)
+      wrong = "a sample lies before its predecessor or the watermark";
+    ts = samples[i].ts;
+  }
+  if (wrong == NULL && new->seq != seq)
+    wrong = "the mark does not end at the last sample";
+  if (wrong == NULL && (new->offset < old->offset || new->watermark < old->watermark))
+    wrong = "offset or watermark go back";
+  if (wrong == NULL && new->offset > G_MAXINT64)
+    wrong = "the offset is out of range";
+  if (wrong == NULL)
+    return TRUE;
+  g_set_error (error, OWD_ERROR, OWD_ERROR_FAILED, "partition %u, near sample %" G_GUINT64_FORMAT ": %s", part, seq,
+               wrong);
+  return FALSE;
+}
+
+static gboolean
+put_mark (OwdConn *conn, guint part, const OwdClaim *claim, const OwdMark *mark, OwdTime first, OwdTime last,
+          OwdTime log_time, GError **error)
+{
+  Number n[8];
+  const char *const values[] = { unsigned_text (&n[0], part),
+                                 signed_text (&n[1], claim->epoch),
+                                 unsigned_text (&n[2], mark->offset),
+                                 unsigned_text (&n[3], mark->seq),
+                                 time_text (&n[4], mark->watermark),
+                                 time_text (&n[5], log_time),
+                                 time_text (&n[6], first),
+                                 time_text (&n[7], last) };
+  g_autoptr (PGresult) res
+      = owd_conn_query (conn, "writing a partition's mark", PGRES_COMMAND_OK,
+                        "UPDATE owd.partition SET log_offset = $3, seq = $4, watermark_ns = $5,"
+                        " log_time_ns = coalesce ($6, log_time_ns), first_ts = coalesce (first_ts, owd.ts_of_ns ($7)),"
+                        " last_ts = coalesce (owd.ts_of_ns ($8), last_ts) WHERE part = $1 AND epoch = $2",
+                        8, values, error);
+
+  if (res == NULL)
+    return FALSE;
+  return strcmp (PQcmdTuples (res), "1") == 0 || fenced (conn, part, error);
+}
+
+/* Encodes into the buffer and sends it whenever another row might not fit. */
+static gboolean
+copy_samples (OwdStore *self, guint part, const OwdSample *samples, gsize n, GError **error)
+{
+  static const char what[] = "copying samples";
+  guint8 *p = owd_copy_put_head (self->buffer),
+         *full = self->buffer + COPY_BUFFER - OWD_COPY_ROW_BYTES - OWD_COPY_TAIL_BYTES;
+
+  if (!owd_conn_run (&self->conn, what, OWD_COPY_SQL, error))
+    return FALSE;
+  for (gsize i = 0; i < n; i++) {
+    if (p > full) {
+      if (!owd_conn_copy_put (&self->conn, what, self->buffer, (gsize) (p - self->buffer), error))
+        return FALSE;
+      p = self->buffer;
+    }
+    p = owd_copy_put_row (p, &samples[i], (gint16) part, g_array_index (self->batch_paths, gint32, i));
+  }
+  p = owd_copy_put_tail (p);
+  return owd_conn_copy_put (&self->conn, what, self->buffer, (gsize) (p - self->buffer), error)
+         && owd_conn_copy_end (&self->conn, what, error);
+}
+
+static gboolean
+write_batch (OwdStore *self, guint part, OwdClaim *claim, const OwdSample *samples, gsize n, const OwdMark *mark,
+             OwdTime log_time, GError **error)
+{
+  OwdTime first = n > 0 ? samples[0].ts : OWD_TIME_NONE, last = n > 0 ? samples[n - 1].ts : OWD_TIME_NONE;
+
+  if (!resolve_paths (self, samples, n, error) || !ensure_days (self, samples, n, error)
+      || !owd_conn_run (&self->conn, "opening a transaction", "BEGIN", error)
+      || !put_mark (&self->conn, part, claim, mark, first, last, log_time, error)
+      || (n > 0 && !copy_samples (self, part, samples, n, error)))
+    return FALSE;
+  claim->doubt = *mark;
+  return owd_conn_commit (&self->conn, "committing samples", error);
+}
+
+gboolean
+owd_store_commit (OwdStore *self, guint part, const OwdSample *samples, gsize n, const OwdMark *mark, OwdTime log_time,
+                  GError **error)
+{
+  OwdClaim *claim = g_hash_table_lookup (self->claims, GUINT_TO_POINTER (part));
+  guint64 there;
+
+  if (claim == NULL || n > G_MAXUINT) {
+    g_set_error (error, OWD_ERROR, OWD_ERROR_FAILED, "partition %u: not claimed, or more samples than fit a batch",
+                 part);
+    return FALSE;
+  }
+  if (!owd_conn_ready (&self->conn, error) || !settle_claim (&self->conn, part, claim, error))
+    return FALSE;
+  if (same_mark (&claim->mark, mark))
+    return TRUE;
+  /* Of a batch that is given again, the front may be there already. */
+  there = n > 0 && samples[0].seq <= claim->mark.seq ? claim->mark.seq - samples[0].seq + 1 : 0;
+  there = MIN (there, n);
+  samples += there;
+  n -= there;
+  if (!check_batch (part, &claim->mark, mark, samples, n, error))
+    return FALSE;
+  if (!write_batch (self, part, claim, samples, n, mark, log_time, error)) {
+    owd_conn_rollback (&self->conn);
+    g_hash_table_remove_all (self->days); /* one of them may have been dropped meanwhile */
+    return FALSE;
+  }
+  claim->mark = *mark;
+  return TRUE;
+}
+
+/* ---- exporters, retention ---------------------------------------------------------------------- */
+
+static int
+by_key (gconstpointer a, gconstpointer b)
+{
+  const OwdExporterRow *const *x = a, *const *y = b;
+
+  return memcmp (&(*x)->key, &(*y)->key, sizeof (*x)->key);
+}
+
+static gboolean
+put_exporter (OwdConn *conn, const OwdExporterRow *row, GError **error)
+{
+  char addr[OWD_ADDR_TEXT];
+  Number n[12];
+  const char *const values[] = { owd_addr_text (&row->key.addr, addr),
+                                 unsigned_text (&n[0], row->key.domain),
+                                 unsigned_text (&n[1], row->key.version),
+                                 row->name,
+                                 time_text (&n[2], row->first_ns),
+                                 time_text (&n[3], row->last_ns),
+                                 unsigned_text (&n[4], MIN (row->datagrams, G_MAXINT64)),
+                                 unsigned_text (&n[5], MIN (row->records, G_MAXINT64)),
+                                 time_text (&n[6], row->boot_lo_ns),
+                                 time_text (&n[7], row->boot_hi_ns),
+                                 unsigned_text (&n[8], MIN (row->segments, G_MAXINT32)),
+                                 time_text (&n[9], row->lag_p50_ns),
+                                 time_text (&n[10], row->lag_p99_ns),
+                                 unsigned_text (&n[11], row->sampling) };
+  g_autoptr (PGresult) res = owd_conn_query (
+      conn, "writing an exporter's row", PGRES_COMMAND_OK,
+      "INSERT INTO owd.exporter AS e (addr, domain, version, name, first_ts, last_ts, datagrams, records, boot_lo_ns,"
+      " boot_hi_ns, segments, lag_p50_ns, lag_p99_ns, sampling) VALUES ($1::inet, $2, $3, $4,"
+      " owd.ts_of_ns ($5), owd.ts_of_ns ($6), $7, $8, $9, $10, $11, $12, $13, $14)"
+      " ON CONFLICT (addr, domain, version) DO UPDATE SET name = excluded.name, first_ts = excluded.first_ts,"
+      " last_ts = excluded.last_ts, datagrams = excluded.datagrams, records = excluded.records,"
+      " boot_lo_ns = excluded.boot_lo_ns, boot_hi_ns = excluded.boot_hi_ns, segments = excluded.segments,"
+      " lag_p50_ns = excluded.lag_p50_ns, lag_p99_ns = excluded.lag_p99_ns, sampling = excluded.sampling",
+      G_N_ELEMENTS (values), values, error);
+
+  return res != NULL;
+}
+
+/* In the order of their keys, so that two writers cannot wait for each other in a circle. */
+gboolean
+owd_store_exporters (OwdStore *self, const OwdExporterRow *rows, gsize n, GError **error)
+{
+  static const char what[] = "writing exporters";
+  g_autofree const OwdExporterRow **sorted = g_new (const OwdExporterRow *, n);
+  gboolean fine;
+
+  if (n == 0)
+    return TRUE;
+  for (gsize i = 0; i < n; i++)
+    sorted[i] = &rows[i];
+  qsort (sorted, n, sizeof *sorted, by_key);
+  fine = owd_conn_ready (&self->conn, error) && owd_conn_run (&self->conn, what, "BEGIN", error);
+  for (gsize i = 0; i < n && fine; i++)
+    fine = put_exporter (&self->conn, sorted[i], error);
+  fine = fine && owd_conn_commit (&self->conn, what, error);
+  if (!fine)
+    owd_conn_rollback (&self->conn);
+  return fine;
+}
+
+gboolean
+owd_store_retain (OwdStore *self, gint64 keep_ns, guint *ret_dropped, GError **error)
+{
+  Number n;
+  const char *const values[] = { signed_text (&n, keep_ns / OWD_NS_PER_S) };
+  g_autoptr (PGresult) res = NULL;
+
+  if (!owd_conn_ready (&self->conn, error))
+    return FALSE;
+  res = owd_conn_query (&self->conn, "dropping old days", PGRES_TUPLES_OK,
+                        "SELECT owd.drop_days (make_interval (secs => $1))", 1, values, error);
+  if (res == NULL)
+    return FALSE;
+  *ret_dropped = (guint) get_int (res, 0, 0);
+  if (*ret_dropped > 0)
+    g_hash_table_remove_all (self->days);
+  return TRUE;
+}
