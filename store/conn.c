@@ -28,6 +28,7 @@ static void
 close_connection (OwdConn *self)
 {
   g_clear_pointer (&self->pg, PQfinish);
+  self->broken = FALSE;
 }
 
 void
@@ -120,7 +121,7 @@ connect_now (OwdConn *self, GError **error)
 gboolean
 owd_conn_ready (OwdConn *self, GError **error)
 {
-  if (self->pg != NULL && PQstatus (self->pg) == CONNECTION_OK)
+  if (self->pg != NULL && !self->broken && PQstatus (self->pg) == CONNECTION_OK)
     return TRUE;
   close_connection (self);
   return connect_now (self, error);
@@ -146,15 +147,17 @@ set_error_from (OwdConn *self, const PGresult *res, const char *what, GError **e
   const char *state = res != NULL ? PQresultErrorField (res, PG_DIAG_SQLSTATE) : NULL;
   const char *hint = res != NULL ? PQresultErrorField (res, PG_DIAG_MESSAGE_HINT) : NULL;
   const char *text = res != NULL ? PQresultErrorField (res, PG_DIAG_MESSAGE_PRIMARY) : NULL;
-  gboolean lost = PQstatus (self->pg) != CONNECTION_OK;
+  /* Every refusal by the server has a state; what has none is libpq's own trouble, even where it still says OK. */
+  gboolean lost = state == NULL || PQstatus (self->pg) != CONNECTION_OK;
   g_autofree char *line = one_line (text != NULL ? text : PQerrorMessage (self->pg));
 
-  if (lost)
+  if (lost) {
+    self->broken = TRUE;
     g_set_error (error, OWD_ERROR, OWD_ERROR_DB_AWAY, "%s: connection lost while %s: %s", self->target, what, line);
-  else
-    g_set_error (error, OWD_ERROR, state != NULL && may_pass (state) ? OWD_ERROR_DB_AWAY : OWD_ERROR_DB,
-                 "%s: %s: %s (SQLSTATE %s)%s%s", self->target, what, line, state != NULL ? state : "none",
-                 hint != NULL ? "; " : "", hint != NULL ? hint : "");
+  } else {
+    g_set_error (error, OWD_ERROR, may_pass (state) ? OWD_ERROR_DB_AWAY : OWD_ERROR_DB, "%s: %s: %s (SQLSTATE %s)%s%s",
+                 self->target, what, line, state, hint != NULL ? "; " : "", hint != NULL ? hint : "");
+  }
 }
 
 PGresult *
@@ -202,9 +205,10 @@ owd_conn_rollback (OwdConn *self)
 {
   g_autoptr (PGresult) res = NULL;
 
-  if (self->pg == NULL || PQtransactionStatus (self->pg) == PQTRANS_IDLE)
+  if (self->pg != NULL && !self->broken && PQtransactionStatus (self->pg) == PQTRANS_IDLE)
     return;
-  res = PQexec (self->pg, "ROLLBACK");
+  if (self->pg != NULL && !self->broken)
+    res = PQexec (self->pg, "ROLLBACK");
   if (PQresultStatus (res) != PGRES_COMMAND_OK)
     close_connection (self);
 }
@@ -235,7 +239,7 @@ owd_conn_copy_end (OwdConn *self, const char *what, GError **error)
       fine = FALSE;
     }
     PQclear (res);
-    if (PQstatus (self->pg) != CONNECTION_OK)
+    if (self->broken)
       break;
   }
   return fine;

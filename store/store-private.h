@@ -14,8 +14,9 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (PGresult, PQclear)
 /* ---- conn.c: one connection, its failures told apart -------------------------------------------- */
 
 typedef struct {
-  PGconn *pg;     /* NULL: not connected */
-  char *conninfo; /* may be NULL */
+  PGconn *pg;      /* NULL: not connected */
+  gboolean broken; /* pg is of no use any more */
+  char *conninfo;  /* may be NULL */
   char *program;
   char *target;       /* for messages: database, host, port; no secret */
   guint64 generation; /* connections made so far */

@@ -2,7 +2,7 @@
 CREATE OR REPLACE VIEW owd.exporters AS
 SELECT e.name, host (e.addr) AS addr, e.domain, e.version::integer AS version, e.first_ts AS first_seen,
        e.last_ts AS last_seen, e.datagrams, e.records, owd.ts_of_ns (e.boot_lo_ns) AS boot,
-       (e.boot_hi_ns::float8 - e.boot_lo_ns::float8) / 1000000 AS boot_width_ms, e.segments,
+       (e.boot_hi_ns::numeric - e.boot_lo_ns)::float8 / 1000000 AS boot_width_ms, e.segments,
        e.lag_p50_ns::float8 / 1000000 AS lag_p50_ms, e.lag_p99_ns::float8 / 1000000 AS lag_p99_ms,
        nullif (e.sampling, 0) AS sampling
   FROM owd.exporter e;

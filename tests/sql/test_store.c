@@ -1,0 +1,874 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The store against a real server (cluster.sh run). Every test starts with an empty schema.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+#include <libpq-fe.h>
+
+#include "owd-store.h"
+#include "proxy.h"
+
+#define UUID "7e0d7a9c-5f0e-4f0e-9d43-0b6a3a1c2d11"
+#define T0 (G_GINT64_CONSTANT (1795329600) * OWD_NS_PER_S) /* 2026-11-22 06:40 UTC */
+
+static const char *const POINTS[] = { "edge-a", "edge-b", "Zürich \"core\"; DROP TABLE x --", "192.0.2.1#7" };
+
+static PGconn *watcher; /* looks at what the store has done */
+
+/* ---- looking ----------------------------------------------------------------------------------- */
+
+/* First value of the first row; fails the test where the statement fails. */
+static char *
+sql (const char *format, ...)
+{
+  g_autofree char *text = NULL;
+  char *value = NULL;
+  PGresult *res;
+  va_list args;
+
+  va_start (args, format);
+  text = g_strdup_vprintf (format, args);
+  va_end (args);
+  if (PQstatus (watcher) != CONNECTION_OK)
+    PQreset (watcher);
+  res = PQexec (watcher, text);
+  if (PQresultStatus (res) != PGRES_TUPLES_OK && PQresultStatus (res) != PGRES_COMMAND_OK)
+    fail_msg ("%s: %s", text, PQerrorMessage (watcher));
+  if (PQntuples (res) > 0 && !PQgetisnull (res, 0, 0))
+    value = g_strdup (PQgetvalue (res, 0, 0));
+  PQclear (res);
+  return value;
+}
+
+#define assert_sql(expected, ...)                                                                                      \
+  do {                                                                                                                 \
+    g_autofree char *value_ = sql (__VA_ARGS__);                                                                       \
+    assert_string_equal (value_ != NULL ? value_ : "NULL", expected);                                                  \
+  } while (0)
+
+#define assert_error(error, want)                                                                                      \
+  do {                                                                                                                 \
+    assert_non_null (error);                                                                                           \
+    if (!g_error_matches (error, OWD_ERROR, want))                                                                     \
+      fail_msg ("unexpected error %d: %s", (error)->code, (error)->message);                                           \
+    g_clear_error (&(error));                                                                                          \
+  } while (0)
+
+#define assert_works(call)                                                                                             \
+  do {                                                                                                                 \
+    if (!(call))                                                                                                       \
+      fail_msg ("%s: %s", #call, error != NULL ? error->message : "no error set");                                     \
+  } while (0)
+
+static int
+empty_schema (void **state)
+{
+  GError *error = NULL;
+
+  (void) state;
+  g_free (sql ("DROP SCHEMA IF EXISTS owd CASCADE"));
+  assert_works (owd_store_migrate (NULL, NULL, NULL, &error));
+  return 0;
+}
+
+static OwdStore *
+open_store (const char *conninfo)
+{
+  GError *error = NULL;
+  OwdStore *store = owd_store_open (conninfo, "oneway-test", &error);
+
+  assert_works (store != NULL);
+  assert_works (owd_store_points (store, POINTS, G_N_ELEMENTS (POINTS), &error));
+  return store;
+}
+
+static OwdMark
+claim (OwdStore *store, guint part)
+{
+  GError *error = NULL;
+  OwdMark mark;
+
+  assert_works (owd_store_claim (store, UUID, part, 4, &mark, &error));
+  return mark;
+}
+
+/* Samples first..first + n - 1, half a millisecond apart: a pure function of their number. */
+static OwdSample *
+make_samples (guint64 first, gsize n)
+{
+  OwdSample *samples = g_new0 (OwdSample, n);
+
+  for (gsize i = 0; i < n; i++) {
+    guint64 seq = first + i;
+
+    samples[i] = (OwdSample){ .seq = seq,
+                              .ts = T0 + (gint64) seq * 500123,
+                              .owd_ns = (gint64) (seq * 7919 % 50000000) - 1000000,
+                              .lo_ns = -2000000,
+                              .hi_ns = 60000000,
+                              .sigma_ns = 410000,
+                              .bias_ns = (gint64) (seq % 1000),
+                              .flow = seq * G_GUINT64_CONSTANT (0x9e3779b97f4a7c15),
+                              .src = (guint32) (seq % 3),
+                              .dst = (guint32) (seq % 3 + 1),
+                              .profile_id = (guint32) (seq % 5),
+                              .flags = (guint16) (seq * 257),
+                              .kind = (guint8) (seq % 3 + 1),
+                              .proto = (guint8) (seq % 256) };
+  }
+  return samples;
+}
+
+static gboolean
+commit (OwdStore *store, guint part, guint64 first, gsize n, GError **error)
+{
+  g_autofree OwdSample *samples = make_samples (first, n);
+  OwdMark mark
+      = { .offset = (first + n) * 100, .seq = first + n - 1, .watermark = T0 + (gint64) (first + n - 1) * 500123 };
+
+  return owd_store_commit (store, part, samples, n, &mark, mark.watermark + 1, error);
+}
+
+/* The whole table as one value: equal exactly where all rows and their order are. */
+static char *
+digest (guint part)
+{
+  return sql ("SELECT md5 (coalesce (string_agg (s::text, '|' ORDER BY seq), '')) || ' ' || count (*)"
+              " FROM owd.sample s WHERE part = %u",
+              part);
+}
+
+/* ---- schema ------------------------------------------------------------------------------------ */
+
+static void
+count_step (void *user, guint step, const char *name)
+{
+  guint *n = user;
+
+  assert_int_equal (step, ++*n);
+  assert_non_null (name);
+}
+
+static void
+migrates_from_empty_and_twice (void **state)
+{
+  GError *error = NULL;
+  guint steps = 0, version, newest;
+
+  (void) state;
+  g_free (sql ("DROP SCHEMA owd CASCADE"));
+  assert_works (owd_store_version (NULL, &version, &newest, &error));
+  assert_int_equal (version, 0);
+  assert_null (owd_store_open (NULL, "oneway-test", &error));
+  assert_non_null (strstr (error->message, "oneway db migrate"));
+  assert_error (error, OWD_ERROR_DB);
+
+  assert_works (owd_store_migrate (NULL, count_step, &steps, &error));
+  assert_int_equal (steps, newest);
+  assert_works (owd_store_migrate (NULL, count_step, &steps, &error));
+  assert_int_equal (steps, newest);
+  assert_works (owd_store_version (NULL, &version, &newest, &error));
+  assert_int_equal (version, newest);
+}
+
+static void
+restores_functions_and_views (void **state)
+{
+  GError *error = NULL;
+
+  (void) state;
+  g_free (sql ("DROP FUNCTION owd.matrix; UPDATE owd.schema_code SET digest = 'of an older release'"));
+  assert_works (owd_store_migrate (NULL, NULL, NULL, &error));
+  assert_sql ("1", "SELECT count (*) FROM pg_proc WHERE oid = 'owd.matrix'::regproc");
+}
+
+static void
+refuses_newer_schema (void **state)
+{
+  GError *error = NULL;
+
+  (void) state;
+  g_free (sql ("INSERT INTO owd.schema_step (step, name) VALUES (9999, 'from the future')"));
+  assert_null (owd_store_open (NULL, "oneway-test", &error));
+  assert_non_null (strstr (error->message, "upgrade Oneway"));
+  assert_error (error, OWD_ERROR_DB);
+  assert_false (owd_store_migrate (NULL, NULL, NULL, &error));
+  assert_error (error, OWD_ERROR_DB);
+}
+
+static void
+everything_public_is_described (void **state)
+{
+  (void) state;
+  assert_sql ("NULL",
+              "SELECT string_agg (c.relname || '.' || a.attname, ' ') FROM pg_class c"
+              " JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0"
+              " WHERE c.relnamespace = 'owd'::regnamespace AND c.relkind = 'v'"
+              " AND (col_description (c.oid, a.attnum) IS NULL OR obj_description (c.oid, 'pg_class') IS NULL)");
+  assert_sql ("NULL", "SELECT string_agg (p.proname, ' ') FROM pg_proc p WHERE p.pronamespace = 'owd'::regnamespace"
+                      " AND obj_description (p.oid, 'pg_proc') IS NULL");
+  assert_sql ("NULL",
+              "SELECT string_agg (p.proname, ' ') FROM pg_proc p WHERE p.pronamespace = 'owd'::regnamespace"
+              " AND p.prosqlbody IS NULL AND (p.proconfig IS NULL OR p.proconfig[1] NOT LIKE 'search_path=%%')");
+}
+
+/* ---- connection settings ----------------------------------------------------------------------- */
+
+static void
+messages_hold_no_secret (void **state)
+{
+  static const char *const bad[] = { "host=/nonexistent password=hunter2", "password=hunter2 hunter2",
+                                     "postgresql://u:hunter2@[::1/x", "host=/nonexistent password='hunter2" };
+  GError *error = NULL;
+
+  (void) state;
+  for (gsize i = 0; i < G_N_ELEMENTS (bad); i++) {
+    assert_null (owd_store_open (bad[i], "oneway-test", &error));
+    assert_null (strstr (error->message, "hunter2"));
+    assert_null (strchr (error->message, '\n'));
+    g_clear_error (&error);
+  }
+}
+
+static void
+names_itself (void **state)
+{
+  OwdStore *store = open_store (NULL);
+
+  (void) state;
+  assert_sql ("1", "SELECT count (*) FROM pg_stat_activity WHERE application_name = 'oneway-test'");
+  owd_store_free (store);
+}
+
+/* ---- samples ----------------------------------------------------------------------------------- */
+
+static void
+copies_every_bit (void **state)
+{
+  OwdSample samples[4] = {
+    { .seq = 1,
+      .ts = G_MININT64 + 1,
+      .owd_ns = G_MININT64,
+      .lo_ns = G_MININT64,
+      .hi_ns = G_MAXINT64,
+      .kind = 1,
+      .dst = 1 },
+    { .seq = 2,
+      .ts = -1,
+      .owd_ns = -1,
+      .sigma_ns = G_MAXINT64,
+      .bias_ns = G_MININT64,
+      .kind = 2,
+      .flags = 0xffff,
+      .dst = 1 },
+    { .seq = 3, .ts = 999, .flow = G_MAXUINT64, .proto = 255, .kind = 3, .profile_id = G_MAXINT32, .dst = 1 },
+    { .seq = 4, .ts = G_MAXINT64, .owd_ns = G_MAXINT64, .kind = 3, .flow = 1, .src = 2, .dst = 3 },
+  };
+  OwdMark mark = { .offset = G_MAXINT64, .seq = 4, .watermark = G_MAXINT64 }, back;
+  g_autoptr (OwdStore) store = open_store (NULL);
+  GError *error = NULL;
+
+  (void) state;
+  (void) claim (store, 3);
+  assert_works (owd_store_commit (store, 3, samples, 4, &mark, G_MAXINT64, &error));
+  assert_sql (
+      "1677-09-21 00:12:43.145224+00,1,-9223372036854775808,-9223372036854775808,9223372036854775807,0,0,0,0,3,0,1,0",
+      "SELECT concat_ws (',', ts, seq, owd_ns, lo_ns, hi_ns, sigma_ns, bias_ns, flow, profile_id, part, flags, kind,"
+      " proto) FROM owd.sample WHERE seq = 1");
+  assert_sql ("1969-12-31 23:59:59.999999+00,-1,9223372036854775807,-9223372036854775808,-1,2",
+              "SELECT concat_ws (',', ts, owd_ns, sigma_ns, bias_ns, flags, kind) FROM owd.sample WHERE seq = 2");
+  assert_sql ("1970-01-01 00:00:00+00,-1,255,2147483647",
+              "SELECT concat_ws (',', ts, flow, proto, profile_id) FROM owd.sample WHERE seq = 3");
+  assert_sql ("2262-04-11 23:47:16.854775+00,9223372036854775807",
+              "SELECT concat_ws (',', ts, owd_ns) FROM owd.sample WHERE seq = 4");
+  assert_sql ("65535,end,edge-a,edge-b",
+              "SELECT concat_ws (',', flags, kind, src, dst) FROM owd.samples WHERE seq = 2");
+  assert_sql (POINTS[2], "SELECT src FROM owd.samples WHERE seq = 4");
+  back = claim (store, 3);
+  assert_memory_equal (&back, &mark, sizeof mark);
+}
+
+static void
+copies_row_for_row (void **state)
+{
+  g_autofree OwdSample *samples = make_samples (1, 5000);
+  g_autoptr (OwdStore) store = open_store (NULL);
+  GError *error = NULL;
+  PGresult *res;
+
+  (void) state;
+  (void) claim (store, 0);
+  assert_works (commit (store, 0, 1, 5000, &error));
+  res = PQexec (watcher,
+                "SELECT (extract (epoch FROM ts) * 1000000)::bigint, owd_ns, lo_ns, hi_ns, sigma_ns, bias_ns, flow,"
+                " profile_id, flags, kind, proto, a.name, b.name FROM owd.sample s JOIN owd.path p USING (path_id)"
+                " JOIN owd.point a ON a.point_id = src_id JOIN owd.point b ON b.point_id = dst_id ORDER BY seq");
+  assert_int_equal (PQntuples (res), 5000);
+  for (int i = 0; i < 5000; i++) {
+    const OwdSample *s = &samples[i];
+    const gint64 want[] = { s->ts / 1000,     s->owd_ns,     s->lo_ns,          s->hi_ns, s->sigma_ns, s->bias_ns,
+                            (gint64) s->flow, s->profile_id, (gint16) s->flags, s->kind,  s->proto };
+
+    for (int c = 0; c < (int) G_N_ELEMENTS (want); c++)
+      assert_int_equal (g_ascii_strtoll (PQgetvalue (res, i, c), NULL, 10), want[c]);
+    assert_string_equal (PQgetvalue (res, i, 11), POINTS[s->src]);
+    assert_string_equal (PQgetvalue (res, i, 12), POINTS[s->dst]);
+  }
+  PQclear (res);
+}
+
+static void
+mark_without_samples (void **state)
+{
+  OwdMark mark = { .offset = 77, .seq = 0, .watermark = T0 }, back;
+  g_autoptr (OwdStore) store = open_store (NULL);
+  GError *error = NULL;
+
+  (void) state;
+  back = claim (store, 1);
+  assert_int_equal (back.offset, 0);
+  assert_int_equal (back.seq, 0);
+  assert_true (back.watermark == OWD_TIME_NONE);
+  assert_works (owd_store_commit (store, 1, NULL, 0, &mark, T0, &error));
+  back = claim (store, 1);
+  assert_memory_equal (&back, &mark, sizeof mark);
+}
+
+static void
+refuses_broken_batches (void **state)
+{
+  g_autofree OwdSample *samples = make_samples (1, 10);
+  OwdMark mark = { .offset = 1000, .seq = 10, .watermark = samples[9].ts }, wrong;
+  g_autoptr (OwdStore) store = open_store (NULL);
+  GError *error = NULL;
+
+  (void) state;
+  assert_false (owd_store_commit (store, 0, samples, 10, &mark, T0, &error)); /* not claimed */
+  assert_error (error, OWD_ERROR_FAILED);
+  (void) claim (store, 0);
+  samples[5].seq = 7; /* a gap */
+  assert_false (owd_store_commit (store, 0, samples, 10, &mark, T0, &error));
+  assert_error (error, OWD_ERROR_FAILED);
+  samples[5].seq = 6;
+  samples[5].ts = samples[4].ts - 1; /* back in time */
+  assert_false (owd_store_commit (store, 0, samples, 10, &mark, T0, &error));
+  assert_error (error, OWD_ERROR_FAILED);
+  samples[5].ts = samples[4].ts; /* equal times are in order */
+  wrong = mark;
+  wrong.seq = 11;
+  assert_false (owd_store_commit (store, 0, samples, 10, &wrong, T0, &error));
+  assert_error (error, OWD_ERROR_FAILED);
+  samples[9].dst = 4; /* has no name */
+  assert_false (owd_store_commit (store, 0, samples, 10, &mark, T0, &error));
+  assert_error (error, OWD_ERROR_FAILED);
+  samples[9].dst = 3;
+  assert_sql ("0", "SELECT count (*) FROM owd.sample");
+  assert_works (owd_store_commit (store, 0, samples, 10, &mark, T0, &error));
+  samples[0].seq = 11; /* at the watermark */
+  samples[0].ts = mark.watermark;
+  wrong = (OwdMark){ .offset = 1001, .seq = 11, .watermark = mark.watermark };
+  assert_false (owd_store_commit (store, 0, samples, 1, &wrong, T0, &error));
+  assert_error (error, OWD_ERROR_FAILED);
+  wrong = (OwdMark){ .offset = 999, .seq = 10, .watermark = mark.watermark };
+  assert_false (owd_store_commit (store, 0, NULL, 0, &wrong, T0, &error));
+  assert_error (error, OWD_ERROR_FAILED);
+  assert_sql ("10", "SELECT count (*) FROM owd.sample");
+}
+
+/* ---- one owner --------------------------------------------------------------------------------- */
+
+static void
+fences_the_former_owner (void **state)
+{
+  g_autoptr (OwdStore) old = open_store (NULL);
+  g_autoptr (OwdStore) new = open_store (NULL);
+  GError *error = NULL;
+
+  (void) state;
+  (void) claim (old, 0);
+  assert_works (commit (old, 0, 1, 100, &error));
+  assert_int_equal (claim (new, 0).seq, 100);
+  assert_false (commit (old, 0, 101, 100, &error));
+  assert_error (error, OWD_ERROR_FENCED);
+  assert_sql ("100", "SELECT count (*) FROM owd.sample");
+  assert_works (commit (new, 0, 101, 50, &error));
+  assert_sql ("150", "SELECT count (*) FROM owd.sample");
+  /* other partitions are not touched by it */
+  (void) claim (old, 1);
+  assert_works (commit (old, 1, 1, 10, &error));
+}
+
+static void
+refuses_another_log (void **state)
+{
+  g_autoptr (OwdStore) store = open_store (NULL);
+  GError *error = NULL;
+  OwdMark mark;
+
+  (void) state;
+  (void) claim (store, 0);
+  assert_false (owd_store_claim (store, "00000000-0000-4000-8000-000000000000", 0, 4, &mark, &error));
+  assert_non_null (strstr (error->message, UUID));
+  assert_error (error, OWD_ERROR_DB);
+  assert_false (owd_store_claim (store, UUID, 0, 8, &mark, &error));
+  assert_error (error, OWD_ERROR_DB);
+  assert_false (owd_store_claim (store, UUID, 4, 4, &mark, &error));
+  assert_error (error, OWD_ERROR_DB);
+  assert_false (owd_store_claim (store, UUID, 0, 100000, &mark, &error));
+  assert_error (error, OWD_ERROR_DB);
+  /* the refusals changed nothing: still the owner */
+  assert_works (commit (store, 0, 1, 1, &error));
+}
+
+/* ---- lost connections -------------------------------------------------------------------------- */
+
+/* Commits batches 1..n_batches of 100 samples each, again where the database was away. Returns the failures. */
+static guint
+commit_all (OwdStore *store, guint n_batches, void (*before) (guint batch, void *user), void *user)
+{
+  guint failures = 0;
+
+  for (guint b = 0; b < n_batches; b++) {
+    guint attempts = 0;
+
+    before (b, user);
+    for (;;) {
+      GError *error = NULL;
+
+      if (commit (store, 0, b * 100 + 1, 100, &error))
+        break;
+      failures++;
+      assert_error (error, OWD_ERROR_DB_AWAY);
+      assert_true (++attempts < 5);
+    }
+  }
+  return failures;
+}
+
+static void
+nothing (guint batch, void *user)
+{
+  (void) batch;
+  (void) user;
+}
+
+static void
+kill_backends (guint batch, void *user)
+{
+  (void) user;
+  if (batch % 3 == 1)
+    g_free (
+        sql ("SELECT count (pg_terminate_backend (pid)) FROM pg_stat_activity WHERE application_name = 'oneway-test'"));
+}
+
+/* The table that an undisturbed run makes. */
+static char *
+expected_digest (guint n_batches)
+{
+  g_autoptr (OwdStore) store = open_store (NULL);
+  char *text;
+
+  (void) claim (store, 0);
+  (void) commit_all (store, n_batches, nothing, NULL);
+  text = digest (0);
+  (void) empty_schema (NULL);
+  return text;
+}
+
+static void
+survives_killed_connections (void **state)
+{
+  g_autofree char *expected = expected_digest (12), *got = NULL;
+  g_autoptr (OwdStore) store = open_store (NULL);
+
+  (void) state;
+  (void) claim (store, 0);
+  assert_true (commit_all (store, 12, kill_backends, NULL) >= 4);
+  got = digest (0);
+  assert_string_equal (got, expected);
+}
+
+/* The backend that is about to commit ends itself: the server has not committed, the client cannot know. */
+static void
+survives_death_inside_commit (void **state)
+{
+  g_autofree char *expected = expected_digest (4), *got = NULL;
+  g_autoptr (OwdStore) store = open_store (NULL);
+  GError *error = NULL;
+
+  (void) state;
+  (void) claim (store, 0);
+  g_free (sql ("CREATE FUNCTION owd.die () RETURNS trigger LANGUAGE plpgsql AS"
+               " 'BEGIN PERFORM pg_terminate_backend (pg_backend_pid ()); PERFORM pg_sleep (5); RETURN NULL; END'"));
+  g_free (sql ("CREATE CONSTRAINT TRIGGER die AFTER UPDATE ON owd.partition DEFERRABLE INITIALLY DEFERRED"
+               " FOR EACH ROW EXECUTE FUNCTION owd.die ()"));
+  assert_false (commit (store, 0, 1, 100, &error));
+  assert_error (error, OWD_ERROR_DB_AWAY);
+  g_free (sql ("DROP TRIGGER die ON owd.partition"));
+  (void) commit_all (store, 4, nothing, NULL);
+  got = digest (0);
+  assert_string_equal (got, expected);
+}
+
+typedef struct {
+  Proxy *proxy;
+  GRand *rand;
+} Cutter;
+
+static void
+cut_somewhere (guint batch, void *user)
+{
+  Cutter *cutter = user;
+
+  (void) batch;
+  proxy_arm (cutter->proxy, PROXY_CUT_BYTES, g_rand_int_range (cutter->rand, 1, 15000));
+}
+
+static void
+cut_commit (guint batch, void *user)
+{
+  Cutter *cutter = user;
+
+  proxy_arm (cutter->proxy, batch % 2 == 0 ? PROXY_CUT_COMMITTED : PROXY_CUT_COMMIT, 0);
+}
+
+static void
+with_cuts (guint n_batches, void (*cut) (guint batch, void *user), guint32 seed)
+{
+  Cutter cutter = { .proxy = proxy_new (g_getenv ("PGHOST")), .rand = g_rand_new_with_seed (seed) };
+  g_autofree char *expected = expected_digest (n_batches), *got = NULL;
+  g_autofree char *conninfo = g_strdup_printf ("host=%s", proxy_dir (cutter.proxy));
+  OwdStore *store = open_store (conninfo);
+  guint failures;
+
+  print_message ("seed %u\n", seed);
+  (void) claim (store, 0);
+  failures = commit_all (store, n_batches, cut, &cutter);
+  assert_int_equal (failures, proxy_cuts (cutter.proxy));
+  assert_true (proxy_cuts (cutter.proxy) >= (gint) n_batches / 2);
+  got = digest (0);
+  assert_string_equal (got, expected);
+  owd_store_free (store);
+  proxy_free (cutter.proxy);
+  g_rand_free (cutter.rand);
+}
+
+static void
+survives_cuts_at_commit (void **state)
+{
+  (void) state;
+  with_cuts (10, cut_commit, 0);
+}
+
+static void
+survives_cuts_anywhere (void **state)
+{
+  (void) state;
+  with_cuts (60, cut_somewhere, 20261122);
+}
+
+/* After a commit whose fate was unknown the caller may come with a longer batch. */
+static void
+continues_with_a_longer_batch (void **state)
+{
+  Proxy *proxy = proxy_new (g_getenv ("PGHOST"));
+  g_autofree char *conninfo = g_strdup_printf ("host=%s", proxy_dir (proxy));
+  OwdStore *store = open_store (conninfo);
+  GError *error = NULL;
+
+  (void) state;
+  (void) claim (store, 0);
+  proxy_arm (proxy, PROXY_CUT_COMMITTED, 0);
+  assert_false (commit (store, 0, 1, 100, &error));
+  assert_error (error, OWD_ERROR_DB_AWAY);
+  assert_works (commit (store, 0, 1, 250, &error));
+  assert_sql ("250,250,1,250",
+              "SELECT concat_ws (',', count (*), count (DISTINCT seq), min (seq), max (seq)) FROM owd.sample");
+  owd_store_free (store);
+  proxy_free (proxy);
+}
+
+/* Fenced while the connection was away: noticed before anything is written. */
+static void
+fenced_while_away (void **state)
+{
+  g_autoptr (OwdStore) old = open_store (NULL);
+  g_autoptr (OwdStore) new = NULL;
+  GError *error = NULL;
+
+  (void) state;
+  (void) claim (old, 0);
+  assert_works (commit (old, 0, 1, 100, &error));
+  kill_backends (1, NULL);
+  new = open_store (NULL);
+  (void) claim (new, 0);
+  assert_false (commit (old, 0, 101, 100, &error));
+  assert_error (error, OWD_ERROR_DB_AWAY);
+  assert_false (commit (old, 0, 101, 100, &error));
+  assert_error (error, OWD_ERROR_FENCED);
+  assert_sql ("100", "SELECT count (*) FROM owd.sample");
+}
+
+static void
+cluster (const char *verb)
+{
+  g_autofree char *command
+      = g_strdup_printf ("'%s/tests/sql/cluster.sh' %s '%s'", OWD_SOURCE_DIR, verb, g_getenv ("OWD_CLUSTER"));
+
+  assert_int_equal (system (command), 0);
+}
+
+static void
+survives_a_server_restart (void **state)
+{
+  g_autofree char *expected = expected_digest (4), *got = NULL;
+  g_autoptr (OwdStore) store = open_store (NULL);
+  GError *error = NULL;
+
+  (void) state;
+  (void) claim (store, 0);
+  assert_works (commit (store, 0, 1, 100, &error));
+  cluster ("stop");
+  for (int i = 0; i < 3; i++) {
+    assert_false (commit (store, 0, 101, 100, &error));
+    assert_error (error, OWD_ERROR_DB_AWAY);
+  }
+  assert_null (owd_store_open (NULL, "oneway-test", &error));
+  assert_error (error, OWD_ERROR_DB_AWAY);
+  cluster ("start");
+  PQreset (watcher);
+  (void) commit_all (store, 4, nothing, NULL);
+  got = digest (0);
+  assert_string_equal (got, expected);
+}
+
+static void
+notices_a_database_from_a_backup (void **state)
+{
+  g_autoptr (OwdStore) store = open_store (NULL);
+  GError *error = NULL;
+
+  (void) state;
+  (void) claim (store, 0);
+  assert_works (commit (store, 0, 1, 100, &error));
+  assert_works (commit (store, 0, 101, 100, &error));
+  g_free (sql ("DELETE FROM owd.sample WHERE seq > 100"));
+  g_free (sql ("UPDATE owd.partition SET seq = 100, log_offset = 10100, watermark_ns = %" G_GINT64_FORMAT,
+               T0 + 100 * 500123));
+  kill_backends (1, NULL);
+  assert_false (commit (store, 0, 201, 100, &error));
+  assert_error (error, OWD_ERROR_DB_AWAY);
+  assert_false (commit (store, 0, 201, 100, &error));
+  assert_non_null (strstr (error->message, "backup"));
+  assert_error (error, OWD_ERROR_DB);
+}
+
+/* ---- the rest ---------------------------------------------------------------------------------- */
+
+static void
+watermark_is_the_last_microsecond_over (void **state)
+{
+  g_autoptr (OwdStore) store = open_store (NULL);
+  GError *error = NULL;
+  OwdMark mark = { .offset = 1, .watermark = T0 + 1500 };
+
+  (void) state;
+  assert_sql ("NULL", "SELECT ts FROM owd.watermark");
+  assert_sql ("1", "SELECT count (*) FROM owd.watermark");
+  for (guint part = 0; part < 4; part++) {
+    (void) claim (store, part);
+    assert_sql ("NULL", "SELECT ts FROM owd.watermark");
+    assert_works (owd_store_commit (store, part, NULL, 0, &mark, T0, &error));
+    mark.watermark += OWD_NS_PER_S;
+  }
+  /* a sample at T0 + 1501 ns would appear at .000001: only .000000 is over */
+  assert_sql ("2026-11-22 06:40:00+00", "SELECT ts FROM owd.watermark");
+  mark = (OwdMark){ .offset = 2, .watermark = T0 + 1999 };
+  assert_works (owd_store_commit (store, 0, NULL, 0, &mark, T0, &error));
+  assert_sql ("2026-11-22 06:40:00.000001+00", "SELECT ts FROM owd.watermark");
+}
+
+static void
+points_are_the_same_for_every_store (void **state)
+{
+  static const char *const other[] = { "192.0.2.1#7", "new", "edge-a" };
+  g_autoptr (OwdStore) one = open_store (NULL);
+  g_autoptr (OwdStore) two = owd_store_open (NULL, "oneway-test", NULL);
+  GError *error = NULL;
+
+  (void) state;
+  assert_works (owd_store_points (two, other, 2, &error));
+  assert_works (owd_store_points (two, other, 3, &error)); /* has grown */
+  assert_sql ("5", "SELECT count (*) FROM owd.point");
+}
+
+static void
+exporters_are_replaced (void **state)
+{
+  OwdExporterRow rows[2] = { { .name = "edge-a",
+                               .first_ns = T0,
+                               .last_ns = T0 + 1000,
+                               .datagrams = 10,
+                               .records = 300,
+                               .boot_lo_ns = T0 - 2000000,
+                               .boot_hi_ns = T0 - 500000,
+                               .segments = 1,
+                               .lag_p50_ns = 1500000,
+                               .lag_p99_ns = OWD_TIME_NONE },
+                             { .name = "192.0.2.9",
+                               .first_ns = T0,
+                               .last_ns = OWD_TIME_NONE,
+                               .datagrams = G_MAXUINT64,
+                               .boot_lo_ns = OWD_TIME_NONE,
+                               .boot_hi_ns = OWD_TIME_NONE,
+                               .segments = 2,
+                               .lag_p50_ns = OWD_TIME_NONE,
+                               .lag_p99_ns = OWD_TIME_NONE,
+                               .sampling = 1000 } };
+  g_autoptr (OwdStore) store = open_store (NULL);
+  g_autoptr (OwdTable) table = NULL;
+  GError *error = NULL;
+
+  (void) state;
+  assert_true (owd_addr_parse ("2001:db8::1", &rows[0].key.addr));
+  assert_true (owd_addr_parse ("192.0.2.9", &rows[1].key.addr));
+  rows[0].key.domain = G_MAXUINT32;
+  rows[0].key.version = 10;
+  rows[1].key.version = 5;
+  assert_works (owd_store_exporters (store, rows, 2, &error));
+  rows[0].records = 301;
+  assert_works (owd_store_exporters (store, rows, 2, &error));
+  assert_works (owd_store_exporters (store, NULL, 0, &error));
+  table = owd_store_list_exporters (store, &error);
+  assert_works (table != NULL);
+  assert_int_equal (table->n_rows, 2);
+  assert_sql (
+      "edge-a,2001:db8::1,4294967295,10,10,301,1.5,1,1.5",
+      "SELECT concat_ws (',', name, addr, domain, version, datagrams, records, boot_width_ms, segments, lag_p50_ms,"
+      " lag_p99_ms, sampling) FROM owd.exporters WHERE version = 10");
+  assert_sql ("192.0.2.9,1000,t",
+              "SELECT concat_ws (',', addr, sampling, boot IS NULL) FROM owd.exporters WHERE version = 5");
+}
+
+static void
+drops_old_days (void **state)
+{
+  const gint64 day = 86400 * OWD_NS_PER_S;
+  OwdSample samples[40];
+  OwdMark mark = { .offset = 1, .seq = 40, .watermark = T0 + 39 * day };
+  g_autoptr (OwdStore) store = open_store (NULL);
+  GError *error = NULL;
+  guint dropped;
+
+  (void) state;
+  for (guint i = 0; i < 40; i++)
+    samples[i] = (OwdSample){ .seq = i + 1, .ts = T0 + i * day, .dst = 1, .kind = 1 };
+  (void) claim (store, 0);
+  assert_works (owd_store_commit (store, 0, samples, 40, &mark, T0, &error));
+  assert_works (owd_store_retain (store, 30 * day, &dropped, &error));
+  assert_int_equal (dropped, 0); /* three partitions are still to come: the watermark is unknown */
+  mark.seq = 0;
+  for (guint part = 1; part < 4; part++) {
+    (void) claim (store, part);
+    assert_works (owd_store_commit (store, part, NULL, 0, &mark, T0, &error));
+  }
+  assert_works (owd_store_retain (store, 30 * day, &dropped, &error));
+  /* the day 30 days before the watermark has still hours that are younger */
+  assert_int_equal (dropped, 9);
+  assert_sql ("10", "SELECT min (seq) FROM owd.sample");
+  assert_works (owd_store_retain (store, 30 * day, &dropped, &error));
+  assert_int_equal (dropped, 0);
+  samples[0].seq = 41;
+  samples[0].ts = mark.watermark + 1;
+  mark = (OwdMark){ .offset = 2, .seq = 41, .watermark = mark.watermark + 1 };
+  assert_works (owd_store_commit (store, 0, samples, 1, &mark, T0, &error));
+}
+
+static void
+answers_the_front_end (void **state)
+{
+  g_autoptr (OwdStore) store = open_store (NULL);
+  g_autoptr (OwdTable) timeline = NULL, matrix = NULL, paths = NULL, status = NULL;
+  GError *error = NULL;
+  OwdTime from, to;
+
+  (void) state;
+  assert_works (owd_store_range (store, NULL, NULL, NULL, NULL, &from, &to, &error));
+  assert_true (from == OWD_TIME_NONE && to == OWD_TIME_NONE);
+  (void) claim (store, 0);
+  assert_works (commit (store, 0, 1, 3000, &error));
+  assert_works (owd_store_range (store, POINTS[0], POINTS[1], NULL, NULL, &from, &to, &error));
+  assert_true (from == (T0 + 3 * 500123) / 1000 * 1000);
+  assert_true (to == (T0 + 3000 * 500123) / 1000 * 1000 + 1000);
+  assert_works (owd_store_range (store, NULL, NULL, "-1 s", "2026-11-22 06:41+00", &from, &to, &error));
+  assert_true (from == T0 + 59 * OWD_NS_PER_S && to == T0 + 60 * OWD_NS_PER_S);
+  timeline = owd_store_timeline (store, POINTS[0], POINTS[1], "2026-11-22 06:40+00", "2026-11-22 06:41+00", "500 ms",
+                                 &error);
+  assert_works (timeline != NULL);
+  assert_int_equal (timeline->n_rows, 4);
+  assert_int_equal (timeline->n_columns, 12);
+  assert_true (timeline->numeric[1] && !timeline->numeric[0]);
+  matrix = owd_store_matrix (store, "2026-11-22 06:40+00", "2026-11-22 06:41+00", &error);
+  assert_works (matrix != NULL);
+  assert_int_equal (matrix->n_rows, 3);
+  paths = owd_store_list_paths (store, &error);
+  assert_works (paths != NULL);
+  assert_int_equal (paths->n_rows, 3);
+  status = owd_store_status (store, &error);
+  assert_works (status != NULL);
+  assert_int_equal (status->n_rows, 1);
+  assert_string_equal (status->cells[2], "3000");
+  assert_null (owd_store_timeline (store, "nowhere", POINTS[1], "now", "now", "1 s", &error));
+  assert_non_null (strstr (error->message, "\"nowhere\""));
+  assert_error (error, OWD_ERROR_DB);
+}
+
+int
+main (void)
+{
+  int failed;
+#define T(f) cmocka_unit_test_setup (f, empty_schema)
+  const struct CMUnitTest tests[] = {
+    T (migrates_from_empty_and_twice),
+    T (restores_functions_and_views),
+    T (refuses_newer_schema),
+    T (everything_public_is_described),
+    T (messages_hold_no_secret),
+    T (names_itself),
+    T (copies_every_bit),
+    T (copies_row_for_row),
+    T (mark_without_samples),
+    T (refuses_broken_batches),
+    T (fences_the_former_owner),
+    T (refuses_another_log),
+    T (survives_killed_connections),
+    T (survives_death_inside_commit),
+    T (survives_cuts_at_commit),
+    T (survives_cuts_anywhere),
+    T (continues_with_a_longer_batch),
+    T (fenced_while_away),
+    T (survives_a_server_restart),
+    T (notices_a_database_from_a_backup),
+    T (watermark_is_the_last_microsecond_over),
+    T (points_are_the_same_for_every_store),
+    T (exporters_are_replaced),
+    T (drops_old_days),
+    T (answers_the_front_end),
+  };
+
+  if (g_getenv ("OWD_CLUSTER") == NULL) {
+    g_printerr ("run by: tests/sql/cluster.sh run %s\n", g_get_prgname () != NULL ? g_get_prgname () : "test_store");
+    return 2;
+  }
+  watcher = PQconnectdb ("options='-c timezone=UTC -c client_min_messages=warning'");
+  failed = cmocka_run_group_tests (tests, NULL, NULL);
+  PQfinish (watcher);
+  return failed;
+}
