@@ -8,11 +8,12 @@
  * skew_bound. So [lo, hi) is widened by skew_bound times the uptime that went by, then intersected with the new one.
  *
  * A contradiction is one of
- *   jitter     a gap of a few ms: the header's two fields were not read at one instant; the interval is moved to the gap
- *   floating   boot moves as fast as time: sysUptime stands still; there is no boot time, each datagram has its own
+ *   jitter     a gap of a few ms: the header's two fields were not read at one instant; the interval is moved to the
+ * gap floating   boot moves as fast as time: sysUptime stands still; there is no boot time, each datagram has its own
  *   alternative everything else: kept beside the main interval; confirmed by the next header that fits it and not the
  *              main one. Uptime that began anew: a reboot. Uptime going on: somebody set the clock.
- *   unstable   steps again and again within few headers: not steps but bad header times; then only their hull is honest.
+ *   unstable   steps again and again within few headers: not steps but bad header times; then only their hull is
+ * honest.
  */
 #include "owd-clock.h"
 
@@ -20,8 +21,8 @@
 
 #define JITTER_NS (5 * OWD_NS_PER_MS)
 #define WRAP_MS (G_GINT64_CONSTANT (1) << 32)
-#define STEPS_APART 64    /* headers between two real steps, at least */
-#define UNSTABLE_FOR 256  /* headers without contradiction until a bad clock is believed again */
+#define STEPS_APART 64     /* headers between two real steps, at least */
+#define UNSTABLE_FOR 256   /* headers without contradiction until a bad clock is believed again */
 #define FLOATING_SHARE 0.5 /* of the elapsed time, by which boot moved */
 
 typedef struct {
@@ -38,7 +39,8 @@ constraint_near (gint64 lo_ns, gint64 hi_ns, guint32 uptime_ms, gint64 near_ns)
 
   if (k < 0)
     k = 0; /* a boot time later than known is a reboot, never a wrap */
-  return (Constraint){ .lo_ns = lo_ns - k * wrap_ns, .hi_ns = hi_ns - k * wrap_ns, .uptime_ms = uptime_ms + k * WRAP_MS };
+  return (
+      Constraint){ .lo_ns = lo_ns - k * wrap_ns, .hi_ns = hi_ns - k * wrap_ns, .uptime_ms = uptime_ms + k * WRAP_MS };
 }
 
 static OwdBootInterval
@@ -147,8 +149,8 @@ is_floating (const OwdBootInterval *before, const Constraint *c)
   double moved = (double) (c->lo_ns - before->lo_ns);
   double elapsed = moved + (double) (c->uptime_ms - before->uptime_ms) * OWD_NS_PER_MS;
 
-  return elapsed > 0.2 * OWD_NS_PER_S && moved > FLOATING_SHARE * elapsed && c->uptime_ms > before->uptime_ms - 2000 &&
-         moved < 1.5 * elapsed;
+  return elapsed > 0.2 * OWD_NS_PER_S && moved > FLOATING_SHARE * elapsed && c->uptime_ms > before->uptime_ms - 2000
+         && moved < 1.5 * elapsed;
 }
 
 static OwdBootEvent

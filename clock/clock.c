@@ -56,7 +56,8 @@ learn_init (OwdClock *self, gint64 init_ms)
 {
   if (init_ms <= 0)
     return;
-  if (self->init_lo_ms == 0 || init_ms < self->init_lo_ms - INIT_JITTER_MS || init_ms > self->init_hi_ms + INIT_JITTER_MS) {
+  if (self->init_lo_ms == 0 || init_ms < self->init_lo_ms - INIT_JITTER_MS
+      || init_ms > self->init_hi_ms + INIT_JITTER_MS) {
     self->init_lo_ms = init_ms;
     self->init_hi_ms = init_ms + 1;
   }
@@ -108,38 +109,20 @@ owd_clock_learn (OwdClock *self, const OwdFlow *flow)
   learn_init (self, flow->init_ms);
 }
 
-/* Absolute value of the stamp as [lo, hi) without its own step. */
-static gboolean
-base_interval (const OwdClock *self, const OwdFlow *flow, OwdStampKind kind, guint64 raw, OwdInstant *i)
+OwdStep
+owd_clock_step (const OwdClock *self, OwdStampKind kind, OwdStampEnd which)
 {
-  if (kind == OWD_STAMP_UPTIME_MS) {
-    gint64 at_ns;
+  OwdStep step = { .bound_ns = unit_ns (kind), .likely_ns = unit_ns (kind), .known = TRUE };
+  OwdGrid grid;
+  guint64 us;
 
-    if (self->uptime_known) {
-      at_ns = (self->boot.use_uptime_ms - owd_uptime_diff_ms ((guint32) self->boot.use_uptime_ms, (guint32) raw)) * OWD_NS_PER_MS;
-      i->lo_ns = self->boot.use_lo_ns + at_ns;
-      i->hi_ns = self->boot.use_hi_ns + at_ns;
-      return TRUE;
-    }
-    if (self->init_lo_ms == 0 || raw > G_MAXINT64 / OWD_NS_PER_MS / 2)
-      return FALSE;
-    at_ns = (gint64) raw * OWD_NS_PER_MS;
-    i->lo_ns = owd_time_add (self->init_lo_ms * OWD_NS_PER_MS, at_ns);
-    i->hi_ns = owd_time_add (self->init_hi_ms * OWD_NS_PER_MS, at_ns);
-    return TRUE;
-  }
-  /* absolute, or relative to the export time alone */
-  {
-    OwdHeader h = { .export_s = (guint32) (self->export_ns / OWD_NS_PER_S),
-                    .export_frac_ns = (guint32) (self->export_ns % OWD_NS_PER_S) };
-    OwdTime t = owd_flow_claim (&h, flow, kind, raw);
-
-    if (t == OWD_TIME_NONE)
-      return FALSE;
-    i->lo_ns = t;
-    i->hi_ns = kind == OWD_STAMP_DELTA_US ? t + self->tick_ns : t;
-    return TRUE;
-  }
+  if (!grid_of (kind, 0, &grid, &us))
+    return step;
+  step.known = owd_resolution_known (&self->stamp[which][grid]);
+  step.bound_ns = owd_resolution_step_ns (&self->stamp[which][grid], unit_ns (kind));
+  if (step.known)
+    step.likely_ns = step.bound_ns;
+  return step;
 }
 
 gboolean
@@ -147,24 +130,31 @@ owd_clock_instant (const OwdClock *self, const OwdFlow *flow, OwdStampEnd which,
 {
   OwdStampKind kind = which == OWD_STAMP_START ? flow->start_kind : flow->end_kind;
   guint64 raw = which == OWD_STAMP_START ? flow->start_raw : flow->end_raw;
-  gint64 likely_ns = unit_ns (kind);
-  OwdInstant i = { .step_ns = unit_ns (kind), .step_known = TRUE };
-  OwdGrid grid;
-  guint64 us;
+  OwdHeader h = { .export_s = (guint32) (self->export_ns / OWD_NS_PER_S),
+                  .export_frac_ns = (guint32) (self->export_ns % OWD_NS_PER_S) };
+  OwdTime t;
 
-  if (kind == OWD_STAMP_NONE || !base_interval (self, flow, kind, raw, &i))
+  if (kind == OWD_STAMP_NONE)
     return FALSE;
-  if (grid_of (kind, raw, &grid, &us)) {
-    const OwdResolution *r = &self->stamp[which][grid];
+  if (kind == OWD_STAMP_UPTIME_MS && self->uptime_known) {
+    gint64 ms = self->boot.use_uptime_ms - owd_uptime_diff_ms ((guint32) self->boot.use_uptime_ms, (guint32) raw);
 
-    i.step_ns = owd_resolution_step_ns (r, unit_ns (kind));
-    i.step_known = owd_resolution_known (r);
-    if (i.step_known)
-      likely_ns = i.step_ns;
+    ret_instant->lo_ns = self->boot.use_lo_ns + ms * OWD_NS_PER_MS;
+    ret_instant->clock_ns = self->boot.use_hi_ns - self->boot.use_lo_ns;
+    return TRUE;
   }
-  i.clock_ns = i.hi_ns - i.lo_ns;
-  i.best_ns = i.lo_ns + i.clock_ns / 2 + likely_ns / 2;
-  i.hi_ns += i.step_ns;
-  *ret_instant = i;
+  if (kind == OWD_STAMP_UPTIME_MS) {
+    if (self->init_lo_ms == 0 || raw > G_MAXINT64 / OWD_NS_PER_MS / 2)
+      return FALSE;
+    ret_instant->lo_ns = owd_time_add (self->init_lo_ms * OWD_NS_PER_MS, (gint64) raw * OWD_NS_PER_MS);
+    ret_instant->clock_ns = (self->init_hi_ms - self->init_lo_ms) * OWD_NS_PER_MS;
+    return TRUE;
+  }
+  /* absolute, or relative to the export time alone */
+  t = owd_flow_claim (&h, flow, kind, raw);
+  if (t == OWD_TIME_NONE)
+    return FALSE;
+  ret_instant->lo_ns = t;
+  ret_instant->clock_ns = kind == OWD_STAMP_DELTA_US ? self->tick_ns : 0;
   return TRUE;
 }

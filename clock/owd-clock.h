@@ -3,8 +3,8 @@
  * The clock model of one exporter state: from a raw stamp to an interval of absolute time.
  *
  * Problem. A stamp is coarse (steps of 1 to 1024 ms are seen whatever its declared unit), and many stamps count from a
- * boot time that nobody exports: NetFlow v9 headers carry whole seconds, so one header locates the boot time only within
- * a second, and collectors that recompute it per datagram inherit that second as noise.
+ * boot time that nobody exports: NetFlow v9 headers carry whole seconds, so one header locates the boot time only
+ * within a second, and collectors that recompute it per datagram inherit that second as noise.
  *
  * Idea. Every header is a constraint, not a measurement: boot lies in [T - U, T - U + tick). Intersecting the
  * constraints of many headers shrinks the interval; skew is allowed for by letting an old constraint widen with time
@@ -13,8 +13,9 @@
  * use their own header. Steps of stamps are learnt from residues (resolution.c); as long as few stamps were seen, the
  * interval takes the largest step that is not refuted yet, the best estimate the likeliest one.
  *
- * Invariants. lo < hi always. Nothing here is ever more certain than its inputs allow: an exporter whose timer is locked
- * to the second keeps an interval of a second. All structures are plain memory without pointers: a copy is a snapshot.
+ * Invariants. lo < hi always. Nothing here is ever more certain than its inputs allow: an exporter whose timer is
+ * locked to the second keeps an interval of a second. All structures are plain memory without pointers: a copy is a
+ * snapshot.
  *
  * Time scale. Intervals are in the exporter's own real-time clock. Whether that clock agrees with others (NTP) is an
  * assumption of whoever compares two exporters. Receive times can only show that an exporter's clock is ahead of the
@@ -41,8 +42,8 @@ typedef struct {
 
 /* Learns the step of one stamp field. Zeroed memory is a fresh one. */
 typedef struct {
-  guint32 n;     /* stamps used */
-  guint32 seen;  /* stamps offered: after the first 1024 every 16th is used */
+  guint32 n;    /* stamps used */
+  guint32 seen; /* stamps offered: after the first 1024 every 16th is used */
   OwdStepVote vote[OWD_STEP_CANDIDATES];
 } OwdResolution;
 
@@ -74,15 +75,15 @@ typedef struct {
 
 /* Zeroed memory is a fresh one. */
 typedef struct {
-  OwdBootInterval main, alt; /* alt: the unconfirmed contradiction; headers 0: none */
+  OwdBootInterval main, alt;   /* alt: the unconfirmed contradiction; headers 0: none */
   gint64 use_lo_ns, use_hi_ns; /* for records of the current datagram */
   gint64 use_uptime_ms;        /* unwrapped uptime of the current header */
   guint32 segments;            /* confirmed reboots and steps, plus 1 */
   guint32 reboots, steps, outliers;
-  guint32 floating;            /* consecutive floating headers */
-  guint32 unstable;            /* headers left in unstable mode */
-  guint32 since_step;          /* headers since the last step */
-  gint64 rtc_ahead_ns;         /* the exporter's clock is at least this far ahead of the collector's; 0: not proven */
+  guint32 floating;    /* consecutive floating headers */
+  guint32 unstable;    /* headers left in unstable mode */
+  guint32 since_step;  /* headers since the last step */
+  gint64 rtc_ahead_ns; /* the exporter's clock is at least this far ahead of the collector's; 0: not proven */
 } OwdBoot;
 
 /* tick_ns: resolution of the header's time; uptime_step_ns: of its uptime; skew_bound_ppm: how fast uptime and wall
@@ -106,16 +107,22 @@ typedef struct {
   gboolean uptime_known;         /* the current header has an uptime */
 } OwdClock;
 
-/* Absolute time of a stamp. best_ns is inside [lo_ns, hi_ns). */
+/* Absolute time of a stamp: the true instant lies in [lo_ns, lo_ns + clock_ns + step.bound_ns) of the exporter's own
+ * clock; the best estimate is lo_ns + clock_ns / 2 + step.likely_ns / 2. */
 typedef struct {
-  OwdTime best_ns;
-  OwdTime lo_ns, hi_ns; /* holds the true instant in the exporter's own clock */
-  gint64 step_ns;       /* share of the stamp's step in the width */
-  gint64 clock_ns;      /* share of the boot interval, the same for all stamps of a segment at one time */
-  gboolean step_known;  /* the step is learnt, not only bounded */
+  OwdTime lo_ns;
+  gint64 clock_ns; /* width of the boot interval, common to all stamps of a segment at one time */
 } OwdInstant;
 
 typedef enum { OWD_STAMP_START, OWD_STAMP_END } OwdStampEnd;
+
+/* Step of one stamp field, as known now. */
+typedef struct {
+  gint64 bound_ns;  /* not refuted: what an interval must use */
+  gint64 likely_ns; /* what a best estimate should use: the learnt step, before that the unit of the stamp */
+  gboolean known;   /* both are the learnt step */
+} OwdStep;
+OwdStep owd_clock_step (const OwdClock *self, OwdStampKind kind, OwdStampEnd which);
 
 /* The header of a datagram, before its records. */
 OwdBootEvent owd_clock_header (OwdClock *self, const OwdHeader *header, double skew_bound_ppm);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "owd-error.h"
 
-G_DEFINE_QUARK (owd-error-quark, owd_error)
+G_DEFINE_QUARK (owd - error - quark, owd_error)
 
 const char *
 owd_status_text (OwdStatus status)

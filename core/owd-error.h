@@ -30,11 +30,11 @@ GQuark owd_error_quark (void);
 
 typedef enum {
   OWD_STATUS_OK = 0,
-  OWD_STATUS_END = 1,       /* nothing more for now */
-  OWD_STATUS_LATE = 2,      /* older than the watermark: counted, dropped */
-  OWD_STATUS_FULL = 3,      /* stored, but something else was shed for it, or a table is full */
-  OWD_STATUS_GAP = 4,       /* data between the asked and the given position are gone (retention) */
-  OWD_STATUS_DUPLICATE = 5, /* seen before: counted, dropped */
+  OWD_STATUS_END = 1,        /* nothing more for now */
+  OWD_STATUS_LATE = 2,       /* older than the watermark: counted, dropped */
+  OWD_STATUS_FULL = 3,       /* stored, but something else was shed for it, or a table is full */
+  OWD_STATUS_GAP = 4,        /* data between the asked and the given position are gone (retention) */
+  OWD_STATUS_DUPLICATE = 5,  /* seen before: counted, dropped */
   OWD_STATUS_SHORT = -1,     /* ends inside a field */
   OWD_STATUS_VERSION = -2,   /* not a format that we know */
   OWD_STATUS_LENGTH = -3,    /* a length that contradicts its surroundings */

@@ -101,7 +101,7 @@ typedef struct {
   OwdAddr src, dst;
   guint16 sport, dport; /* ICMP: dport = type * 256 + code where the exporter gives it, as v5 does */
   guint8 proto;
-  guint8 end_reason; /* OWD_END_* */
+  guint8 end_reason;           /* OWD_END_* */
   guint8 start_kind, end_kind; /* OwdStampKind */
   guint64 start_raw, end_raw;  /* as exported, in the unit of their kind */
   guint64 packets, octets;     /* as exported, never scaled by sampling */
@@ -112,18 +112,18 @@ typedef struct {
   guint16 tcp_flags;           /* OR over the record's packets */
   guint8 ttl_min, ttl_max;     /* IE 52, 53; IE 192 sets both; 0: absent */
   /* rare: logged only where one of them is set */
-  guint8 tos;                  /* IE 5 */
+  guint8 tos; /* IE 5 */
   guint8 pad;
-  guint32 vlan;                /* IE 58, else 243 */
-  guint32 vrf;                 /* IE 234 */
-  guint32 mpls;                /* IE 70 top label, 20 bits */
-  guint32 line_card;           /* IE 141 */
-  guint64 obs_point;           /* IE 138 */
-  gint64 init_ms;              /* IE 160 inside the record */
-  OwdAddr post_src, post_dst;  /* IE 225, 226, 281, 282 */
-  guint16 post_sport, post_dport; /* IE 227, 228 */
+  guint32 vlan;                                      /* IE 58, else 243 */
+  guint32 vrf;                                       /* IE 234 */
+  guint32 mpls;                                      /* IE 70 top label, 20 bits */
+  guint32 line_card;                                 /* IE 141 */
+  guint64 obs_point;                                 /* IE 138 */
+  gint64 init_ms;                                    /* IE 160 inside the record */
+  OwdAddr post_src, post_dst;                        /* IE 225, 226, 281, 282 */
+  guint16 post_sport, post_dport;                    /* IE 227, 228 */
   guint32 delay_mean_us, delay_min_us, delay_max_us; /* IE 530, 531, 532 (RFC 9951) */
-  guint64 delay_sum_us;        /* IE 533 */
+  guint64 delay_sum_us;                              /* IE 533 */
 } OwdFlow;
 
 /* What the datagram alone claims: absolute time of a stamp.

@@ -14,8 +14,8 @@ G_BEGIN_DECLS
  * "oneway-collector: warning: text"; debug and info only with --verbose.
  * Returns -1 to go on with *ret_config (transfer full) set, or the status to exit with at once: --version,
  * --check-config ("oneway.conf: fine" or the faults) and usage errors have been answered. */
-int owd_program_start (GOptionContext *context, const char *program, int *argc, char ***argv, OwdConfig **ret_config)
-    G_GNUC_WARN_UNUSED_RESULT;
+int owd_program_start (GOptionContext *context, const char *program, int *argc, char ***argv,
+                       OwdConfig **ret_config) G_GNUC_WARN_UNUSED_RESULT;
 
 /* Blocks SIGINT, SIGTERM and SIGHUP in all threads started later and returns a signalfd for them. -1 on failure. */
 int owd_program_signal_fd (void);

@@ -24,23 +24,23 @@ enum {
   OWD_SAMPLE_SYN = 1 << 3,        /* start proven by SYN on both sides, or end by FIN or RST on both sides */
   OWD_SAMPLE_FRAGMENT = 1 << 4,   /* one side or both were reassembled from several records */
   OWD_SAMPLE_NO_RESOLUTION = 1 << 5, /* no profile yet: the step of a stamp is the default of its kind */
-  OWD_SAMPLE_GATE = 1 << 6,       /* far from its path's recent samples, yet kept: not proven wrong */
-  OWD_SAMPLE_SAMPLED = 1 << 7,    /* an exporter samples packets; equal counts prove the pair */
+  OWD_SAMPLE_GATE = 1 << 6,          /* far from its path's recent samples, yet kept: not proven wrong */
+  OWD_SAMPLE_SAMPLED = 1 << 7,       /* an exporter samples packets; equal counts prove the pair */
 };
 
 /* Times in ns. The truth lies in [lo_ns, hi_ns) as far as stamps and clock models say. */
 typedef struct {
-  OwdTime ts;      /* corrected time of the packet at the upstream point */
-  gint64 owd_ns;   /* best estimate, bias corrected; positive: seen later downstream */
+  OwdTime ts;    /* corrected time of the packet at the upstream point */
+  gint64 owd_ns; /* best estimate, bias corrected; positive: seen later downstream */
   gint64 lo_ns, hi_ns;
-  gint64 sigma_ns; /* one standard deviation of all errors known */
-  gint64 bias_ns;  /* what was subtracted from the difference of the stamps as claimed */
-  guint64 flow;    /* owd_flow_hash() */
-  guint64 seq;     /* delivery order within the partition, gapless from 1 */
-  guint32 src, dst; /* observation points: dense index, the correlator's owner keeps the names */
+  gint64 sigma_ns;    /* one standard deviation of all errors known */
+  gint64 bias_ns;     /* what was subtracted from the difference of the stamps as claimed */
+  guint64 flow;       /* owd_flow_hash() */
+  guint64 seq;        /* delivery order within the partition, gapless from 1 */
+  guint32 src, dst;   /* observation points: dense index, the correlator's owner keeps the names */
   guint32 profile_id; /* database id of the destination's profile; 0: none */
-  guint16 flags;   /* OWD_SAMPLE_* */
-  guint8 kind;     /* OwdSampleKind */
+  guint16 flags;      /* OWD_SAMPLE_* */
+  guint8 kind;        /* OwdSampleKind */
   guint8 proto;
 } OwdSample;
 

@@ -1,0 +1,441 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The correlator's front: exporter states, plausibility of stamps, memory, snapshots. See owd-correlator.h.
+ *
+ * Shedding. When waiting records fill nine tenths of their table, the share of flows that are kept shrinks step by
+ * step; a flow is kept or not by a hash of its direction-less key, the same at every point, so what is kept still
+ * matches. The share returns to all when the table is half empty.
+ */
+#include "internal.h"
+
+#include <string.h>
+
+#define NONSENSE_PAST_NS (G_GINT64_CONSTANT (86400) * OWD_NS_PER_S)
+#define NONSENSE_FUTURE_NS (G_GINT64_CONSTANT (1500) * OWD_NS_PER_MS)
+#define KEEP_ALL G_MAXUINT32
+#define SNAPSHOT_MAGIC G_GUINT64_CONSTANT (0x313056504f44574f) /* "OWDOPV01" */
+
+static void
+discard (void *user, const OwdSample *sample)
+{
+  (void) user;
+  (void) sample;
+}
+
+void
+owd_correlator_config_init (OwdCorrelatorConfig *config)
+{
+  *config = (OwdCorrelatorConfig){
+    .max_latency_ns = 120 * OWD_NS_PER_S,
+    .first_horizon_ns = 30 * OWD_NS_PER_S,
+    .completeness = 0.99,
+    .silent_ns = 60 * OWD_NS_PER_S,
+    .pair_window_ns = 10 * OWD_NS_PER_S,
+    .skew_bound_ppm = 100,
+    .max_waiting = 4 * 1024 * 1024,
+  };
+}
+
+static guint
+key_hash (gconstpointer key)
+{
+  const guint8 *p = key;
+  guint h = 5381;
+
+  for (gsize i = 0; i < sizeof (OwdStateKey); i++)
+    h = h * 33 + p[i];
+  return h;
+}
+
+static gboolean
+key_equal (gconstpointer a, gconstpointer b)
+{
+  return memcmp (a, b, sizeof (OwdStateKey)) == 0;
+}
+
+static void
+make_empty (OwdCorrelator *self)
+{
+  g_free (self->state);
+  g_free (self->rec);
+  g_free (self->bucket);
+  g_free (self->pair);
+  g_free (self->pending.heap);
+  g_free (self->index_of);
+  g_clear_pointer (&self->by_key, g_hash_table_unref);
+  *self = (OwdCorrelator){
+    .config = self->config,
+    .sink = self->sink,
+    .user = self->user,
+    .by_key = g_hash_table_new_full (key_hash, key_equal, g_free, NULL),
+    .free_head = NIL,
+    .oldest = NIL,
+    .youngest = NIL,
+    .keep_below = KEEP_ALL,
+    .log_time = OWD_TIME_NONE,
+    .watermark = OWD_TIME_NONE,
+    .horizon_at = OWD_TIME_NONE,
+    .arrival_ns = OWD_TIME_NONE,
+    .horizon_ns = self->config.first_horizon_ns,
+  };
+}
+
+OwdCorrelator *
+owd_correlator_new (const OwdCorrelatorConfig *config, OwdSampleSink sink, void *user)
+{
+  OwdCorrelator *self = g_new0 (OwdCorrelator, 1);
+
+  self->config = *config;
+  self->sink = sink != NULL ? sink : discard;
+  self->user = user;
+  make_empty (self);
+  return self;
+}
+
+void
+owd_correlator_free (OwdCorrelator *self)
+{
+  if (self == NULL)
+    return;
+  make_empty (self);
+  g_hash_table_unref (self->by_key);
+  g_free (self);
+}
+
+/* ---- input ---------------------------------------------------------------------------------------- */
+
+static guint32
+state_index (OwdCorrelator *self, const OwdStateKey *key)
+{
+  guint32 index = GPOINTER_TO_UINT (g_hash_table_lookup (self->by_key, key));
+
+  if (index > 0)
+    return index - 1;
+  if (self->n_states == G_MAXUINT16) /* Rec.state is 16 bits wide, its last value means none */
+    return NIL;
+  if (self->n_states == self->states_size) {
+    self->states_size = MAX (16, self->states_size * 2);
+    self->state = g_renew (State, self->state, self->states_size);
+  }
+  memset (&self->state[self->n_states], 0, sizeof (State));
+  self->state[self->n_states].key = *key;
+  g_hash_table_insert (self->by_key, g_memdup2 (key, sizeof *key), GUINT_TO_POINTER (self->n_states + 1));
+  return self->n_states++;
+}
+
+/* The header's own number saves the look-up by key. */
+static guint32
+state_of_header (OwdCorrelator *self, const OwdHeader *header)
+{
+  guint32 i;
+
+  if (header->state < self->index_of_size && self->index_of[header->state] > 0) {
+    i = self->index_of[header->state] - 1;
+    if (key_equal (&self->state[i].key, &header->key))
+      return i;
+  }
+  i = state_index (self, &header->key);
+  if (i == NIL || header->state > G_MAXUINT16)
+    return i;
+  if (header->state >= self->index_of_size) {
+    guint32 size = MAX (64, header->state * 2);
+
+    self->index_of = g_renew (guint32, self->index_of, size);
+    memset (self->index_of + self->index_of_size, 0, (size - self->index_of_size) * sizeof *self->index_of);
+    self->index_of_size = size;
+  }
+  self->index_of[header->state] = i + 1;
+  return i;
+}
+
+void
+owd_correlator_header (OwdCorrelator *self, const OwdHeader *header)
+{
+  guint32 i = state_of_header (self, header);
+  State *s;
+
+  self->current = i;
+  self->current_ok = i != NIL;
+  if (i == NIL)
+    return;
+  s = &self->state[i];
+  if (s->first_ns == 0)
+    s->first_ns = header->recv_ns;
+  s->last_ns = MAX (s->last_ns, header->recv_ns);
+  (void) owd_clock_header (&s->clock, header, self->config.skew_bound_ppm);
+  if (self->log_time == OWD_TIME_NONE)
+    self->log_time = header->recv_ns;
+  self->arrival_ns = MAX (self->arrival_ns, header->recv_ns);
+}
+
+/* Stamps that cannot be: checked against the exporter's own export time, so clock offsets do not matter. */
+static gboolean
+is_nonsense (const State *s, const OwdInstant *start, const OwdInstant *end, gint64 step_ns)
+{
+  gint64 export_ns = s->clock.export_ns, slack = s->clock.tick_ns + NONSENSE_FUTURE_NS + step_ns;
+
+  if (end->lo_ns < start->lo_ns - step_ns)
+    return TRUE;
+  if (end->lo_ns > export_ns + slack || start->lo_ns > export_ns + slack)
+    return TRUE;
+  return start->lo_ns < export_ns - NONSENSE_PAST_NS || end->lo_ns < export_ns - NONSENSE_PAST_NS;
+}
+
+OwdStatus
+owd_correlator_flow (OwdCorrelator *self, const OwdFlow *flow)
+{
+  OwdInstant start, end;
+  OwdStatus status;
+  State *s;
+
+  self->counters.records++;
+  if (!self->current_ok)
+    return OWD_STATUS_LIMIT;
+  s = &self->state[self->current];
+  s->records++;
+  if (flow->sampling != 0)
+    s->sampling = flow->sampling;
+  owd_clock_learn (&s->clock, flow);
+  if (!owd_clock_instant (&s->clock, flow, OWD_STAMP_START, &start)
+      || !owd_clock_instant (&s->clock, flow, OWD_STAMP_END, &end)) {
+    self->counters.no_clock++;
+    return OWD_STATUS_MALFORMED;
+  }
+  if (flow->packets == 0 || !(flow->flags & OWD_FLOW_PACKETS) || !(flow->flags & OWD_FLOW_OCTETS)
+      || is_nonsense (s, &start, &end, owd_clock_step (&s->clock, flow->end_kind, OWD_STAMP_END).bound_ns)) {
+    self->counters.nonsense++;
+    return OWD_STATUS_MALFORMED;
+  }
+  if (s->sampling > 1) {
+    self->counters.sampled++;
+    return OWD_STATUS_MALFORMED;
+  }
+  status = match_add (self, flow, &start, &end);
+  if (status == OWD_STATUS_OK) {
+    lag_add (&s->lag, self->arrival_ns - start.lo_ns - start.clock_ns / 2);
+    lag_add (&s->lag, self->arrival_ns - end.lo_ns - end.clock_ns / 2);
+  }
+  return status;
+}
+
+static void
+adapt_shedding (OwdCorrelator *self)
+{
+  guint64 full = (guint64) self->config.max_waiting * 9 / 10;
+
+  if (self->used > full)
+    self->keep_below = (guint32) ((guint64) self->keep_below * 9 / 10);
+  else if (self->keep_below != KEEP_ALL && self->used < full / 2)
+    self->keep_below = (guint32) MIN ((guint64) self->keep_below * 10 / 9 + 1, KEEP_ALL);
+}
+
+void
+owd_correlator_advance (OwdCorrelator *self, OwdTime log_time)
+{
+  OwdTime before = self->log_time;
+
+  order_advance (self, log_time);
+  match_expire (self, self->log_time - MAX (60 * OWD_NS_PER_S, self->horizon_ns));
+  if (before == OWD_TIME_NONE || self->log_time / OWD_NS_PER_S != before / OWD_NS_PER_S)
+    adapt_shedding (self);
+}
+
+void
+owd_correlator_flush (OwdCorrelator *self)
+{
+  order_flush (self);
+}
+
+void
+owd_correlator_resume (OwdCorrelator *self, guint64 seq, OwdTime watermark)
+{
+  self->seq = MAX (self->seq, seq);
+  self->watermark = MAX (self->watermark, watermark);
+}
+
+/* ---- what is known -------------------------------------------------------------------------------- */
+
+OwdTime
+owd_correlator_watermark (const OwdCorrelator *self)
+{
+  return self->watermark;
+}
+
+guint64
+owd_correlator_seq (const OwdCorrelator *self)
+{
+  return self->seq;
+}
+
+gint64
+owd_correlator_horizon_ns (const OwdCorrelator *self)
+{
+  return self->horizon_ns;
+}
+
+double
+owd_correlator_kept (const OwdCorrelator *self)
+{
+  return self->keep_below == KEEP_ALL ? 1 : (double) self->keep_below / KEEP_ALL;
+}
+
+guint32
+owd_correlator_waiting (const OwdCorrelator *self)
+{
+  return self->used;
+}
+
+const OwdCorrelatorCounters *
+owd_correlator_counters (const OwdCorrelator *self)
+{
+  return &self->counters;
+}
+
+guint
+owd_correlator_n_states (const OwdCorrelator *self)
+{
+  return self->n_states;
+}
+
+/* The learnt step of the grid that has been used most; 0: none yet. */
+static gint64
+main_step_ns (const OwdResolution grids[OWD_GRIDS])
+{
+  const OwdResolution *most = &grids[0];
+
+  for (guint g = 1; g < OWD_GRIDS; g++) {
+    if (grids[g].n > most->n)
+      most = &grids[g];
+  }
+  return owd_resolution_known (most)
+             ? owd_resolution_step_ns (most, most == &grids[OWD_GRID_FINE] ? OWD_NS_PER_US : OWD_NS_PER_MS)
+             : 0;
+}
+
+void
+owd_correlator_state (const OwdCorrelator *self, guint i, OwdCorrelatorState *ret_state)
+{
+  const State *s = &self->state[i];
+  gboolean boot = s->clock.boot.segments > 0;
+
+  *ret_state = (OwdCorrelatorState){
+    .key = s->key,
+    .first_ns = s->first_ns,
+    .last_ns = s->last_ns,
+    .records = s->records,
+    .boot_lo_ns = boot ? s->clock.boot.main.lo_ns : OWD_TIME_NONE,
+    .boot_hi_ns = boot ? s->clock.boot.main.hi_ns : OWD_TIME_NONE,
+    .start_step_ns = main_step_ns (s->clock.stamp[OWD_STAMP_START]),
+    .end_step_ns = main_step_ns (s->clock.stamp[OWD_STAMP_END]),
+    .segments = MAX (1, s->clock.boot.segments),
+    .lag_p50_ns = lag_quantile_ns (&s->lag, 0.5),
+    .lag_p99_ns = lag_quantile_ns (&s->lag, 0.99),
+    .sampling = s->sampling,
+  };
+}
+
+/* ---- snapshots ------------------------------------------------------------------------------------ */
+
+/* Everything that is not an array. */
+typedef struct {
+  guint64 magic;
+  guint32 sizes[4]; /* of the structures, so that another build's snapshot is refused */
+  guint32 n_states, recs_size, used, free_head, fresh, oldest, youngest, n_buckets, keep_below;
+  guint32 n_pairs, pairs_size, n_pending;
+  OwdTime log_time, watermark, horizon_at, arrival_ns;
+  gint64 horizon_ns;
+  guint64 seq;
+  OwdCorrelatorCounters counters;
+} Snapshot;
+
+static const guint32 SIZES[4] = { sizeof (State), sizeof (Rec), sizeof (Pair), sizeof (OwdSample) };
+
+gboolean
+owd_correlator_save (const OwdCorrelator *self, OwdSaveFunc write, void *user)
+{
+  Snapshot s;
+
+  memset (&s, 0, sizeof s);
+  s.magic = SNAPSHOT_MAGIC;
+  memcpy (s.sizes, SIZES, sizeof s.sizes);
+  s.n_states = self->n_states;
+  s.recs_size = self->recs_size;
+  s.used = self->used;
+  s.free_head = self->free_head;
+  s.fresh = self->fresh;
+  s.oldest = self->oldest;
+  s.youngest = self->youngest;
+  s.n_buckets = self->n_buckets;
+  s.keep_below = self->keep_below;
+  s.n_pairs = self->n_pairs;
+  s.pairs_size = self->pairs_size;
+  s.n_pending = self->pending.n;
+  s.log_time = self->log_time;
+  s.watermark = self->watermark;
+  s.horizon_at = self->horizon_at;
+  s.arrival_ns = self->arrival_ns;
+  s.horizon_ns = self->horizon_ns;
+  s.seq = self->seq;
+  s.counters = self->counters;
+  return write (user, &s, sizeof s) && write (user, self->state, self->n_states * sizeof *self->state)
+         && write (user, self->rec, self->fresh * sizeof *self->rec)
+         && write (user, self->bucket, self->n_buckets * sizeof *self->bucket)
+         && write (user, self->pair, self->pairs_size * sizeof *self->pair)
+         && write (user, self->pending.heap, self->pending.n * sizeof *self->pending.heap);
+}
+
+static gboolean
+is_ours (const OwdCorrelator *self, const Snapshot *s)
+{
+  return s->magic == SNAPSHOT_MAGIC && memcmp (s->sizes, SIZES, sizeof SIZES) == 0 && s->n_states < G_MAXUINT16
+         && s->fresh <= s->recs_size && s->recs_size <= self->config.max_waiting
+         && (s->n_buckets & (s->n_buckets - 1)) == 0 && (s->pairs_size & (s->pairs_size - 1)) == 0;
+}
+
+gboolean
+owd_correlator_load (OwdCorrelator *self, OwdLoadFunc read, void *user, GError **error)
+{
+  Snapshot s;
+
+  make_empty (self);
+  if (!read (user, &s, sizeof s) || !is_ours (self, &s)) {
+    g_set_error (error, OWD_ERROR, OWD_ERROR_CORRUPT, "not a snapshot of this version of the correlator");
+    return FALSE;
+  }
+  self->states_size = self->n_states = s.n_states;
+  self->recs_size = s.recs_size;
+  self->n_buckets = s.n_buckets;
+  self->pairs_size = s.pairs_size;
+  self->pending.n = self->pending.size = s.n_pending;
+  self->state = g_new (State, s.n_states);
+  self->rec = g_new (Rec, s.recs_size);
+  self->bucket = g_new (guint32, s.n_buckets);
+  self->pair = g_new (Pair, s.pairs_size);
+  self->pending.heap = g_new (OwdSample, s.n_pending);
+  if (!read (user, self->state, s.n_states * sizeof *self->state)
+      || !read (user, self->rec, s.fresh * sizeof *self->rec)
+      || !read (user, self->bucket, s.n_buckets * sizeof *self->bucket)
+      || !read (user, self->pair, s.pairs_size * sizeof *self->pair)
+      || !read (user, self->pending.heap, s.n_pending * sizeof *self->pending.heap)) {
+    make_empty (self);
+    g_set_error (error, OWD_ERROR, OWD_ERROR_CORRUPT, "the snapshot ends early");
+    return FALSE;
+  }
+  self->used = s.used;
+  self->free_head = s.free_head;
+  self->fresh = s.fresh;
+  self->oldest = s.oldest;
+  self->youngest = s.youngest;
+  self->keep_below = s.keep_below;
+  self->n_pairs = s.n_pairs;
+  self->log_time = s.log_time;
+  self->watermark = s.watermark;
+  self->horizon_at = s.horizon_at;
+  self->arrival_ns = s.arrival_ns;
+  self->horizon_ns = s.horizon_ns;
+  self->seq = s.seq;
+  self->counters = s.counters;
+  for (guint32 i = 0; i < self->n_states; i++)
+    g_hash_table_insert (self->by_key, g_memdup2 (&self->state[i].key, sizeof (OwdStateKey)), GUINT_TO_POINTER (i + 1));
+  return TRUE;
+}

@@ -1,0 +1,172 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Inside the correlator: its state, all of it plain memory addressed by indices, so that a snapshot is a copy.
+ */
+#ifndef OWD_CORRELATOR_INTERNAL_H
+#define OWD_CORRELATOR_INTERNAL_H
+
+#include "owd-clock.h"
+#include "owd-correlator.h"
+
+#define NIL G_MAXUINT32
+
+/* ---- waiting records ------------------------------------------------------------------------------ */
+
+enum {
+  REC_SYN = 1 << 0,      /* TCP SYN among its packets */
+  REC_FIN = 1 << 1,      /* FIN or RST */
+  REC_REPEATED = 1 << 2, /* its start repeats that of an earlier record (Junos MS-DPC): not the start of this record */
+  REC_OVERLAP = 1 << 3,  /* overlaps another one of its point with other counts: not used */
+  REC_PAIRED = 1 << 4,   /* has, or had, a partner */
+};
+
+#define PARTNERS 5
+
+/* One record at one point, waiting for its like. 80 bytes. */
+typedef struct {
+  guint64 key;     /* directed hash of the 5-tuple */
+  gint64 start_ns; /* lower edge of the stamp: the packet came in [start, start + clock + step) */
+  gint64 end_ns;
+  guint64 octets;
+  gint64 arrival_ns; /* receive time; never decreases in order of arrival */
+  guint32 packets;   /* saturates */
+  guint32 clock_us;  /* width of the boot interval, rounded up */
+  guint32 bucket;
+  guint32 next;    /* in the bucket */
+  guint32 younger; /* in order of arrival */
+  guint16 state;
+  guint16 partner[PARTNERS]; /* states paired with, G_MAXUINT16: none */
+  guint8 flags;
+  guint8 proto;
+  guint8 kinds; /* start_kind | end_kind << 4 */
+  guint8 ttl;   /* 0: not known or not constant */
+} Rec;
+
+G_STATIC_ASSERT (sizeof (Rec) <= 80);
+
+/* ---- exporter states ------------------------------------------------------------------------------ */
+
+#define LAG_BUCKETS 64
+
+/* Lag of stamps: receive time minus stamp. Bucket i ends at 0.1 s * 2^((i + 1) / 4): 0.1 s to 109 min. */
+typedef struct {
+  guint32 n;
+  guint32 count[LAG_BUCKETS];
+} Lag;
+
+typedef struct {
+  OwdStateKey key;
+  OwdTime first_ns, last_ns;
+  guint64 records;
+  guint32 sampling;
+  Lag lag;
+  OwdClock clock;
+} State;
+
+void lag_add (Lag *self, gint64 lag_ns);
+/* Upper edge of the bucket where share of the lags lie below; OWD_TIME_NONE without any. */
+gint64 lag_quantile_ns (const Lag *self, double share);
+
+/* ---- pairs of points ------------------------------------------------------------------------------ */
+
+#define RECENT 31
+
+/* Median over the last RECENT values. */
+typedef struct {
+  gint64 value[RECENT];
+  gint64 median;
+  guint32 n; /* values ever added, saturating */
+} Recent;
+
+void recent_add (Recent *self, gint64 value);
+gint64 recent_mad (const Recent *self);
+
+/* a to b, or b to a. delta of packets a to b is the larger one, by the round trip between a and b. */
+typedef enum { TRAVELS_FORWARD, TRAVELS_BACK } Travel;
+
+/* Two points a < b (state indices). delta is always time at b minus time at a, whatever the direction of travel. */
+typedef struct {
+  guint32 a, b;     /* a == b: empty slot */
+  Recent delta;     /* all pairs: the centre of what is plausible */
+  Recent path[2];   /* by Travel, as delivered: what the gate compares with */
+  Recent proven[2]; /* by Travel, only where TTL or the conversation proved the direction */
+} Pair;
+
+/* What is measured of one packet seen at a and b. */
+typedef struct {
+  gint64 delta_ns;
+  gint64 step_ns;  /* sum of both steps */
+  gint64 clock_ns; /* sum of both clock intervals */
+  guint8 ttl_a, ttl_b;
+  gboolean has_reverse; /* the other half of the conversation was seen at both points */
+  gint64 reverse_delta_ns;
+} Seen;
+
+/* Who is upstream. Learns from what is certain. */
+Travel pair_travel (Pair *self, const Seen *seen);
+/* Is delta plausible? strong: the key is unique (SYN on both sides), so the whole window is; else only the
+ * neighbourhood of what this pair has shown. */
+gboolean pair_plausible (const Pair *self, gint64 delta_ns, gboolean strong, gint64 window_ns);
+/* How far delta is from where this pair's deltas lie. */
+gint64 pair_distance (const Pair *self, gint64 delta_ns);
+/* Learns delta; TRUE if it lies far from its path's recent ones. */
+gboolean pair_learn (Pair *self, const Seen *seen, Travel travel);
+
+/* ---- the whole ------------------------------------------------------------------------------------ */
+
+typedef struct {
+  guint32 n, size;
+  OwdSample *heap;
+} Pending;
+
+struct OwdCorrelator {
+  OwdCorrelatorConfig config;
+  OwdSampleSink sink;
+  void *user;
+
+  /* exporter states */
+  State *state;
+  guint32 n_states, states_size;
+  GHashTable *by_key; /* OwdStateKey -> index + 1; made anew on load */
+  guint32 *index_of;  /* header's state number -> index + 1 */
+  guint32 index_of_size;
+  guint32 current;     /* state of the last header */
+  gboolean current_ok; /* there was one, and its clock can be used */
+
+  /* waiting records */
+  Rec *rec;
+  guint32 recs_size, used, free_head, fresh; /* fresh: first slot never used */
+  guint32 oldest, youngest;
+  guint32 *bucket;
+  guint32 n_buckets;  /* power of two */
+  guint32 keep_below; /* shedding: flows whose mixed hash lies above are not kept; G_MAXUINT32: all are */
+
+  Pair *pair;
+  guint32 n_pairs, pairs_size;
+
+  Pending pending;
+  OwdTime log_time, watermark, horizon_at;
+  OwdTime arrival_ns; /* latest receive time of a header: when the record at hand came */
+  gint64 horizon_ns;
+  guint64 seq;
+  OwdCorrelatorCounters counters;
+};
+
+/* match.c */
+OwdStatus match_add (OwdCorrelator *self, const OwdFlow *flow, const OwdInstant *start, const OwdInstant *end);
+void match_expire (OwdCorrelator *self, OwdTime before);
+/* pair.c */
+Pair *pair_get (OwdCorrelator *self, guint32 a, guint32 b);
+/* delay.c */
+typedef struct {
+  const Rec *rec;
+  OwdStampEnd which;
+} StampOf;
+void delay_see (const OwdCorrelator *self, StampOf a, StampOf b, Seen *ret_seen);
+void delay_sample (const OwdCorrelator *self, StampOf up, StampOf down, OwdSample *ret_sample);
+/* order.c */
+void order_push (OwdCorrelator *self, const OwdSample *sample);
+void order_advance (OwdCorrelator *self, OwdTime log_time);
+void order_flush (OwdCorrelator *self);
+
+#endif

@@ -1,0 +1,568 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Same-packet proof: which stamps of two points belong to the same packet.
+ *
+ * Problem. The same flow is cut into records differently at every point: other active timeouts, other cache pressure,
+ * other moments. Two records with equal counts need not hold the same packets: a constant stream cut at two phases
+ * gives equal counts all day, one packet apart.
+ *
+ * Idea. Count from a packet that is the same on both sides. A record is *anchored* if its first packet is one that
+ * every point must see as a beginning: a SYN, or a packet after a pause that is longer than any plausible difference
+ * between the points. From an anchored pair on, packet and octet totals are summed up on both sides, record by record;
+ * where both sums are equal on both sides, the last packets are the same too, and the records that follow are anchored
+ * in turn. Such a pair of *runs* gives two samples, its first and its last packet. Where sums never meet, packets or
+ * records were lost, and nothing is said.
+ *
+ * Invariants. A record is paired with a given state at most once. Records of one state and key that overlap are either
+ * the same record twice (dropped) or not to be trusted (kept out). Everything is decided from what has arrived, in the
+ * order of the log.
+ *
+ * Cost. One hash table of 80-byte slots; a record whose flow nobody else has seen costs one insertion and one removal.
+ * With k records of one key waiting, an arrival costs O(k log k).
+ */
+#include "internal.h"
+
+#include <stdlib.h>
+
+#define KEY_MAX 192                     /* records of one key that are looked at */
+#define PAUSE_NS (2000 * OWD_NS_PER_MS) /* a packet after this is a beginning */
+#define SAME_NS (1 * OWD_NS_PER_MS)     /* slack for the same stamp converted twice */
+#define OVERLAP_NS (50 * OWD_NS_PER_MS) /* two interfaces of one router see a packet this far apart */
+#define AGREE_NS (250 * OWD_NS_PER_MS)  /* start and end delays of one run */
+
+static const guint8 TCP_FIN = 0x01, TCP_SYN = 0x02, TCP_RST = 0x04;
+
+/* Records of one key, sorted by state, then time. */
+typedef struct {
+  guint n;
+  guint32 index[KEY_MAX];
+} Group;
+
+/* The part of a group that belongs to one state. */
+typedef struct {
+  const guint32 *index;
+  guint n;
+  guint16 state;
+} Side;
+
+/* ---- table ---------------------------------------------------------------------------------------- */
+
+static void
+rehash (OwdCorrelator *self, guint32 n_buckets)
+{
+  g_free (self->bucket);
+  self->n_buckets = n_buckets;
+  self->bucket = g_new (guint32, n_buckets);
+  for (guint32 i = 0; i < n_buckets; i++)
+    self->bucket[i] = NIL;
+  for (guint32 i = self->oldest; i != NIL; i = self->rec[i].younger) {
+    guint32 *head = &self->bucket[self->rec[i].bucket & (n_buckets - 1)];
+
+    self->rec[i].next = *head;
+    *head = i;
+  }
+}
+
+/* A free slot, NIL when the table is full. */
+static guint32
+slot_take (OwdCorrelator *self)
+{
+  guint32 i = self->free_head;
+
+  if (i != NIL) {
+    self->free_head = self->rec[i].next;
+    return i;
+  }
+  if (self->fresh == self->recs_size) {
+    if (self->recs_size >= self->config.max_waiting)
+      return NIL;
+    self->recs_size = MIN (MAX (4096, self->recs_size * 2), self->config.max_waiting);
+    self->rec = g_renew (Rec, self->rec, self->recs_size);
+    if (self->n_buckets < self->recs_size) {
+      guint32 n = 4096;
+
+      while (n < self->recs_size && n < (1u << 31))
+        n *= 2;
+      rehash (self, n);
+    }
+  }
+  return self->fresh++;
+}
+
+static guint32 *
+bucket_of (OwdCorrelator *self, guint32 bucket)
+{
+  return &self->bucket[bucket & (self->n_buckets - 1)];
+}
+
+static void
+insert (OwdCorrelator *self, guint32 i)
+{
+  Rec *r = &self->rec[i];
+  guint32 *head = bucket_of (self, r->bucket);
+
+  r->next = *head;
+  *head = i;
+  r->younger = NIL;
+  if (self->youngest != NIL)
+    self->rec[self->youngest].younger = i;
+  else
+    self->oldest = i;
+  self->youngest = i;
+  self->used++;
+}
+
+static void
+remove_oldest (OwdCorrelator *self)
+{
+  guint32 i = self->oldest;
+  Rec *r = &self->rec[i];
+  guint32 *link = bucket_of (self, r->bucket);
+
+  while (*link != i)
+    link = &self->rec[*link].next;
+  *link = r->next;
+  self->oldest = r->younger;
+  if (self->oldest == NIL)
+    self->youngest = NIL;
+  r->next = self->free_head;
+  self->free_head = i;
+  self->used--;
+}
+
+void
+match_expire (OwdCorrelator *self, OwdTime before)
+{
+  while (self->oldest != NIL && self->rec[self->oldest].arrival_ns < before) {
+    if (!(self->rec[self->oldest].flags & REC_PAIRED))
+      self->counters.unpaired++;
+    remove_oldest (self);
+  }
+}
+
+/* ---- partners ------------------------------------------------------------------------------------- */
+
+static gboolean
+has_partner (const Rec *r, guint16 state)
+{
+  for (guint i = 0; i < PARTNERS; i++) {
+    if (r->partner[i] == state)
+      return TRUE;
+  }
+  return FALSE;
+}
+
+static void
+add_partner (Rec *r, guint16 state)
+{
+  r->flags |= REC_PAIRED;
+  for (guint i = 0; i < PARTNERS; i++) {
+    if (r->partner[i] == G_MAXUINT16) {
+      r->partner[i] = state;
+      return;
+    }
+  }
+}
+
+static gboolean
+partners_full (const Rec *r)
+{
+  return r->partner[PARTNERS - 1] != G_MAXUINT16;
+}
+
+/* ---- groups --------------------------------------------------------------------------------------- */
+
+static gboolean
+before (const Rec *a, const Rec *b)
+{
+  if (a->state != b->state)
+    return a->state < b->state;
+  if (a->start_ns != b->start_ns)
+    return a->start_ns < b->start_ns;
+  return a->end_ns < b->end_ns;
+}
+
+/* All waiting records of key, sorted. A bucket lists the youngest first: of too many the oldest are left out. */
+static void
+collect (const OwdCorrelator *self, guint32 bucket, guint64 key, Group *group)
+{
+  group->n = 0;
+  for (guint32 i = self->bucket[bucket & (self->n_buckets - 1)]; i != NIL && group->n < KEY_MAX;
+       i = self->rec[i].next) {
+    guint k;
+
+    if (self->rec[i].key != key)
+      continue;
+    for (k = group->n++; k > 0 && before (&self->rec[i], &self->rec[group->index[k - 1]]); k--)
+      group->index[k] = group->index[k - 1];
+    group->index[k] = i;
+  }
+}
+
+static Side
+side_of (const OwdCorrelator *self, const Group *group, guint from)
+{
+  Side side = { .index = &group->index[from], .state = self->rec[group->index[from]].state };
+
+  while (from + side.n < group->n && self->rec[group->index[from + side.n]].state == side.state)
+    side.n++;
+  return side;
+}
+
+static const Rec *
+at (const OwdCorrelator *self, const Side *side, guint i)
+{
+  return &self->rec[side->index[i]];
+}
+
+static gboolean
+usable (const Rec *r, guint16 other)
+{
+  return !(r->flags & REC_OVERLAP) && !has_partner (r, other) && !partners_full (r);
+}
+
+/* Does the record begin with a packet that every point must see as a beginning? */
+static gboolean
+begins (const OwdCorrelator *self, const Side *side, guint i)
+{
+  const Rec *r = at (self, side, i);
+
+  if (r->flags & REC_REPEATED)
+    return FALSE;
+  if (r->flags & REC_SYN)
+    return TRUE;
+  if (i > 0)
+    return r->start_ns - at (self, side, i - 1)->end_ns >= PAUSE_NS;
+  /* Nothing before it is known. That is proof only if an earlier record would still be here: its export can hardly
+   * have come before this record's first packet. */
+  return r->start_ns >= self->state[r->state].first_ns
+         && r->start_ns >= r->arrival_ns - MAX (60 * OWD_NS_PER_S, self->horizon_ns);
+}
+
+/* Does it begin where a run with the other state has ended? */
+static gboolean
+continues (const OwdCorrelator *self, const Side *side, guint i, guint16 other)
+{
+  return i > 0 && has_partner (at (self, side, i - 1), other);
+}
+
+/* ---- runs ----------------------------------------------------------------------------------------- */
+
+/* A pair of runs: records x[xi..xn) and y[yi..yn) hold the same packets. */
+typedef struct {
+  guint xi, xn, yi, yn;
+} Run;
+
+/* Extends both sides until their sums are equal. FALSE: they are not, with what is here. */
+static gboolean
+balance (const OwdCorrelator *self, const Side *x, const Side *y, Run *run)
+{
+  const Rec *a = at (self, x, run->xi), *b = at (self, y, run->yi);
+  guint64 px = a->packets, py = b->packets, ox = a->octets, oy = b->octets;
+
+  run->xn = run->xi + 1;
+  run->yn = run->yi + 1;
+  while (px != py) {
+    if (px < py) {
+      if (run->xn == x->n || !usable (at (self, x, run->xn), y->state))
+        return FALSE;
+      a = at (self, x, run->xn++);
+      px += a->packets;
+      ox += a->octets;
+    } else {
+      if (run->yn == y->n || !usable (at (self, y, run->yn), x->state))
+        return FALSE;
+      b = at (self, y, run->yn++);
+      py += b->packets;
+      oy += b->octets;
+    }
+  }
+  return ox == oy;
+}
+
+/* Delta is always time at the higher state minus time at the lower one. */
+static void
+see (const OwdCorrelator *self, const Rec *x, const Rec *y, OwdStampEnd which, Seen *seen)
+{
+  if (x->state < y->state)
+    delay_see (self, (StampOf){ x, which }, (StampOf){ y, which }, seen);
+  else
+    delay_see (self, (StampOf){ y, which }, (StampOf){ x, which }, seen);
+}
+
+/* The record of y that begins with the same packet as x[xi]: G_MAXUINT if there is none, or not just one. */
+static guint
+find_start (OwdCorrelator *self, const Pair *pair, const Side *x, guint xi, const Side *y)
+{
+  const Rec *r = at (self, x, xi);
+  gboolean x_begins = begins (self, x, xi), x_continues = continues (self, x, xi, y->state);
+  guint found = G_MAXUINT;
+  gint64 nearest = G_MAXINT64, second = G_MAXINT64;
+  Seen seen;
+
+  if (!usable (r, y->state) || !(x_begins || x_continues))
+    return G_MAXUINT;
+  for (guint j = 0; j < y->n; j++) {
+    const Rec *s = at (self, y, j);
+    gint64 d;
+
+    if (!usable (s, x->state))
+      continue;
+    if (!(x_begins && begins (self, y, j)) && !(x_continues && continues (self, y, j, x->state)))
+      continue;
+    see (self, r, s, OWD_STAMP_START, &seen);
+    if (!pair_plausible (pair, seen.delta_ns, (r->flags & s->flags & REC_SYN) != 0,
+                         self->config.pair_window_ns + seen.step_ns + seen.clock_ns))
+      continue;
+    d = pair_distance (pair, seen.delta_ns);
+    if (d < nearest) {
+      second = nearest;
+      nearest = d;
+      found = j;
+    } else {
+      second = MIN (second, d);
+    }
+  }
+  if (found != G_MAXUINT && second != G_MAXINT64 && (pair->delta.n < 8 || second < 2 * nearest + 2 * seen.step_ns)) {
+    self->counters.ambiguous++;
+    return G_MAXUINT;
+  }
+  return found;
+}
+
+/* The other half of the conversation at the same two points, where it has been proven with one record each. */
+static void
+add_reverse (const OwdCorrelator *self, guint32 bucket, guint64 reverse_key, guint32 a, guint32 b, Seen *seen)
+{
+  const Rec *ra = NULL, *rb = NULL;
+  Seen reverse;
+
+  for (guint32 i = self->bucket[bucket & (self->n_buckets - 1)]; i != NIL; i = self->rec[i].next) {
+    const Rec *r = &self->rec[i];
+
+    if (r->key != reverse_key)
+      continue;
+    if (r->state == a && has_partner (r, (guint16) b))
+      ra = r;
+    else if (r->state == b && has_partner (r, (guint16) a))
+      rb = r;
+  }
+  if (ra == NULL || rb == NULL || ra->packets != rb->packets || ra->octets != rb->octets)
+    return;
+  delay_see (self, (StampOf){ ra, OWD_STAMP_START }, (StampOf){ rb, OWD_STAMP_START }, &reverse);
+  seen->has_reverse = TRUE;
+  seen->reverse_delta_ns = reverse.delta_ns;
+}
+
+static void
+deliver (OwdCorrelator *self, Pair *pair, const Rec *a, const Rec *b, OwdStampEnd which, const Seen *seen,
+         Travel travel, OwdSampleKind kind, guint16 flags)
+{
+  StampOf sa = { a, which }, sb = { b, which };
+  guint8 proof = which == OWD_STAMP_START ? REC_SYN : REC_FIN;
+  OwdSample sample;
+
+  delay_sample (self, travel == TRAVELS_FORWARD ? sa : sb, travel == TRAVELS_FORWARD ? sb : sa, &sample);
+  sample.kind = (guint8) kind;
+  sample.flags |= flags | OWD_SAMPLE_COUNTS;
+  if (a->flags & b->flags & proof)
+    sample.flags |= OWD_SAMPLE_SYN;
+  if (pair_learn (pair, seen, travel)) {
+    sample.flags |= OWD_SAMPLE_GATE;
+    self->counters.flagged++;
+  }
+  order_push (self, &sample);
+}
+
+/* Samples of a balanced run. FALSE: its stamps contradict what the pair has shown, and each other. */
+static gboolean
+harvest (OwdCorrelator *self, Pair *pair, const Side *x, const Side *y, const Run *run, guint32 bucket,
+         guint64 reverse_key)
+{
+  const Rec *first_a = at (self, x, run->xi), *first_b = at (self, y, run->yi);
+  const Rec *last_a = at (self, x, run->xn - 1), *last_b = at (self, y, run->yn - 1);
+  gboolean single = run->xn - run->xi == 1 && run->yn - run->yi == 1 && first_a->packets == 1;
+  guint16 flags = run->xn - run->xi > 1 || run->yn - run->yi > 1 ? OWD_SAMPLE_FRAGMENT : 0;
+  gint64 slack;
+  gboolean agree, start_fits, end_fits;
+  Seen start, end;
+  Travel travel;
+
+  if (x->state > y->state) {
+    const Rec *swap = first_a;
+
+    first_a = first_b;
+    first_b = swap;
+    swap = last_a;
+    last_a = last_b;
+    last_b = swap;
+  }
+  see (self, first_a, first_b, OWD_STAMP_START, &start);
+  see (self, last_a, last_b, OWD_STAMP_END, &end);
+  slack = AGREE_NS + start.step_ns + end.step_ns;
+  agree = ABS (start.delta_ns - end.delta_ns) <= slack;
+  start_fits = pair_plausible (pair, start.delta_ns, FALSE, 0);
+  end_fits = pair_plausible (pair, end.delta_ns, FALSE, 0);
+  /* both moved together: a new route or clock, not a bad stamp */
+  if (!start_fits && !end_fits && !agree) {
+    self->counters.nonsense++;
+    return FALSE;
+  }
+  add_reverse (self, bucket, reverse_key, first_a->state, first_b->state, &start);
+  travel = pair_travel (pair, &start);
+  if (start_fits || agree)
+    deliver (self, pair, first_a, first_b, OWD_STAMP_START, &start, travel, single ? OWD_SAMPLE_BOTH : OWD_SAMPLE_START,
+             flags);
+  if (!single && (end_fits || agree))
+    deliver (self, pair, last_a, last_b, OWD_STAMP_END, &end, travel, OWD_SAMPLE_END, flags);
+  return TRUE;
+}
+
+static void
+mark (OwdCorrelator *self, const Side *side, guint from, guint to, guint16 other)
+{
+  for (guint i = from; i < to; i++)
+    add_partner (&self->rec[side->index[i]], other);
+}
+
+/* All runs of one key that two states can prove now. */
+static void
+pair_sides (OwdCorrelator *self, const Side *x, const Side *y, guint32 bucket, guint64 reverse_key)
+{
+  Pair *pair = pair_get (self, MIN (x->state, y->state), MAX (x->state, y->state));
+
+  for (guint i = 0; i < x->n; i++) {
+    guint j = find_start (self, pair, x, i, y);
+    Run run = { .xi = i, .yi = j };
+
+    if (j == G_MAXUINT || find_start (self, pair, y, j, x) != i || !balance (self, x, y, &run))
+      continue;
+    if (!harvest (self, pair, x, y, &run, bucket, reverse_key))
+      continue;
+    self->counters.runs++;
+    mark (self, x, run.xi, run.xn, y->state);
+    mark (self, y, run.yi, run.yn, x->state);
+    i = run.xn - 1;
+  }
+}
+
+/* ---- arrival -------------------------------------------------------------------------------------- */
+
+/* Looks at the new record beside its elders of the same point: the same once more, a repeated start, or an overlap. */
+static OwdStatus
+compare_with_elders (OwdCorrelator *self, Rec *r)
+{
+  for (guint32 i = *bucket_of (self, r->bucket); i != NIL; i = self->rec[i].next) {
+    Rec *o = &self->rec[i];
+    gboolean same_start;
+
+    if (o->key != r->key || o->state != r->state)
+      continue;
+    same_start = ABS (o->start_ns - r->start_ns) <= SAME_NS;
+    if (ABS (o->start_ns - r->start_ns) <= OVERLAP_NS && ABS (o->end_ns - r->end_ns) <= OVERLAP_NS
+        && o->packets == r->packets && o->octets == r->octets)
+      return OWD_STATUS_DUPLICATE;
+    if (same_start && r->end_ns > o->end_ns + OVERLAP_NS) {
+      r->flags |= REC_REPEATED;
+      r->flags &= (guint8) ~REC_SYN;
+      r->start_ns = MAX (r->start_ns, o->end_ns);
+      continue;
+    }
+    if (r->start_ns + OVERLAP_NS < o->end_ns && o->start_ns + OVERLAP_NS < r->end_ns) {
+      r->flags |= REC_OVERLAP;
+      o->flags |= REC_OVERLAP;
+      self->counters.overlaps++;
+    }
+  }
+  return OWD_STATUS_OK;
+}
+
+static guint8
+rec_flags (const OwdFlow *flow)
+{
+  guint8 flags = 0;
+
+  if (flow->proto != 6 || !(flow->flags & OWD_FLOW_FLAGS))
+    return 0;
+  if (flow->tcp_flags & TCP_SYN)
+    flags |= REC_SYN;
+  if (flow->tcp_flags & (TCP_FIN | TCP_RST))
+    flags |= REC_FIN;
+  return flags;
+}
+
+static guint64
+reverse_hash (const OwdFlow *flow)
+{
+  OwdFlow r;
+
+  r.src = flow->dst;
+  r.dst = flow->src;
+  r.sport = flow->dport;
+  r.dport = flow->sport;
+  r.proto = flow->proto;
+  return owd_flow_hash (&r);
+}
+
+OwdStatus
+match_add (OwdCorrelator *self, const OwdFlow *flow, const OwdInstant *start, const OwdInstant *end)
+{
+  guint64 undirected = owd_flow_hash_undirected (flow);
+  guint32 mixed = (guint32) ((undirected * G_GUINT64_CONSTANT (0x9e3779b97f4a7c15)) >> 32);
+  gint64 clock_ns = MAX (start->clock_ns, end->clock_ns);
+  Group group;
+  guint32 i;
+  Rec rec = {
+    .key = owd_flow_hash (flow),
+    .start_ns = start->lo_ns,
+    .end_ns = end->lo_ns,
+    .octets = flow->octets,
+    .arrival_ns = self->arrival_ns,
+    .packets = (guint32) MIN (flow->packets, G_MAXUINT32),
+    .clock_us = (guint32) MIN ((clock_ns + OWD_NS_PER_US - 1) / OWD_NS_PER_US, G_MAXUINT32),
+    .bucket = (guint32) undirected,
+    .state = (guint16) self->current,
+    .flags = rec_flags (flow),
+    .proto = flow->proto,
+    .kinds = (guint8) (flow->start_kind | flow->end_kind << 4),
+    .ttl = flow->ttl_min == flow->ttl_max ? flow->ttl_min : 0,
+  };
+
+  for (guint k = 0; k < PARTNERS; k++)
+    rec.partner[k] = G_MAXUINT16;
+  if (mixed > self->keep_below) {
+    self->counters.shed++;
+    return OWD_STATUS_FULL;
+  }
+  i = slot_take (self);
+  if (i == NIL) {
+    self->counters.shed++;
+    return OWD_STATUS_FULL;
+  }
+  if (compare_with_elders (self, &rec) == OWD_STATUS_DUPLICATE) {
+    self->rec[i].next = self->free_head;
+    self->free_head = i;
+    self->counters.duplicates++;
+    return OWD_STATUS_DUPLICATE;
+  }
+  self->rec[i] = rec;
+  insert (self, i);
+
+  collect (self, rec.bucket, rec.key, &group);
+  if (group.n > 1) {
+    Side own = { 0 };
+
+    for (guint k = 0; k < group.n; k += side_of (self, &group, k).n) {
+      if (self->rec[group.index[k]].state == rec.state)
+        own = side_of (self, &group, k);
+    }
+    for (guint k = 0; k < group.n;) {
+      Side other = side_of (self, &group, k);
+
+      if (other.state != rec.state && own.n > 0)
+        pair_sides (self, &own, &other, rec.bucket, reverse_hash (flow));
+      k += other.n;
+    }
+  }
+  return OWD_STATUS_OK;
+}

@@ -1,0 +1,496 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The correlator against small worlds whose truth is known. Points export IPFIX with milliseconds since 1970, so that
+ * only matching, direction, order and snapshots are tested here; clocks have tests of their own.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <string.h>
+
+#include "owd-correlator.h"
+
+#define MS OWD_NS_PER_MS
+#define S OWD_NS_PER_S
+#define EPOCH (1700000000 * S)
+
+enum { FIN = 1, SYN = 2, ACK = 16 };
+
+typedef struct {
+  OwdCorrelator *c;
+  GArray *samples; /* OwdSample */
+  OwdTime now;
+} World;
+
+static void
+collect (void *user, const OwdSample *sample)
+{
+  World *w = user;
+
+  if (w->samples->len > 0) {
+    const OwdSample *last = &g_array_index (w->samples, OwdSample, w->samples->len - 1);
+
+    assert_true (sample->ts >= last->ts);
+    assert_int_equal (sample->seq, last->seq + 1);
+  }
+  g_array_append_val (w->samples, *sample);
+}
+
+static World
+world_new (void)
+{
+  return (World){ .samples = g_array_new (FALSE, FALSE, sizeof (OwdSample)) };
+}
+
+static void
+world_start (World *w)
+{
+  OwdCorrelatorConfig config;
+
+  owd_correlator_config_init (&config);
+  w->c = owd_correlator_new (&config, collect, w);
+}
+
+static void
+world_end (World *w)
+{
+  owd_correlator_free (w->c);
+  g_array_unref (w->samples);
+}
+
+/* A flow as seen at a point. */
+typedef struct {
+  guint point;
+  guint16 sport;
+  gboolean back;    /* from server to client */
+  guint8 tcp_flags; /* 0: UDP */
+  OwdTime first, last;
+  guint packets, octets;
+  guint8 ttl;
+} Saw;
+
+static void
+tick (World *w, OwdTime now)
+{
+  w->now = now;
+  for (guint p = 0; p < 2; p++) {
+    OwdHeader h
+        = { .key = { .domain = p, .version = 10 }, .recv_ns = now, .export_s = (guint32) (now / S), .state = p };
+
+    owd_correlator_header (w->c, &h);
+  }
+  owd_correlator_advance (w->c, now);
+}
+
+static OwdStatus export(World *w, Saw saw)
+{
+  OwdHeader h = { .key = { .domain = saw.point, .version = 10 },
+                  .recv_ns = w->now,
+                  .export_s = (guint32) (w->now / S),
+                  .state = saw.point };
+  OwdFlow f = { .proto = saw.tcp_flags != 0 ? 6 : 17,
+                .tcp_flags = saw.tcp_flags,
+                .packets = saw.packets,
+                .octets = saw.octets,
+                .ttl_min = saw.ttl,
+                .ttl_max = saw.ttl,
+                .start_kind = OWD_STAMP_UNIX_MS,
+                .end_kind = OWD_STAMP_UNIX_MS,
+                .start_raw = (guint64) (saw.first / MS),
+                .end_raw = (guint64) (saw.last / MS),
+                .flags = OWD_FLOW_PACKETS | OWD_FLOW_OCTETS | OWD_FLOW_FLAGS };
+  OwdAddr client, server;
+
+  assert_true (owd_addr_parse ("10.0.0.1", &client));
+  assert_true (owd_addr_parse ("10.0.1.1", &server));
+  f.src = saw.back ? server : client;
+  f.dst = saw.back ? client : server;
+  f.sport = saw.back ? 80 : saw.sport;
+  f.dport = saw.back ? saw.sport : 80;
+  owd_correlator_header (w->c, &h);
+  return owd_correlator_flow (w->c, &f);
+}
+
+static const OwdSample *
+sample (const World *w, guint i)
+{
+  assert_true (i < w->samples->len);
+  return &g_array_index (w->samples, OwdSample, i);
+}
+
+/* Both points' steps have been seen, so intervals are a ms each. */
+static void
+warm_up (World *w)
+{
+  g_autoptr (GRand) rand = g_rand_new_with_seed (5);
+
+  tick (w, EPOCH);
+  for (guint i = 0; i < 2000; i++) {
+    OwdTime t = EPOCH + 10 * S + g_rand_int_range (rand, 0, 20000) * (gint64) MS;
+
+    w->now = EPOCH + 40 * S;
+    for (guint p = 0; p < 2; p++)
+      (void) export(w, (Saw){ .point = p,
+                              .sport = (guint16) (20000 + 2 * i + p),
+                              .tcp_flags = SYN,
+                              .first = t,
+                              .last = t + g_rand_int_range (rand, 1, 99) * MS,
+                              .packets = 5,
+                              .octets = 500 });
+  }
+  tick (w, EPOCH + 300 * S);
+  assert_int_equal (w->samples->len, 0);
+}
+
+/* A conversation that both points see: point 0 before the client, 20 ms to point 1, 12 ms back. */
+static void
+conversation (World *w, guint16 sport, OwdTime t, gint64 offset_1)
+{
+  Saw there
+      = { .sport = sport, .tcp_flags = SYN | ACK | FIN, .first = t, .last = t + 100 * MS, .packets = 6, .octets = 700 };
+  Saw back = { .sport = sport,
+               .back = TRUE,
+               .tcp_flags = SYN | ACK | FIN,
+               .first = t + 32 * MS,
+               .last = t + 133 * MS,
+               .packets = 5,
+               .octets = 5000 };
+
+  assert_int_equal (export(w, there), OWD_STATUS_OK);
+  assert_int_equal (export(w, back), OWD_STATUS_OK);
+  there.point = back.point = 1;
+  there.first += 20 * MS + offset_1;
+  there.last += 20 * MS + offset_1;
+  back.first += offset_1 - 12 * MS;
+  back.last += offset_1 - 12 * MS;
+  assert_int_equal (export(w, there), OWD_STATUS_OK);
+  assert_int_equal (export(w, back), OWD_STATUS_OK);
+}
+
+static void
+both_directions (void **state)
+{
+  World w = world_new ();
+
+  (void) state;
+  world_start (&w);
+  warm_up (&w);
+  conversation (&w, 5000, EPOCH + 299 * S, 0);
+  tick (&w, EPOCH + 600 * S);
+  assert_int_equal (w.samples->len, 4);
+  for (guint i = 0; i < 4; i++) {
+    const OwdSample *s = sample (&w, i);
+    gint64 truth = s->src == 0 ? 20 * MS : 12 * MS;
+
+    assert_int_equal (s->src + s->dst, 1);
+    assert_int_equal (s->owd_ns, truth);
+    assert_int_equal (s->lo_ns, truth - MS);
+    assert_int_equal (s->hi_ns, truth + MS);
+    assert_in_range (s->sigma_ns, 405000, 410000);
+    assert_int_equal (s->kind, i == 0 || i == 1 ? OWD_SAMPLE_START : OWD_SAMPLE_END);
+    assert_true (s->flags & OWD_SAMPLE_SYN);
+  }
+  world_end (&w);
+}
+
+/* Point 1's clock is 50 ms behind: A to B looks negative. The round trip tells who is upstream all the same. */
+static void
+offset_does_not_turn_direction (void **state)
+{
+  World w = world_new ();
+  guint forward = 0, negative = 0;
+
+  (void) state;
+  world_start (&w);
+  warm_up (&w);
+  for (guint i = 0; i < 50; i++)
+    conversation (&w, (guint16) (5000 + i), EPOCH + 275 * S + i * 400 * MS, -50 * MS);
+  tick (&w, EPOCH + 600 * S);
+  assert_int_equal (w.samples->len, 200);
+  for (guint i = 20; i < 200; i++) {
+    const OwdSample *s = sample (&w, i);
+
+    forward += s->src == 0;
+    negative += s->src == 0 && s->owd_ns == -30 * MS && s->flags & OWD_SAMPLE_NEGATIVE;
+    assert_true (s->src == 0 || s->owd_ns == 62 * MS);
+  }
+  assert_int_equal (forward, negative);
+  assert_in_range (forward, 88, 92);
+  world_end (&w);
+}
+
+static void
+unequal_counts_prove_nothing (void **state)
+{
+  World w = world_new ();
+  Saw saw = { .sport = 7, .tcp_flags = SYN, .packets = 6, .octets = 700 };
+
+  (void) state;
+  world_start (&w);
+  warm_up (&w);
+  saw.first = EPOCH + 299 * S;
+  saw.last = saw.first + 50 * MS;
+  assert_int_equal (export(&w, saw), OWD_STATUS_OK);
+  /* the SYN was lost behind point 0 and came again after a second */
+  saw.point = 1;
+  saw.first += 1020 * MS;
+  saw.last += 1020 * MS;
+  saw.packets = 5;
+  saw.octets = 660;
+  assert_int_equal (export(&w, saw), OWD_STATUS_OK);
+  tick (&w, EPOCH + 600 * S);
+  assert_int_equal (w.samples->len, 0);
+  world_end (&w);
+}
+
+/* One side cuts at 60 s, the other one at other moments: totals meet twice. */
+static void
+fragments_are_put_together (void **state)
+{
+  World w = world_new ();
+  OwdTime t = EPOCH + 290 * S;
+
+  (void) state;
+  world_start (&w);
+  warm_up (&w);
+  w.now = t + 60 * S;
+#define FRAGMENT(p, from, to, n)                                                                                       \
+  assert_int_equal (export(&w, (Saw){ .point = p,                                                                      \
+                                      .sport = 9,                                                                      \
+                                      .first = t + (from) + (p) *20 * MS,                                              \
+                                      .last = t + (to) + (p) *20 * MS,                                                 \
+                                      .packets = n,                                                                    \
+                                      .octets = 100 * (n) }),                                                          \
+                    OWD_STATUS_OK)
+  FRAGMENT (0, 0, 9990 * MS, 1000);
+  FRAGMENT (0, 10000 * MS, 19990 * MS, 1000);
+  FRAGMENT (0, 20000 * MS, 29990 * MS, 1000);
+  FRAGMENT (1, 0, 7990 * MS, 800);
+  FRAGMENT (1, 8000 * MS, 19990 * MS, 1200);
+  assert_int_equal (owd_correlator_counters (w.c)->runs, 1);
+  FRAGMENT (1, 20000 * MS, 25990 * MS, 600);
+  FRAGMENT (1, 26000 * MS, 29990 * MS, 400);
+#undef FRAGMENT
+  assert_int_equal (owd_correlator_counters (w.c)->runs, 2);
+  tick (&w, EPOCH + 600 * S);
+  assert_int_equal (w.samples->len, 4);
+  for (guint i = 0; i < 4; i++) {
+    assert_int_equal (sample (&w, i)->owd_ns, 20 * MS);
+    assert_true (sample (&w, i)->flags & OWD_SAMPLE_FRAGMENT);
+  }
+  assert_int_equal (sample (&w, 1)->kind, OWD_SAMPLE_END);
+  world_end (&w);
+}
+
+/* A constant stream cut at two phases: equal counts everywhere, one packet apart. Nobody saw its beginning. */
+static void
+shifted_cuts_are_no_proof (void **state)
+{
+  World w = world_new ();
+  OwdTime t = EPOCH + 100 * S;
+
+  (void) state;
+  world_start (&w);
+  warm_up (&w);
+  for (guint i = 0; i < 10; i++) {
+    OwdTime first = t + i * 20 * S;
+
+    w.now = first + 20 * S;
+    if (w.now < EPOCH + 300 * S)
+      w.now = EPOCH + 300 * S;
+    for (guint p = 0; p < 2; p++) {
+      /* the first record of each side came before and is lost: continuation without a known beginning */
+      gint64 shift = p * (20 * MS + 20 * MS);
+
+      if (i == 0)
+        continue;
+      (void) export(&w, (Saw){ .point = p,
+                               .sport = 11,
+                               .first = first + shift,
+                               .last = first + shift + 19980 * MS,
+                               .packets = 1000,
+                               .octets = 100000 });
+    }
+  }
+  tick (&w, EPOCH + 900 * S);
+  assert_int_equal (w.samples->len, 0);
+  world_end (&w);
+}
+
+/* One packet each second under one key: the neighbour must not be taken for the lost one. */
+static void
+repeated_key (void **state)
+{
+  World w = world_new ();
+  guint n;
+
+  (void) state;
+  world_start (&w);
+  warm_up (&w);
+  for (guint i = 0; i < 40; i++)
+    conversation (&w, (guint16) (6000 + i), EPOCH + 250 * S + i * S, 0);
+  for (guint i = 0; i < 20; i++) {
+    OwdTime t = EPOCH + 300 * S + i * 5 * S;
+
+    w.now = t + 4 * S;
+    (void) export(&w, (Saw){ .point = 0, .sport = 123, .first = t, .last = t, .packets = 1, .octets = 76 });
+    if (i % 5 != 3) /* lost behind point 0 */
+      (void) export(
+          &w, (Saw){ .point = 1, .sport = 123, .first = t + 20 * MS, .last = t + 20 * MS, .packets = 1, .octets = 76 });
+  }
+  tick (&w, EPOCH + 900 * S);
+  n = 0;
+  for (guint i = 0; i < w.samples->len; i++) {
+    const OwdSample *s = sample (&w, i);
+
+    assert_int_equal (s->owd_ns, s->src == 0 ? 20 * MS : 12 * MS);
+    n += s->kind == OWD_SAMPLE_BOTH;
+  }
+  assert_int_equal (n, 16);
+  world_end (&w);
+}
+
+static void
+duplicates_and_nonsense (void **state)
+{
+  World w = world_new ();
+  Saw saw = { .sport = 7, .tcp_flags = SYN, .packets = 6, .octets = 700 };
+
+  (void) state;
+  world_start (&w);
+  warm_up (&w);
+  saw.first = EPOCH + 299 * S;
+  saw.last = saw.first + 50 * MS;
+  assert_int_equal (export(&w, saw), OWD_STATUS_OK);
+  assert_int_equal (export(&w, saw), OWD_STATUS_DUPLICATE);
+  saw.sport = 8;
+  saw.last = saw.first - 5 * S;
+  assert_int_equal (export(&w, saw), OWD_STATUS_MALFORMED);
+  saw.last = saw.first = 0;
+  assert_int_equal (export(&w, saw), OWD_STATUS_MALFORMED);
+  saw.last = saw.first = w.now + 100 * S;
+  assert_int_equal (export(&w, saw), OWD_STATUS_MALFORMED);
+  assert_int_equal (owd_correlator_counters (w.c)->nonsense, 3);
+  world_end (&w);
+}
+
+static gboolean
+write_bytes (void *user, const void *data, gsize len)
+{
+  g_byte_array_append (user, data, (guint) len);
+  return TRUE;
+}
+
+typedef struct {
+  GByteArray *bytes;
+  gsize at;
+} Bytes;
+
+static gboolean
+read_bytes (void *user, void *data, gsize len)
+{
+  Bytes *b = user;
+
+  if (b->bytes->len - b->at < len)
+    return FALSE;
+  if (len > 0)
+    memcpy (data, b->bytes->data + b->at, len);
+  b->at += len;
+  return TRUE;
+}
+
+static void
+a_day (World *w, guint from, guint to)
+{
+  for (guint i = from; i < to; i++) {
+    tick (w, EPOCH + 300 * S + i * 500 * MS);
+    conversation (w, (guint16) (1000 + i), w->now - 3 * S - (i * 7919 % 2000) * MS, (i * 31 % 3) * MS);
+  }
+}
+
+/* Stopped anywhere and loaded from a snapshot, the samples are the same to the bit. */
+static void
+snapshot_goes_on (void **state)
+{
+  World straight = world_new ();
+
+  (void) state;
+  world_start (&straight);
+  warm_up (&straight);
+  a_day (&straight, 0, 300);
+  owd_correlator_flush (straight.c);
+  assert_int_equal (straight.samples->len, 1200);
+  for (guint stop = 1; stop < 300; stop += 37) {
+    World w = world_new ();
+    Bytes b = { .bytes = g_byte_array_new () };
+
+    world_start (&w);
+    warm_up (&w);
+    a_day (&w, 0, stop);
+    assert_true (owd_correlator_save (w.c, write_bytes, b.bytes));
+    owd_correlator_free (w.c);
+    world_start (&w);
+    assert_true (owd_correlator_load (w.c, read_bytes, &b, NULL));
+    a_day (&w, stop, 300);
+    owd_correlator_flush (w.c);
+    assert_int_equal (w.samples->len, straight.samples->len);
+    assert_memory_equal (w.samples->data, straight.samples->data, w.samples->len * sizeof (OwdSample));
+    /* a snapshot that ends early is refused, and leaves a fresh correlator */
+    b.at = 0;
+    b.bytes->len -= 1;
+    assert_false (owd_correlator_load (w.c, read_bytes, &b, NULL));
+    assert_int_equal (owd_correlator_n_states (w.c), 0);
+    g_byte_array_unref (b.bytes);
+    world_end (&w);
+  }
+  world_end (&straight);
+}
+
+/* A late record gives a late count, never a sample out of order (collect() checks order). */
+static void
+late_is_counted (void **state)
+{
+  World w = world_new ();
+  Saw saw = { .sport = 7,
+              .tcp_flags = SYN,
+              .packets = 6,
+              .octets = 700,
+              .first = EPOCH + 299 * S,
+              .last = EPOCH + 299 * S + 40 * MS };
+
+  (void) state;
+  world_start (&w);
+  warm_up (&w);
+  assert_int_equal (export(&w, saw), OWD_STATUS_OK);
+  tick (&w, EPOCH + 300 * S + 59 * S);
+  saw.point = 1;
+  saw.first += 20 * MS;
+  saw.last += 20 * MS;
+  assert_true (owd_correlator_watermark (w.c) > saw.last);
+  assert_int_equal (export(&w, saw), OWD_STATUS_OK);
+  owd_correlator_flush (w.c);
+  assert_int_equal (w.samples->len, 0);
+  assert_int_equal (owd_correlator_counters (w.c)->late, 2);
+  world_end (&w);
+}
+
+int
+main (void)
+{
+  const struct CMUnitTest tests[] = {
+    cmocka_unit_test (both_directions),
+    cmocka_unit_test (offset_does_not_turn_direction),
+    cmocka_unit_test (unequal_counts_prove_nothing),
+    cmocka_unit_test (fragments_are_put_together),
+    cmocka_unit_test (shifted_cuts_are_no_proof),
+    cmocka_unit_test (repeated_key),
+    cmocka_unit_test (duplicates_and_nonsense),
+    cmocka_unit_test (snapshot_goes_on),
+    cmocka_unit_test (late_is_counted),
+  };
+
+  return cmocka_run_group_tests (tests, NULL, NULL);
+}
