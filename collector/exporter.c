@@ -1,0 +1,311 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Exporter states. States are never forgotten, since their numbers are in the log; so their number is limited, and
+ * one address may hold an eighth of them at most: somebody who invents domains takes nothing from others.
+ *
+ * Sequences. A datagram from ahead means loss; one from behind is late (and takes back the loss that was counted for
+ * it) or a restart. A restart shows by three datagrams in order from behind, by a sysUptime that went back, or by a
+ * jump that no loss explains.
+ */
+#include "exporter.h"
+
+#include <string.h>
+
+#define BEHIND_MAX 65536            /* units: further back is no reordering */
+#define AHEAD_MAX (1 << 24)         /* units: further ahead is no loss */
+#define RESTART_RUN 3               /* datagrams in order from behind */
+#define UPTIME_SLACK_MS (60 * 1000) /* sysUptime goes back by less when datagrams are reordered */
+
+struct OwdStateTable {
+  OwdDecoderLimits limits;
+  guint max_per_addr;
+  GPtrArray *states;   /* OwdState */
+  GHashTable *by_key;  /* OwdStateKey in the state to the state */
+  GHashTable *by_addr; /* OwdAddr in the first state to AddrStates */
+  OwdState *last;      /* found last, or NULL */
+};
+
+typedef struct {
+  OwdState *first;
+  guint n;
+} AddrStates;
+
+/* ---- sequence ---------------------------------------------------------------------------------- */
+
+/* The port's stream; a new port takes the one that has been silent for longest. */
+static OwdStream *
+find_stream (OwdState *self, guint16 port)
+{
+  OwdStream *victim = &self->streams[0];
+
+  for (guint i = 0; i < OWD_STREAMS; i++) {
+    OwdStream *s = &self->streams[i];
+
+    if (s->used && s->port == port)
+      return s;
+    if (victim->used && (!s->used || s->last_ns < victim->last_ns))
+      victim = s;
+  }
+  *victim = (OwdStream){ .port = port };
+  return victim;
+}
+
+static void
+resume (OwdStream *s, const OwdSequence *seq)
+{
+  s->expected = seq->seq + seq->units;
+  s->sure = !seq->unsure;
+  s->uptime_ms = seq->uptime_ms;
+  s->behind_run = 0;
+  s->behind_found = 0;
+}
+
+static gboolean
+rebooted (const OwdStream *s, const OwdSequence *seq)
+{
+  return seq->has_uptime && owd_uptime_diff_ms (seq->uptime_ms, s->uptime_ms) < -UPTIME_SLACK_MS;
+}
+
+/* The datagram comes from behind. */
+static void
+from_behind (OwdState *self, OwdStream *s, const OwdSequence *seq, gint64 ahead)
+{
+  OwdStateCounters *c = &self->counters;
+  guint64 found = MIN (c->lost, seq->units);
+
+  if (s->behind_run > 0 && seq->seq != s->behind) {
+    s->behind_run = 0;
+    s->behind_found = 0;
+  }
+  s->behind_run++;
+  s->behind = seq->seq + seq->units;
+  if (s->behind_run >= RESTART_RUN || ahead < -BEHIND_MAX) {
+    /* those before were the beginning of it, not late */
+    c->reordered -= s->behind_run - 1;
+    c->lost += s->behind_found;
+    c->restarts++;
+    resume (s, seq);
+    return;
+  }
+  c->reordered++;
+  c->lost -= found;
+  s->behind_found += found;
+}
+
+void
+owd_state_sequence (OwdState *self, const OwdSequence *seq)
+{
+  OwdStream *s = find_stream (self, seq->port);
+  gint64 ahead = (gint32) (seq->seq - s->expected);
+
+  s->last_ns = seq->recv_ns;
+  if (!s->used || !s->sure) {
+    s->used = TRUE;
+    resume (s, seq);
+    return;
+  }
+  if (ahead == 0) {
+    resume (s, seq);
+  } else if (rebooted (s, seq) || ahead > AHEAD_MAX) {
+    self->counters.restarts++;
+    resume (s, seq);
+  } else if (ahead > 0) {
+    self->counters.lost += (guint64) ahead;
+    resume (s, seq);
+  } else {
+    from_behind (self, s, seq, ahead);
+  }
+}
+
+/* ---- options ----------------------------------------------------------------------------------- */
+
+/* 1 in N as the options record tells, or 0. */
+static guint32
+told_interval (guint32 set, const guint64 *value)
+{
+  guint64 taken = value[OWD_OPTION_PKT_COUNT], n = 0;
+
+  if ((set & 1u << OWD_OPTION_POPULATION) && (set & 1u << OWD_OPTION_SIZE) && value[OWD_OPTION_SIZE] > 0)
+    n = value[OWD_OPTION_POPULATION] / value[OWD_OPTION_SIZE];
+  if (n == 0 && (set & 1u << OWD_OPTION_PKT_SPACE) && (set & 1u << OWD_OPTION_PKT_COUNT) && taken > 0
+      && value[OWD_OPTION_PKT_SPACE] < G_MAXUINT32)
+    n = value[OWD_OPTION_PKT_SPACE] / taken + 1;
+  if (n == 0 && (set & 1u << OWD_OPTION_INTERVAL))
+    n = value[OWD_OPTION_INTERVAL];
+  return (guint32) MIN (n, G_MAXUINT32);
+}
+
+static void
+remember_sampler (OwdState *self, gboolean is_interface, guint64 id, guint32 interval)
+{
+  for (guint i = 0; i < self->n_samplers; i++) {
+    OwdSampler *s = &self->samplers[i];
+
+    if (s->is_interface == is_interface && s->id == id) {
+      s->interval = interval;
+      return;
+    }
+  }
+  if (self->n_samplers == OWD_SAMPLERS)
+    return;
+  self->samplers[self->n_samplers++] = (OwdSampler){ .is_interface = is_interface, .id = id, .interval = interval };
+  self->n_interfaces += is_interface;
+}
+
+void
+owd_state_options (OwdState *self, guint32 set, const guint64 value[OWD_OPTION_N])
+{
+  guint32 interval = told_interval (set, value);
+
+  if ((set & 1u << OWD_OPTION_INIT_MS) && value[OWD_OPTION_INIT_MS] != 0
+      && value[OWD_OPTION_INIT_MS] <= (guint64) G_MAXINT64 / OWD_NS_PER_MS)
+    self->init_ms = (gint64) value[OWD_OPTION_INIT_MS];
+  if (interval == 0)
+    return;
+  self->counters.sampling = interval;
+  if (set & 1u << OWD_OPTION_SAMPLER)
+    remember_sampler (self, FALSE, value[OWD_OPTION_SAMPLER], interval);
+  if (set & 1u << OWD_OPTION_INTERFACE)
+    remember_sampler (self, TRUE, value[OWD_OPTION_INTERFACE], interval);
+  else
+    self->sampling = interval;
+}
+
+guint32
+owd_state_sampling (const OwdState *self, gboolean is_interface, guint64 id)
+{
+  for (guint i = 0; i < self->n_samplers; i++)
+    if (self->samplers[i].is_interface == is_interface && self->samplers[i].id == id)
+      return self->samplers[i].interval;
+  return self->sampling;
+}
+
+/* ---- table ------------------------------------------------------------------------------------- */
+
+static guint
+hash_bytes (const void *data, gsize len)
+{
+  const guint8 *p = data;
+  guint64 h = len;
+
+  for (gsize i = 0; i < len; i += sizeof (guint64)) {
+    guint64 word;
+
+    memcpy (&word, p + i, sizeof word);
+    h = (h ^ word) * G_GUINT64_CONSTANT (0x9e3779b97f4a7c15);
+    h ^= h >> 29;
+  }
+  return (guint) (h >> 32);
+}
+
+static guint
+hash_key (gconstpointer key)
+{
+  return hash_bytes (key, sizeof (OwdStateKey));
+}
+
+static gboolean
+equal_key (gconstpointer a, gconstpointer b)
+{
+  return memcmp (a, b, sizeof (OwdStateKey)) == 0;
+}
+
+static guint
+hash_addr (gconstpointer addr)
+{
+  return hash_bytes (addr, sizeof (OwdAddr));
+}
+
+static gboolean
+equal_addr (gconstpointer a, gconstpointer b)
+{
+  return memcmp (a, b, sizeof (OwdAddr)) == 0;
+}
+
+static void
+state_free (gpointer data)
+{
+  OwdState *state = data;
+
+  owd_template_table_clear (&state->templates);
+  owd_late_clear (&state->late);
+  g_free (state);
+}
+
+OwdStateTable *
+owd_state_table_new (const OwdDecoderLimits *limits)
+{
+  OwdStateTable *self = g_new0 (OwdStateTable, 1);
+
+  G_STATIC_ASSERT (sizeof (OwdStateKey) % sizeof (guint64) == 0 && sizeof (OwdAddr) % sizeof (guint64) == 0);
+  self->limits = *limits;
+  self->max_per_addr = MAX (limits->max_states / 8, 16);
+  self->states = g_ptr_array_new_with_free_func (state_free);
+  self->by_key = g_hash_table_new (hash_key, equal_key);
+  self->by_addr = g_hash_table_new_full (hash_addr, equal_addr, NULL, g_free);
+  return self;
+}
+
+void
+owd_state_table_free (OwdStateTable *self)
+{
+  if (self == NULL)
+    return;
+  g_hash_table_unref (self->by_key);
+  g_hash_table_unref (self->by_addr);
+  g_ptr_array_unref (self->states);
+  g_free (self);
+}
+
+OwdState *
+owd_state_table_find (OwdStateTable *self, const OwdStateKey *key)
+{
+  if (self->last == NULL || !equal_key (&self->last->counters.key, key))
+    self->last = g_hash_table_lookup (self->by_key, key);
+  return self->last;
+}
+
+OwdState *
+owd_state_table_add (OwdStateTable *self, const OwdStateKey *key)
+{
+  AddrStates *of_addr = g_hash_table_lookup (self->by_addr, &key->addr);
+  OwdState *state;
+
+  if (self->states->len >= self->limits.max_states || (of_addr != NULL && of_addr->n >= self->max_per_addr))
+    return NULL;
+  state = g_new0 (OwdState, 1);
+  state->counters.key = *key;
+  state->number = self->states->len;
+  owd_template_table_init (&state->templates, self->limits.template_timeout_ns);
+  owd_late_init (&state->late, self->limits.late_bytes, self->limits.late_timeout_ns);
+  g_ptr_array_add (self->states, state);
+  g_hash_table_insert (self->by_key, &state->counters.key, state);
+  if (of_addr == NULL) {
+    of_addr = g_new0 (AddrStates, 1);
+    of_addr->first = state;
+    g_hash_table_insert (self->by_addr, &state->counters.key.addr, of_addr);
+  }
+  of_addr->n++;
+  self->last = state;
+  return state;
+}
+
+OwdState *
+owd_state_table_first (OwdStateTable *self, const OwdAddr *addr)
+{
+  const AddrStates *of_addr = g_hash_table_lookup (self->by_addr, addr);
+
+  return of_addr != NULL ? of_addr->first : NULL;
+}
+
+guint
+owd_state_table_size (const OwdStateTable *self)
+{
+  return self->states->len;
+}
+
+OwdState *
+owd_state_table_nth (const OwdStateTable *self, guint n)
+{
+  return g_ptr_array_index (self->states, n);
+}

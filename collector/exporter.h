@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Exporter states: what is kept per (address, version, domain), and the table of them.
+ */
+#ifndef OWD_EXPORTER_H
+#define OWD_EXPORTER_H
+
+#include "late.h"
+#include "owd-decoder.h"
+#include "template.h"
+
+G_BEGIN_DECLS
+
+#define OWD_STREAMS 4   /* source ports of a state whose sequences are followed at once */
+#define OWD_SAMPLERS 64 /* samplers and sampled interfaces of a state that are remembered */
+
+/* A sequence of datagrams: per source port, since RFC 7011 counts per transport session and several processes of a
+ * router may share a domain. */
+typedef struct {
+  gboolean used;
+  gboolean sure; /* expected holds: all records of the last datagram could be counted */
+  guint16 port;
+  guint32 expected;     /* next sequence number */
+  guint32 uptime_ms;    /* of the last header, v5 and v9 */
+  guint32 behind;       /* what comes next if the last datagram from behind was a restart */
+  guint behind_run;     /* so many datagrams came in order from behind */
+  guint64 behind_found; /* units taken off `lost` for them */
+  OwdTime last_ns;
+} OwdStream;
+
+typedef struct {
+  gboolean is_interface; /* else a sampler */
+  guint64 id;
+  guint32 interval; /* 1 in N */
+} OwdSampler;
+
+typedef struct {
+  OwdStateCounters counters; /* key included */
+  guint32 number;            /* dense index */
+  gint64 init_ms;            /* IE 160 of options data; 0: never seen */
+  guint32 sampling;          /* of records that name no sampler; 0: nothing said */
+  guint n_samplers, n_interfaces;
+  OwdSampler samplers[OWD_SAMPLERS];
+  OwdStream streams[OWD_STREAMS];
+  OwdTemplateTable templates;
+  OwdLate late;
+} OwdState;
+
+/* One datagram in the numbers of its sequence. */
+typedef struct {
+  guint16 port;
+  guint32 seq;
+  guint32 units;   /* by which the next datagram's number is higher */
+  gboolean unsure; /* units is not known: records of an unknown template */
+  gboolean has_uptime;
+  guint32 uptime_ms;
+  OwdTime recv_ns;
+} OwdSequence;
+
+/* Counts lost, reordered and restarts. */
+void owd_state_sequence (OwdState *self, const OwdSequence *seq);
+/* Takes an options record: bits of set tell which values are there. */
+void owd_state_options (OwdState *self, guint32 set, const guint64 value[OWD_OPTION_N]);
+/* 1 in N for a record of that sampler or input interface; fallback: self->sampling. */
+guint32 owd_state_sampling (const OwdState *self, gboolean is_interface, guint64 id);
+
+typedef struct OwdStateTable OwdStateTable;
+
+OwdStateTable *owd_state_table_new (const OwdDecoderLimits *limits);
+void owd_state_table_free (OwdStateTable *self); /* NULL is fine */
+/* (transfer none) or NULL where not known. */
+OwdState *owd_state_table_find (OwdStateTable *self, const OwdStateKey *key);
+/* (transfer none) A new one; NULL when the limit of states is reached, of all or of that address. */
+OwdState *owd_state_table_add (OwdStateTable *self, const OwdStateKey *key);
+/* (transfer none) The first state of an address, or NULL. */
+OwdState *owd_state_table_first (OwdStateTable *self, const OwdAddr *addr);
+guint owd_state_table_size (const OwdStateTable *self);
+OwdState *owd_state_table_nth (const OwdStateTable *self, guint n);
+
+G_END_DECLS
+
+#endif

@@ -1,0 +1,236 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * What v9 and IPFIX have in common: a message is a row of sets, and a set holds template records or data records of
+ * one template. A refused part never takes its neighbours along, unless its own length cannot be believed: then what
+ * comes behind it cannot be found.
+ *
+ * Data sets of an unknown template are kept (late.h). When their template comes they are decoded after the message
+ * that brought it, each message of theirs under its own header again, so a sink sees header, flows, header, flows.
+ */
+#include "decode.h"
+
+static gsize
+offset_of (const OwdMessage *self, const guint8 *p)
+{
+  return (gsize) (p - self->begin);
+}
+
+/* ---- templates --------------------------------------------------------------------------------- */
+
+static void
+withdraw (OwdMessage *self, guint16 id, gboolean is_options, guint16 set_id)
+{
+  if (id == set_id)
+    owd_template_table_remove_all (&self->state->templates, is_options);
+  else
+    owd_template_table_remove (&self->state->templates, id);
+}
+
+static void
+learn (OwdMessage *self, const OwdTemplateDef *def, gsize offset)
+{
+  OwdDecoder *decoder = self->decoder;
+  OwdTemplateTable *table = &self->state->templates;
+  OwdTime now = self->header.recv_ns;
+  OwdTemplate *known = owd_template_table_find (table, def->id, now);
+  OwdField fields[OWD_FIELDS_MAX];
+
+  if (known != NULL && owd_template_equal (known, def)) {
+    known->seen_ns = MAX (known->seen_ns, now);
+    return;
+  }
+  if (!owd_template_check (def) || !owd_fixbuf_learn (decoder->fixbuf, def, fields)) {
+    owd_decoder_refuse (decoder, self->state, &self->header.key.addr, OWD_REASON_TEMPLATE, offset);
+    owd_template_table_remove (table, def->id); /* what it was is not what comes now */
+    return;
+  }
+  if (known == NULL && owd_template_table_size (table) >= decoder->limits.max_templates)
+    owd_template_table_sweep (table, now);
+  if (known == NULL && owd_template_table_size (table) >= decoder->limits.max_templates) {
+    owd_decoder_refuse (decoder, self->state, &self->header.key.addr, OWD_REASON_LIMIT, offset);
+    return;
+  }
+  owd_template_table_put (table, def, owd_plan_new (fields, def->n_fields, def->is_options, def->id), now);
+  self->state->counters.templates++;
+  self->maybe_late = TRUE;
+}
+
+static void
+walk_templates (OwdMessage *self, OwdWire set, gboolean is_options, guint16 set_id)
+{
+  OwdTemplateDef *def = &self->decoder->def;
+
+  for (;;) {
+    gsize offset = offset_of (self, set.p);
+
+    def->is_options = is_options;
+    def->n_scope = def->n_fields = 0;
+    def->too_many = FALSE;
+    switch (self->read_template (&set, is_options, def)) {
+    case OWD_TEMPLATE_READ:
+      learn (self, def, offset);
+      break;
+    case OWD_TEMPLATE_WITHDRAWAL:
+      withdraw (self, def->id, is_options, set_id);
+      break;
+    case OWD_TEMPLATE_BROKEN:
+      owd_decoder_refuse (self->decoder, self->state, &self->header.key.addr, OWD_REASON_TEMPLATE, offset);
+      return;
+    case OWD_TEMPLATE_END:
+      return;
+    }
+  }
+}
+
+/* ---- data -------------------------------------------------------------------------------------- */
+
+static guint32
+run_flows (OwdMessage *self, const OwdPlan *plan, OwdWire *set)
+{
+  const OwdPlanInfo *info = owd_plan_info (plan);
+  const OwdDecoderSink *sink = &self->decoder->sink;
+  OwdState *state = self->state;
+  OwdRecord *rec = &self->decoder->record;
+  gboolean by_interface = state->n_interfaces > 0 && !info->own_sampling && !info->sampler;
+  guint64 n_flows = 0;
+  guint32 n = 0;
+
+  owd_plan_begin (plan, rec, state->sampling, state->init_ms != self->header.init_ms ? state->init_ms : 0);
+  for (; owd_plan_next (plan, set, rec); n++) {
+    guint flows = 1;
+
+    if (G_UNLIKELY (info->sampler))
+      rec->flow[0].sampling = owd_state_sampling (state, FALSE, rec->aux[OWD_AUX_SAMPLER]);
+    else if (G_UNLIKELY (by_interface))
+      rec->flow[0].sampling = owd_state_sampling (state, TRUE, rec->flow[0].in_if);
+    if (info->finish)
+      flows = owd_plan_finish (plan, rec, &self->header);
+    for (guint i = 0; i < flows; i++)
+      sink->flow (sink->user, &self->header, &rec->flow[i]);
+    n_flows += flows;
+  }
+  state->counters.flows += n_flows;
+  if (self->header.flags & OWD_HEADER_REPLAY)
+    state->counters.late_flows += n_flows;
+  return n;
+}
+
+static guint32
+run_options (OwdMessage *self, const OwdPlan *plan, OwdWire *set)
+{
+  OwdRecord *rec = &self->decoder->record;
+  guint32 n = 0;
+
+  for (; owd_plan_next (plan, set, rec); n++)
+    owd_state_options (self->state, owd_plan_info (plan)->options, rec->option);
+  self->state->counters.options += n;
+  return n;
+}
+
+static guint32
+run_skipped (OwdMessage *self, const OwdPlan *plan, OwdWire *set)
+{
+  guint32 n = 0;
+
+  while (owd_plan_skip (plan, set))
+    n++;
+  self->state->counters.skipped += n;
+  return n;
+}
+
+/* Padding behind the last record is shorter than a record, so a rest without any record is no padding. */
+static void
+run_set (OwdMessage *self, const OwdTemplate *template, OwdWire set, gsize offset)
+{
+  gboolean empty = owd_wire_left (&set) == 0;
+  guint32 n;
+
+  if (template->is_options)
+    n = run_options (self, template->plan, &set);
+  else if (owd_plan_info (template->plan)->has_pair)
+    n = run_flows (self, template->plan, &set);
+  else
+    n = run_skipped (self, template->plan, &set);
+  self->n_records += n;
+  if (set.failed || (n == 0 && !empty))
+    owd_decoder_refuse (self->decoder, self->state, &self->header.key.addr, OWD_REASON_RECORD, offset);
+}
+
+static void
+charge_late (OwdMessage *self, guint dropped, gsize offset)
+{
+  for (guint i = 0; i < dropped; i++)
+    owd_decoder_refuse (self->decoder, self->state, &self->header.key.addr, OWD_REASON_LATE_DROPPED, offset);
+}
+
+static void
+walk_data (OwdMessage *self, OwdWire set, guint16 set_id)
+{
+  OwdState *state = self->state;
+  gsize offset = offset_of (self, set.p) - 4;
+  const OwdTemplate *template = owd_template_table_find (&state->templates, set_id, self->header.recv_ns);
+
+  if (template != NULL) {
+    run_set (self, template, set, offset);
+    return;
+  }
+  self->unsure = TRUE;
+  owd_decoder_refuse (self->decoder, state, &self->header.key.addr, OWD_REASON_NO_TEMPLATE, offset);
+  charge_late (
+      self, owd_late_keep (&state->late, &self->header, self->decoder->n_messages, set_id, set.p, owd_wire_left (&set)),
+      offset);
+}
+
+void
+owd_message_walk (OwdMessage *self, OwdWire sets, guint template_set, guint options_set)
+{
+  charge_late (self, owd_late_expire (&self->state->late, self->header.recv_ns), 0);
+  while (owd_wire_left (&sets) >= 4) {
+    gsize offset = offset_of (self, sets.p);
+    guint16 set_id = owd_wire_u16 (&sets);
+    guint16 len = owd_wire_u16 (&sets);
+    OwdWire set = owd_wire_sub (&sets, len >= 4 ? len - 4u : G_MAXSIZE);
+
+    if (set.failed) {
+      self->unsure = TRUE;
+      owd_decoder_refuse (self->decoder, self->state, &self->header.key.addr, OWD_REASON_SET_LENGTH, offset);
+      return;
+    }
+    if (set_id == template_set || set_id == options_set)
+      walk_templates (self, set, set_id == options_set, set_id);
+    else if (set_id >= 256)
+      walk_data (self, set, set_id);
+  }
+}
+
+/* ---- late sets --------------------------------------------------------------------------------- */
+
+static gboolean
+has_template (void *user, guint16 set_id)
+{
+  OwdMessage *self = user;
+
+  return owd_template_table_find (&self->state->templates, set_id, self->header.recv_ns) != NULL;
+}
+
+void
+owd_message_replay_late (OwdMessage *self)
+{
+  OwdDecoder *decoder = self->decoder;
+  OwdState *state = self->state;
+  guint64 shown = 0; /* message whose header the sink has last seen */
+  OwdLateSet *set;
+
+  if (!self->maybe_late)
+    return;
+  while ((set = owd_late_take (&state->late, has_template, self)) != NULL) {
+    OwdMessage late = { .decoder = decoder, .state = state, .header = set->header, .begin = set->data };
+
+    if (set->message != shown)
+      decoder->sink.header (decoder->sink.user, &late.header);
+    shown = set->message;
+    run_set (&late, owd_template_table_find (&state->templates, set->set_id, self->header.recv_ns),
+             owd_wire (set->data, set->len), 0);
+    g_free (set);
+  }
+}
