@@ -1,0 +1,354 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Virtual time: the heap of events, and what an arriving conversation sets off. See internal.h.
+ */
+#include "internal.h"
+
+#include <string.h>
+
+/* ---- heap ---- */
+
+static gboolean
+earlier (const SimEvent *a, const SimEvent *b)
+{
+  return a->t != b->t ? a->t < b->t : a->order < b->order;
+}
+
+static void
+heap_push (GArray *heap, SimEvent event)
+{
+  SimEvent *e;
+  guint i = heap->len;
+
+  g_array_append_val (heap, event);
+  e = (SimEvent *) (void *) heap->data;
+  while (i > 0 && earlier (&event, &e[(i - 1) / 2])) {
+    e[i] = e[(i - 1) / 2];
+    i = (i - 1) / 2;
+  }
+  e[i] = event;
+}
+
+/* The heap is not empty. */
+static SimEvent
+heap_pop (GArray *heap)
+{
+  SimEvent *e = (SimEvent *) (void *) heap->data, top = e[0], last = e[heap->len - 1];
+  guint n = heap->len - 1, i = 0, child;
+
+  g_array_set_size (heap, n);
+  while ((child = 2 * i + 1) < n) {
+    if (child + 1 < n && earlier (&e[child + 1], &e[child]))
+      child++;
+    if (!earlier (&e[child], &last))
+      break;
+    e[i] = e[child];
+    i = child;
+  }
+  if (n > 0)
+    e[i] = last;
+  return top;
+}
+
+static OwdTime
+heap_time (const GArray *heap)
+{
+  return heap->len > 0 ? g_array_index (heap, SimEvent, 0).t : NEVER;
+}
+
+void
+sim_event (OwdSim *self, OwdTime t, guint kind, guint index, void *pointer)
+{
+  heap_push (self->events,
+             (SimEvent){ .t = t, .order = self->order++, .kind = kind, .index = index, .pointer = pointer });
+}
+
+/* ---- datagrams ---- */
+
+SimDatagram *
+sim_datagram (OwdSim *self)
+{
+  if (self->spare->len > 0)
+    return g_ptr_array_steal_index_fast (self->spare, self->spare->len - 1);
+  return g_new (SimDatagram, 1);
+}
+
+void
+sim_send (OwdSim *self, SimDatagram *datagram)
+{
+  heap_push (self->out, (SimEvent){ .t = datagram->recv_ns, .order = self->order++, .pointer = datagram });
+}
+
+/* ---- flows ---- */
+
+static void
+flow_done (OwdSim *self, SimFlow *flow)
+{
+  if (self->truth != NULL)
+    sim_truth (self, flow);
+  g_free (flow);
+}
+
+void
+sim_record_done (OwdSim *self, SimRecord *record)
+{
+  if (--record->flow->waiting == 0)
+    flow_done (self, record->flow);
+}
+
+/* Moves all packets over one hop; they keep their order. */
+static void
+travel (OwdSim *self, const OwdSimRoute *route, guint hop, GArray *packets)
+{
+  const OwdSimHop *h = &route->hops[hop];
+  guint64 id = sim_hop_id (self, route, hop);
+  OwdTime before = G_MININT64;
+
+  for (guint i = 0; i < packets->len; i++) {
+    SimPacket *p = &g_array_index (packets, SimPacket, i);
+
+    if (p->reach <= hop)
+      continue;
+    p->t += sim_hop_delay (self, id, h, p->t) + sim_rng_exp (&self->path, h->queue_ns);
+    p->t = MAX (p->t, before + OWD_NS_PER_US);
+    before = p->t;
+  }
+}
+
+/* Behind the NAT the private side of the key looks different: the source of a request, the destination of an answer. */
+static SimKey
+translated (const SimKey *key, gboolean answer)
+{
+  static const guint8 public_v4[4] = { 192, 0, 2, 1 };
+  SimKey k = *key;
+
+  owd_addr_set_v4 (answer ? &k.dst : &k.src, public_v4);
+  return k;
+}
+
+/* Which of a router's exporter states sees the flow. */
+static guint
+engine (const OwdSim *self, guint router, const SimKey *key)
+{
+  guint n = MAX (self->exporters[router].set.engines, 1);
+
+  return router + (guint) (sim_hash (sim_key_hash (key), router) % n);
+}
+
+/* keys: as the first points of the route see it, and those behind its NAT. */
+static void
+observe (OwdSim *self, const OwdSimRoute *route, const SimKey keys[2], GArray *packets)
+{
+  guint nat_at = route->nat_at >= 0 ? (guint) route->nat_at : G_MAXUINT;
+  SimFlow *flow;
+  guint n, waiting = 0;
+
+  g_array_set_size (self->records, 0);
+  for (guint hop = 0; hop < route->n; hop++) {
+    travel (self, route, hop, packets);
+    sim_cache (self, engine (self, route->points[hop], &keys[0]), hop, &keys[0], packets);
+  }
+  n = self->records->len;
+  if (n == 0)
+    return;
+  flow = g_malloc (sizeof *flow + n * sizeof *flow->records);
+  *flow = (SimFlow){ .key = { keys[0], keys[1] }, .nat_at = nat_at, .n = n };
+  memcpy (flow->records, self->records->data, n * sizeof *flow->records);
+  for (guint i = 0; i < n; i++) {
+    SimRecord *r = &flow->records[i];
+
+    r->flow = flow;
+    if (!r->lost) {
+      waiting++;
+      sim_event (self, r->ready_ns, EVENT_RECORD, 0, r);
+    }
+  }
+  flow->waiting = waiting;
+  if (waiting == 0)
+    flow_done (self, flow);
+}
+
+static void
+arrival (OwdSim *self, guint index, OwdTime t)
+{
+  const OwdSimRoute *route = &g_array_index (self->config->routes, OwdSimRoute, index), *back = NULL;
+  OwdTime next = t + sim_rng_exp (&self->traffic, (gint64) ((double) OWD_NS_PER_S / route->flows_per_s));
+  SimKey to = sim_traffic (self, route, t), fro, keys[2] = { to, to };
+
+  if (next < self->end_ns)
+    sim_event (self, next, EVENT_ARRIVAL, index, NULL);
+  if (route->nat_at >= 0 && owd_addr_is_v4 (&to.src))
+    keys[1] = translated (&to, FALSE);
+  observe (self, route, keys, self->packets[0]);
+  if (route->back < 0)
+    return;
+  back = &g_array_index (self->config->routes, OwdSimRoute, route->back);
+  fro = (SimKey){ .src = to.dst, .dst = to.src, .sport = to.dport, .dport = to.sport, .proto = to.proto };
+  keys[0] = keys[1] = fro;
+  if (back->nat_at >= 0 && owd_addr_is_v4 (&fro.src))
+    keys[0] = translated (&fro, TRUE);
+  observe (self, back, keys, self->packets[1]);
+}
+
+static void
+step (OwdSim *self)
+{
+  SimEvent e = heap_pop (self->events);
+
+  switch (e.kind) {
+  case EVENT_ARRIVAL:
+    arrival (self, e.index, e.t);
+    break;
+  case EVENT_RECORD:
+    sim_export_record (self, e.pointer, e.t);
+    break;
+  case EVENT_TICK:
+    sim_export_tick (self, e.index, e.t);
+    break;
+  }
+}
+
+/* Nothing that is still to happen can be received before the next event. */
+gboolean
+owd_sim_next (OwdSim *self, OwdSimDatagram *ret)
+{
+  SimDatagram *d;
+
+  if (self->given != NULL)
+    g_ptr_array_add (self->spare, self->given);
+  self->given = NULL;
+  while (self->events->len > 0 && heap_time (self->events) <= heap_time (self->out))
+    step (self);
+  if (self->out->len == 0)
+    return FALSE;
+  self->given = d = heap_pop (self->out).pointer;
+  *ret = (OwdSimDatagram){ .recv_ns = d->recv_ns,
+                           .exporter = d->exporter,
+                           .port = (guint16) (20000 + d->exporter % 40000),
+                           .data = d->bytes,
+                           .len = d->len };
+  return TRUE;
+}
+
+/* ---- making and freeing ---- */
+
+static OwdSimConfig *
+config_copy (const OwdSimConfig *config)
+{
+  OwdSimConfig *copy = g_new (OwdSimConfig, 1);
+
+  *copy = *config;
+  copy->exporters = g_array_copy (config->exporters);
+  copy->routes = g_array_copy (config->routes);
+  return copy;
+}
+
+static void
+add_exporter (OwdSim *self, guint i)
+{
+  SimExporter *ex = &self->exporters[i];
+  guint64 seed = sim_hash (self->config->seed, 1000 + i);
+
+  ex->set = g_array_index (self->config->exporters, OwdSimExporter, i);
+  ex->rng = sim_rng (seed, 0);
+  ex->pending = g_ptr_array_new ();
+  ex->seq = ex->set.up_before_ns > 0 ? (guint32) sim_hash (seed, 3) : 0;
+  ex->template_due = self->config->start_ns;
+  sim_clock_init (ex, self->config->start_ns, seed);
+}
+
+OwdSim *
+owd_sim_new (const OwdSimConfig *config, OwdSimTruthSink truth, void *user)
+{
+  OwdSim *self = g_new0 (OwdSim, 1);
+
+  g_return_val_if_fail (owd_sim_config_fault (config) == NULL, NULL);
+  self->config = config_copy (config);
+  self->end_ns = config->start_ns + config->duration_ns;
+  self->truth = truth;
+  self->user = user;
+  self->traffic = sim_rng (config->seed, 1);
+  self->path = sim_rng (config->seed, 2);
+  self->events = g_array_new (FALSE, FALSE, sizeof (SimEvent));
+  self->out = g_array_new (FALSE, FALSE, sizeof (SimEvent));
+  self->spare = g_ptr_array_new_with_free_func (g_free);
+  self->records = g_array_new (FALSE, FALSE, sizeof (SimRecord));
+  for (guint i = 0; i < 2; i++)
+    self->packets[i] = g_array_new (FALSE, FALSE, sizeof (SimPacket));
+  self->n_exporters = config->exporters->len;
+  self->exporters = g_new0 (SimExporter, self->n_exporters);
+  for (guint i = 0; i < self->n_exporters; i++)
+    add_exporter (self, i);
+  for (guint i = 0; i < config->routes->len; i++) {
+    double rate = g_array_index (config->routes, OwdSimRoute, i).flows_per_s;
+
+    if (rate > 0)
+      sim_event (self, config->start_ns + sim_rng_exp (&self->traffic, (gint64) ((double) OWD_NS_PER_S / rate)),
+                 EVENT_ARRIVAL, i, NULL);
+  }
+  return self;
+}
+
+static void
+free_waiting (OwdSim *self, SimRecord *r)
+{
+  if (--r->flow->waiting == 0)
+    g_free (r->flow);
+  (void) self;
+}
+
+/* A run may be left before its end: records still wait in events and datagrams. */
+void
+owd_sim_free (OwdSim *self)
+{
+  if (self == NULL)
+    return;
+  for (guint i = 0; i < self->events->len; i++)
+    if (g_array_index (self->events, SimEvent, i).kind == EVENT_RECORD)
+      free_waiting (self, g_array_index (self->events, SimEvent, i).pointer);
+  for (guint i = 0; i < self->n_exporters; i++) {
+    GPtrArray *pending = self->exporters[i].pending;
+
+    for (guint j = 0; j < pending->len; j++)
+      free_waiting (self, g_ptr_array_index (pending, j));
+    g_ptr_array_unref (pending);
+  }
+  for (guint i = 0; i < self->out->len; i++)
+    g_free (g_array_index (self->out, SimEvent, i).pointer);
+  g_free (self->given);
+  g_free (self->exporters);
+  g_array_unref (self->events);
+  g_array_unref (self->out);
+  g_ptr_array_unref (self->spare);
+  g_array_unref (self->records);
+  g_array_unref (self->packets[0]);
+  g_array_unref (self->packets[1]);
+  owd_sim_config_free (self->config);
+  g_free (self);
+}
+
+const OwdSimCounts *
+owd_sim_counts (const OwdSim *self, guint exporter)
+{
+  return &self->exporters[exporter].counts;
+}
+
+guint64
+owd_sim_uptime_ns (const OwdSim *self, guint exporter, OwdTime t)
+{
+  return (guint64) sim_clock_uptime (&self->exporters[exporter], t);
+}
+
+OwdTime
+owd_sim_rtc_ns (const OwdSim *self, guint exporter, OwdTime t)
+{
+  return sim_clock_rtc (&self->exporters[exporter], t);
+}
+
+OwdTime
+owd_sim_boot_ns (const OwdSim *self, guint exporter, OwdTime t)
+{
+  const SimExporter *ex = &self->exporters[exporter];
+
+  return ex->boot_ns[sim_clock_epoch (ex, t)];
+}
