@@ -74,7 +74,7 @@ owd_decode_v5 (OwdDecoder *self, const OwdDatagram *datagram)
                                              .uptime_ms = header.uptime_ms,
                                              .recv_ns = datagram->recv_ns });
   for (guint i = 0; i < n; i++) {
-    read_record (owd_wire_take (&w, RECORD_LEN), &flow);
+    read_record (w.p + (gsize) i * RECORD_LEN, &flow); /* n of them are there */
     flow.flags = flow.tos != 0 ? flags | OWD_FLOW_EXT : flags;
     self->sink.flow (self->sink.user, &header, &flow);
   }
