@@ -1,0 +1,448 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Records into blocks. One thread per appender, a block under construction per partition, no lock until a block is
+ * written.
+ *
+ * A block must be readable alone, so it carries a dictionary entry for each exporter state that occurs in it and the
+ * header of the datagram in front of the first of its records. Two small numbers decide, record by record, whether
+ * that is still to be written: the slot remembers the datagram (serial) whose header it has, and per state and
+ * partition we remember the block that has the state's entry. A new block makes both stale by its own number.
+ *
+ * Room is checked before a record, against the most that one record can need (OWD_RECORD_MAX_BYTES), so that encoding
+ * itself checks nothing.
+ *
+ * Cost: hash of the key, a header per datagram and partition (40 bytes, shared by its records there), 72 or 96 bytes.
+ */
+#include "writer.h"
+
+#include <string.h>
+
+/* A state that is silent in a partition shows itself there at least this often. */
+#define HEADER_EVERY_NS (100 * OWD_NS_PER_MS)
+#define MAX_STATES (1u << 20) /* OwdHeader.state is dense: more is a defect of the caller */
+
+/* One exporter state in one partition. */
+typedef struct {
+  guint64 block;     /* slot's block number that has the dictionary entry; 0: none */
+  OwdTime header_ns; /* receive time of the last header written; OWD_TIME_NONE: never */
+  guint16 index;     /* in that dictionary */
+} Seen;
+
+typedef struct {
+  OwdStateKey key;
+  OwdTime oldest_ns; /* no partition's header_ns lies before it */
+} State;
+
+struct OwdLogAppender {
+  OwdLogWriter *writer;
+  guint n;           /* partitions */
+  gsize room_end;    /* of a fresh block */
+  OwdLogSlot *slots; /* n */
+  GArray *states;    /* of State, by OwdHeader.state */
+  Seen *seen;        /* n per state */
+  OwdHeader header;  /* current datagram */
+  guint64 serial;    /* of the current datagram, from 1; 0: none yet */
+  guint64 records, dropped;
+  GError *error; /* first refusal since the last flush or beat */
+};
+
+/* ---- blocks ------------------------------------------------------------------------------------ */
+
+static void
+reset_slot (OwdLogAppender *self, OwdLogSlot *slot)
+{
+  slot->len = sizeof (OwdBlockHead);
+  slot->room_end = self->room_end;
+  slot->items = slot->records = slot->n_states = 0;
+  slot->block++;
+  slot->header_serial = 0;
+}
+
+/* Writes the block of partition i and begins a new one. now: promise, OWD_TIME_NONE for none. */
+static OwdStatus
+close_block (OwdLogAppender *self, guint i, OwdTime now)
+{
+  OwdLogSlot *slot = &self->slots[i];
+  gboolean ok = owd_log_writer_put (self->writer, i, slot, now, self->error == NULL ? &self->error : NULL);
+
+  if (!ok)
+    self->dropped += slot->records;
+  reset_slot (self, slot);
+  return ok ? OWD_STATUS_OK : OWD_STATUS_FULL;
+}
+
+static inline OwdStatus
+make_room (OwdLogAppender *self, guint i)
+{
+  if (G_LIKELY (self->slots[i].len <= self->slots[i].room_end))
+    return OWD_STATUS_OK;
+  return close_block (self, i, OWD_TIME_NONE);
+}
+
+/* ---- items ------------------------------------------------------------------------------------- */
+
+static inline void *
+add_item (OwdLogSlot *slot, gsize bytes)
+{
+  void *p = slot->buf + slot->len;
+
+  slot->len += bytes;
+  slot->items++;
+  return p;
+}
+
+static void
+put_state (OwdLogSlot *slot, const OwdStateKey *key, Seen *seen)
+{
+  OwdStoredState *s = add_item (slot, sizeof *s);
+
+  *s = (OwdStoredState){ .type = OWD_STORED_STATE,
+                         .words = sizeof *s / 8,
+                         .index = (guint16) slot->n_states,
+                         .domain = key->domain,
+                         .version = key->version };
+  memcpy (s->addr, key->addr.b, sizeof s->addr);
+  seen->block = slot->block;
+  seen->index = s->index;
+  if (++slot->n_states > G_MAXUINT16)
+    slot->room_end = 0; /* dictionary full: the next record begins a new block */
+}
+
+/* The current datagram's header, into a slot that has room for a record. */
+static void
+put_header (OwdLogAppender *self, guint i)
+{
+  OwdLogSlot *slot = &self->slots[i];
+  const OwdHeader *h = &self->header;
+  Seen *seen = &self->seen[(gsize) h->state * self->n + i];
+  OwdStoredHeader *s;
+
+  if (seen->block != slot->block)
+    put_state (slot, &h->key, seen);
+  s = add_item (slot, sizeof *s);
+  *s = (OwdStoredHeader){ .type = OWD_STORED_HEADER,
+                          .words = sizeof *s / 8,
+                          .index = seen->index,
+                          .port = h->port,
+                          .flags = h->flags,
+                          .recv_ns = h->recv_ns,
+                          .init_ms = h->init_ms,
+                          .export_s = h->export_s,
+                          .export_frac_ns = h->export_frac_ns,
+                          .uptime_ms = h->uptime_ms,
+                          .seq = h->seq };
+  slot->header_serial = self->serial;
+  if (!(h->flags & OWD_HEADER_REPLAY))
+    seen->header_ns = h->recv_ns;
+}
+
+static inline guint64 *
+put_word (guint64 *words, guint32 *mask, guint32 bit, guint64 value)
+{
+  if (value == 0)
+    return words;
+  *mask |= bit;
+  *words = value;
+  return words + 1;
+}
+
+static guint64 *
+put_address (guint64 *words, guint32 *mask, guint32 bit, const OwdAddr *addr)
+{
+  static const OwdAddr zero;
+
+  if (memcmp (addr, &zero, sizeof zero) == 0)
+    return words;
+  *mask |= bit;
+  memcpy (words, addr->b, sizeof addr->b);
+  return words + 2;
+}
+
+/* In the order of the bits. Nothing is written where all of them are zero. */
+static void
+put_ext (OwdLogSlot *slot, const OwdFlow *f)
+{
+  OwdStoredExt *s = (OwdStoredExt *) (slot->buf + slot->len);
+  guint64 *start = (guint64 *) (s + 1), *w = start;
+  guint32 mask = 0;
+
+  w = put_word (w, &mask, OWD_EXT_VLAN, f->vlan);
+  w = put_word (w, &mask, OWD_EXT_VRF, f->vrf);
+  w = put_word (w, &mask, OWD_EXT_MPLS, f->mpls);
+  w = put_word (w, &mask, OWD_EXT_LINE_CARD, f->line_card);
+  w = put_word (w, &mask, OWD_EXT_OBS_POINT, f->obs_point);
+  w = put_word (w, &mask, OWD_EXT_INIT_MS, (guint64) f->init_ms);
+  w = put_address (w, &mask, OWD_EXT_POST_SRC, &f->post_src);
+  w = put_address (w, &mask, OWD_EXT_POST_DST, &f->post_dst);
+  w = put_word (w, &mask, OWD_EXT_POST_PORTS, f->post_sport | (guint64) f->post_dport << 16);
+  w = put_word (w, &mask, OWD_EXT_DELAY_MEAN, f->delay_mean_us);
+  w = put_word (w, &mask, OWD_EXT_DELAY_MIN, f->delay_min_us);
+  w = put_word (w, &mask, OWD_EXT_DELAY_MAX, f->delay_max_us);
+  w = put_word (w, &mask, OWD_EXT_DELAY_SUM, f->delay_sum_us);
+  if (mask == 0 && f->tos == 0)
+    return;
+  *s = (OwdStoredExt){ .type = OWD_STORED_EXT, .words = (guint8) (1 + (w - start)), .tos = f->tos, .mask = mask };
+  add_item (slot, s->words * (gsize) 8);
+}
+
+static inline void
+fill_flow (OwdStoredFlow *s, guint8 type, guint8 words, const OwdFlow *f)
+{
+  *s = (OwdStoredFlow){ .type = type,
+                        .words = words,
+                        .proto = f->proto,
+                        .end_reason = f->end_reason,
+                        .sport = f->sport,
+                        .dport = f->dport,
+                        .tcp_flags = f->tcp_flags,
+                        .start_kind = f->start_kind,
+                        .end_kind = f->end_kind,
+                        .template_id = f->template_id,
+                        .ttl_min = f->ttl_min,
+                        .ttl_max = f->ttl_max,
+                        .in_if = f->in_if,
+                        .out_if = f->out_if,
+                        .packets = f->packets,
+                        .octets = f->octets,
+                        .start_raw = f->start_raw,
+                        .end_raw = f->end_raw,
+                        .flags = f->flags,
+                        .sampling = f->sampling };
+}
+
+static inline void
+put_flow (OwdLogSlot *slot, const OwdFlow *f)
+{
+  if (G_LIKELY (owd_addr_is_v4 (&f->src) && owd_addr_is_v4 (&f->dst))) {
+    OwdStoredFlow4 *s = add_item (slot, sizeof *s);
+
+    fill_flow (&s->flow, OWD_STORED_FLOW4, sizeof *s / 8, f);
+    memcpy (s->src, f->src.b + 12, sizeof s->src);
+    memcpy (s->dst, f->dst.b + 12, sizeof s->dst);
+  } else {
+    OwdStoredFlow6 *s = add_item (slot, sizeof *s);
+
+    fill_flow (&s->flow, OWD_STORED_FLOW6, sizeof *s / 8, f);
+    memcpy (s->src, f->src.b, sizeof s->src);
+    memcpy (s->dst, f->dst.b, sizeof s->dst);
+  }
+  if (G_UNLIKELY (f->flags & OWD_FLOW_EXT))
+    put_ext (slot, f);
+}
+
+static inline OwdStatus
+append (OwdLogAppender *self, const OwdFlow *flow, guint32 records)
+{
+  guint i = owd_flow_partition (owd_flow_hash_undirected (flow), self->n);
+  OwdLogSlot *slot = &self->slots[i];
+  OwdStatus status = make_room (self, i);
+
+  if (G_UNLIKELY (slot->header_serial != self->serial))
+    put_header (self, i);
+  put_flow (slot, flow);
+  slot->records += records;
+  return status;
+}
+
+/* ---- translation ------------------------------------------------------------------------------- */
+
+static gboolean
+swap_address (OwdAddr *key, OwdAddr *post)
+{
+  OwdAddr before = *key;
+
+  if (owd_addr_is_zero (post) || memcmp (key, post, sizeof *key) == 0)
+    return FALSE;
+  *key = *post;
+  *post = before;
+  return TRUE;
+}
+
+static gboolean
+swap_port (guint16 *key, guint16 *post)
+{
+  guint16 before = *key;
+
+  if (*post == 0 || *key == *post)
+    return FALSE;
+  *key = *post;
+  *post = before;
+  return TRUE;
+}
+
+/* The record as the other side of a translation knows it. FALSE: nothing was translated. */
+static gboolean
+translate (OwdFlow *f)
+{
+  gboolean differs = swap_address (&f->src, &f->post_src);
+
+  differs |= swap_address (&f->dst, &f->post_dst);
+  differs |= swap_port (&f->sport, &f->post_sport);
+  differs |= swap_port (&f->dport, &f->post_dport);
+  f->flags |= OWD_FLOW_POST_NAT;
+  return differs;
+}
+
+/* ---- public ------------------------------------------------------------------------------------ */
+
+OwdLogAppender *
+owd_log_appender_new (OwdLogWriter *writer)
+{
+  OwdLogAppender *self = g_new0 (OwdLogAppender, 1);
+  gsize block_bytes = owd_log_writer_block_bytes (writer);
+
+  self->writer = writer;
+  self->n = owd_log_writer_partitions (writer);
+  self->room_end = block_bytes - OWD_RECORD_MAX_BYTES;
+  self->states = g_array_new (FALSE, TRUE, sizeof (State));
+  self->slots = g_new0 (OwdLogSlot, self->n);
+  for (guint i = 0; i < self->n; i++) {
+    self->slots[i].buf = g_malloc (block_bytes);
+    reset_slot (self, &self->slots[i]);
+  }
+  owd_log_writer_add_slots (writer, self->slots);
+  return self;
+}
+
+/* Nothing of this state is in any partition. */
+static void
+reset_state (OwdLogAppender *self, guint32 state, const OwdStateKey *key)
+{
+  State *s = &g_array_index (self->states, State, state);
+  Seen *seen = &self->seen[(gsize) state * self->n];
+
+  s->key = *key;
+  s->oldest_ns = OWD_TIME_NONE;
+  for (guint i = 0; i < self->n; i++)
+    seen[i] = (Seen){ .header_ns = OWD_TIME_NONE };
+}
+
+/* Tables for this state; a state number that has got another key starts afresh. */
+static void
+know_state (OwdLogAppender *self, const OwdHeader *header)
+{
+  guint old = self->states->len;
+
+  if (G_UNLIKELY (header->state >= old)) {
+    g_array_set_size (self->states, header->state + 1);
+    self->seen = g_renew (Seen, self->seen, (gsize) self->states->len * self->n);
+    for (guint i = old; i < self->states->len; i++)
+      reset_state (self, i, &header->key);
+  } else if (G_UNLIKELY (
+                 memcmp (&g_array_index (self->states, State, header->state).key, &header->key, sizeof header->key)
+                 != 0)) {
+    reset_state (self, header->state, &header->key);
+  }
+}
+
+/* Is `then` more than HEADER_EVERY_NS before `now`, or behind it? Unsigned: right for every pair of values. */
+static inline gboolean
+is_stale (OwdTime now, OwdTime then)
+{
+  return (guint64) now - (guint64) then > (guint64) HEADER_EVERY_NS;
+}
+
+/* After a datagram: partitions that got none of its records still see its header, now and then. */
+static void
+show_header (OwdLogAppender *self)
+{
+  const OwdHeader *h = &self->header;
+  OwdTime oldest = h->recv_ns;
+  const Seen *seen;
+  State *state;
+
+  if (self->serial == 0 || (h->flags & OWD_HEADER_REPLAY))
+    return;
+  state = &g_array_index (self->states, State, h->state);
+  if (!is_stale (h->recv_ns, state->oldest_ns))
+    return;
+  seen = &self->seen[(gsize) h->state * self->n];
+  for (guint i = 0; i < self->n; i++) {
+    if (self->slots[i].header_serial != self->serial && is_stale (h->recv_ns, seen[i].header_ns)) {
+      (void) make_room (self, i); /* a refusal is kept in self->error */
+      put_header (self, i);
+    }
+    oldest = MIN (oldest, seen[i].header_ns);
+  }
+  state->oldest_ns = oldest;
+}
+
+void
+owd_log_appender_header (OwdLogAppender *self, const OwdHeader *header)
+{
+  g_return_if_fail (header->state < MAX_STATES);
+  show_header (self);
+  know_state (self, header);
+  self->header = *header;
+  self->serial++;
+}
+
+OwdStatus
+owd_log_appender_flow (OwdLogAppender *self, const OwdFlow *flow)
+{
+  OwdStatus status, second;
+  OwdFlow other;
+
+  g_return_val_if_fail (self->serial != 0, OWD_STATUS_MALFORMED);
+  status = append (self, flow, 1);
+  self->records++;
+  if (G_LIKELY ((flow->flags & (OWD_FLOW_EXT | OWD_FLOW_POST_NAT)) != OWD_FLOW_EXT))
+    return status;
+  other = *flow;
+  if (!translate (&other))
+    return status;
+  second = append (self, &other, 0);
+  return status != OWD_STATUS_OK ? status : second;
+}
+
+static gboolean
+close_all (OwdLogAppender *self, OwdTime now, gboolean empty_too, GError **error)
+{
+  show_header (self);
+  for (guint i = 0; i < self->n; i++) {
+    if (empty_too || self->slots[i].items > 0)
+      (void) close_block (self, i, now); /* a refusal is kept in self->error */
+    else
+      owd_log_writer_promise (self->writer, i, &self->slots[i], now);
+  }
+  if (self->error == NULL)
+    return TRUE;
+  g_propagate_error (error, g_steal_pointer (&self->error));
+  return FALSE;
+}
+
+gboolean
+owd_log_appender_beat (OwdLogAppender *self, OwdTime now, GError **error)
+{
+  return close_all (self, now, TRUE, error);
+}
+
+gboolean
+owd_log_appender_flush (OwdLogAppender *self, OwdTime now, GError **error)
+{
+  return close_all (self, now, FALSE, error);
+}
+
+void
+owd_log_appender_counts (const OwdLogAppender *self, guint64 *ret_records, guint64 *ret_dropped)
+{
+  if (ret_records != NULL)
+    *ret_records = self->records;
+  if (ret_dropped != NULL)
+    *ret_dropped = self->dropped;
+}
+
+void
+owd_log_appender_free (OwdLogAppender *self)
+{
+  if (self == NULL)
+    return;
+  owd_log_writer_remove_slots (self->writer, self->slots);
+  for (guint i = 0; i < self->n; i++)
+    g_free (self->slots[i].buf);
+  g_free (self->slots);
+  g_free (self->seen);
+  g_array_unref (self->states);
+  g_clear_error (&self->error);
+  g_free (self);
+}
