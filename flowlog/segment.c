@@ -28,6 +28,27 @@ typedef struct {
   const char *unit; /* or meaning; "" where the name says it */
 } Field;
 
+#define SEGMENT(name, type, unit)                                                                                      \
+  {                                                                                                                    \
+#name, type, offsetof(OwdSegmentHeader, name), unit                                                                \
+  }
+static const Field SEGMENT_FIELDS[] = {
+  SEGMENT (magic, "8 bytes", "OWDSEG CR LF"),
+  SEGMENT (version, "u32", "1"),
+  SEGMENT (header_bytes, "u32", "4096"),
+  SEGMENT (partition, "u32", ""),
+  SEGMENT (partitions, "u32", ""),
+  SEGMENT (base, "u64", "stream offset of this header: position in the file + base = offset"),
+  SEGMENT (previous_end, "u64", "stream offset where the segment before ended"),
+  SEGMENT (created, "i64", "ns since 1970, the writer's clock"),
+  SEGMENT (time, "i64", "ns since 1970, time of the block before"),
+  SEGMENT (uuid, "16 bytes", "of the log"),
+  SEGMENT (text_bytes, "u32", "length of this text"),
+  SEGMENT (text, "text", "this"),
+  SEGMENT (checksum, "u64", "XXH3-64(all before)"),
+  { NULL },
+};
+
 #define BLOCK(name, type, unit)                                                                                        \
   {                                                                                                                    \
 #name, type, offsetof(OwdBlockHead, name), unit                                                                    \
@@ -131,6 +152,9 @@ static const char INTRO[]
       "the last header item in front of it, ext to the flow in front of it. time: every record received up to then\n"
       "is in this block or an earlier one. Stamp kinds: 0 none 1 uptime_ms 2 unix_s 3 unix_ms 4 ntp_us 5 ntp_ns\n"
       "6 us_before_export 7 event_s 8 event_ms 9 event_ntp_us 10 event_ntp_ns.\n"
+      "Partition: ((h >> 32) * partitions) >> 32, h = XXH3-64(address 16, address 16, port 2, port 2, proto 1), "
+      "network\n"
+      "order, the lower (address, port) first.\n"
       "name type offset meaning\n";
 
 static void
@@ -146,6 +170,8 @@ make_schema (void)
 {
   GString *text = g_string_new (INTRO);
 
+  g_string_append_printf (text, "segment header %" G_GSIZE_FORMAT " bytes\n", sizeof (OwdSegmentHeader));
+  add_fields (text, SEGMENT_FIELDS);
   g_string_append_printf (text, "block header %" G_GSIZE_FORMAT " bytes\n", sizeof (OwdBlockHead));
   add_fields (text, BLOCK_FIELDS);
   g_string_append_printf (text, "item %d state %" G_GSIZE_FORMAT " bytes\n", OWD_STORED_STATE, sizeof (OwdStoredState));
