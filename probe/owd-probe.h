@@ -1,0 +1,383 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The engine of the active probe: STAMP packets (RFC 8762, 8972, 9503; TWAMP-Light has the same base packet), the
+ * sender's bookkeeping and the reflector's decisions. No sockets, no clock, no allocation after the _new calls.
+ *
+ *   up     sender to reflector          T1 sender's departure    T2 reflector's arrival
+ *   down   reflector to sender          T3 reflector's departure T4 sender's arrival
+ *
+ * A one-way delay is T2 - T1 or T4 - T3: positive, seen later downstream. With clocks that differ it may come out
+ * negative; it is reported as it is, with the interval that both ends' error estimates and causality leave.
+ */
+#ifndef OWD_PROBE_H
+#define OWD_PROBE_H
+
+#include "owd-error.h"
+#include "owd-flow.h"
+#include "owd-time.h"
+#include "owd-wire.h"
+
+G_BEGIN_DECLS
+
+enum {
+  OWD_PROBE_PORT = 862,
+  OWD_PROBE_BASE = 44,       /* unauthenticated packet without TLVs, both directions */
+  OWD_PROBE_BASE_AUTH = 112, /* authenticated, both directions */
+  OWD_PROBE_REPLY_MIN = 38,  /* replies of some reflectors end before the TTL */
+  OWD_PROBE_MAX = 9000 - 28, /* largest packet that is built or answered */
+  OWD_PROBE_MAC = 16,        /* HMAC-SHA-256 cut to this many bytes */
+  OWD_PROBE_TTL = 255,       /* what both ends send with (RFC 8762, 4.2.1), so that hops can be counted */
+};
+
+/* ---- stamps and error estimates ---------------------------------------------------------------- */
+
+/* The two wire formats: NTP (32.32 bits since 1900) or truncated PTP (seconds and ns since 1970). ptp: the Z bit. */
+guint64 owd_probe_stamp_encode (OwdTime t, gboolean ptp);
+/* near: resolves the 136-year era; any time within 68 years of the truth. */
+OwdTime owd_probe_stamp_decode (guint64 wire, gboolean ptp, OwdTime near);
+
+typedef struct {
+  gint64 error_ns;       /* half width of the interval around a stamp; -1: the field states nothing believable */
+  gboolean synchronised; /* S: the clock claims an external reference */
+  gboolean ptp;          /* Z: format of the stamps beside it */
+} OwdProbeError;
+
+/* multiplier * 2^(scale-32) s, rounded up; multiplier is never 0. */
+guint16 owd_probe_error_encode (const OwdProbeError *error);
+/* Multiplier 0 and anything below OWD_PROBE_ERROR_FLOOR_NS are constants that somebody compiled in (0000, 0001, 8001
+ * have been seen): they come back as error_ns -1. */
+#define OWD_PROBE_ERROR_FLOOR_NS 20
+OwdProbeError owd_probe_error_decode (guint16 wire);
+
+/* What the kernel says about its clock: adjtimex's return value, struct timex.status and .maxerror, plus how badly a
+ * packet is stamped. An unsynchronised kernel says 16 s; that is passed on, not hidden. */
+OwdProbeError owd_probe_error_from_kernel (int adjtimex_state, int status, glong maxerror_us, gint64 noise_ns);
+
+/* ---- keys -------------------------------------------------------------------------------------- */
+
+typedef struct OwdProbeKey OwdProbeKey;
+
+/* id: for messages and for choosing; it never travels. secret: copied, wiped by _free. */
+OwdProbeKey *owd_probe_key_new (const char *id, const guint8 *secret, gsize len,
+                                GError **error) G_GNUC_WARN_UNUSED_RESULT;
+void owd_probe_key_free (OwdProbeKey *self); /* NULL is fine */
+const char *owd_probe_key_id (const OwdProbeKey *self);
+/* HMAC-SHA-256 over a and b, truncated. b may be NULL with b_len 0. */
+void owd_probe_key_mac (OwdProbeKey *self, const guint8 *a, gsize a_len, const guint8 *b, gsize b_len,
+                        guint8 ret_mac[OWD_PROBE_MAC]);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (OwdProbeKey, owd_probe_key_free)
+
+/* ---- TLVs -------------------------------------------------------------------------------------- */
+
+enum {
+  OWD_PROBE_TLV_PADDING = 1,
+  OWD_PROBE_TLV_LOCATION = 2,
+  OWD_PROBE_TLV_STAMP_INFO = 3,
+  OWD_PROBE_TLV_COS = 4,
+  OWD_PROBE_TLV_DIRECT = 5,
+  OWD_PROBE_TLV_ACCESS = 6,
+  OWD_PROBE_TLV_FOLLOW_UP = 7,
+  OWD_PROBE_TLV_HMAC = 8,
+  OWD_PROBE_TLV_DESTINATION = 9,  /* RFC 9503 */
+  OWD_PROBE_TLV_RETURN_PATH = 10, /* RFC 9503 */
+};
+
+enum {
+  OWD_PROBE_TLV_U = 0x80, /* unrecognised; a sender sets it, a reflector that understood clears it */
+  OWD_PROBE_TLV_M = 0x40, /* malformed */
+  OWD_PROBE_TLV_I = 0x20, /* integrity check failed */
+};
+
+typedef struct {
+  guint8 flags, type;
+  guint16 len;
+  gsize offset;        /* of the TLV's header from where the walk began */
+  const guint8 *value; /* len bytes, borrowed from the walked packet */
+} OwdProbeTlv;
+
+/* start: where w began. OWD_STATUS_OK with *ret_tlv set, OWD_STATUS_END, or OWD_STATUS_LENGTH where what is left is no
+ * TLV. */
+OwdStatus owd_probe_tlv_next (OwdWire *w, const guint8 *start, OwdProbeTlv *ret_tlv) G_GNUC_WARN_UNUSED_RESULT;
+
+/* ---- the sender's packets ---------------------------------------------------------------------- */
+
+/* TLVs that a sender asks for. */
+enum {
+  OWD_PROBE_ASK_COS = 1 << 0,
+  OWD_PROBE_ASK_DIRECT = 1 << 1,
+  OWD_PROBE_ASK_FOLLOW_UP = 1 << 2,
+  OWD_PROBE_ASK_STAMP_INFO = 1 << 3,
+  OWD_PROBE_ASK_LOCATION = 1 << 4,
+};
+
+typedef struct {
+  guint32 seq;
+  guint64 stamp;        /* T1 in wire format */
+  guint16 error;        /* wire format */
+  guint16 ssid;         /* 0: none (TWAMP-Light) */
+  guint16 size;         /* UDP payload; raised to what base packet and TLVs need */
+  guint32 ask;          /* OWD_PROBE_ASK_* */
+  gboolean raw_padding; /* fill up with zeros, as TWAMP-Light does, instead of an Extra Padding TLV */
+  guint8 dscp, ecn;     /* wished for the reply (class-of-service TLV) */
+  guint32 sent;         /* packets sent before this one (direct-measurement TLV) */
+  OwdProbeKey *key;     /* borrowed; NULL: unauthenticated */
+} OwdProbeRequest;
+
+/* Returns: bytes written, 0 where cap is too small. */
+gsize owd_probe_request_build (const OwdProbeRequest *request, guint8 *buf, gsize cap);
+
+typedef struct {
+  guint32 seq;    /* the reflector's own count, or a copy of sender_seq */
+  guint64 t3, t2; /* wire format, see error.ptp; 0: not filled */
+  OwdProbeError error;
+  guint16 ssid;
+  guint32 sender_seq;
+  guint64 sender_stamp; /* T1 as it came back */
+  gint ttl;             /* of our packet on arrival there; -1: the reply ends before it */
+  /* from TLVs that the reflector understood (U, M and I clear) */
+  guint32 got;                /* OWD_PROBE_ASK_* */
+  guint8 dscp_seen, ecn_seen; /* on our packet, on arrival there */
+  guint8 dscp_refused;        /* the reflector did not honour the wish */
+  guint32 peer_rx, peer_tx;   /* direct measurement */
+  guint32 follow_seq;         /* follow-up: true departure of the reply with this seq */
+  guint64 follow_t3;          /* 0: none yet */
+  guint16 seen_port;          /* location: our source port as seen there */
+} OwdProbeReply;
+
+/* key: NULL reads an unauthenticated reply. OWD_STATUS_SHORT, OWD_STATUS_CHECKSUM (bad HMAC), else OWD_STATUS_OK. A
+ * tail that is no chain of TLVs is padding: never an error. */
+OwdStatus owd_probe_reply_parse (const void *data, gsize len, OwdProbeKey *key,
+                                 OwdProbeReply *ret_reply) G_GNUC_WARN_UNUSED_RESULT;
+
+/* ---- schedule ---------------------------------------------------------------------------------- */
+
+typedef enum {
+  OWD_PROBE_ISOCHRONOUS, /* every interval */
+  OWD_PROBE_POISSON,     /* exponential gaps of mean interval (RFC 2330, 11.1.1) */
+  OWD_PROBE_BURST,       /* every interval `burst` packets, gap apart */
+  OWD_PROBE_TRAIN,       /* every interval `burst` packets back to back */
+} OwdProbeScheduleKind;
+
+typedef struct {
+  OwdProbeScheduleKind kind;
+  gint64 interval_ns; /* at least 1 */
+  guint burst;        /* at least 1 */
+  gint64 gap_ns;
+  guint64 seed; /* Poisson */
+  /* private */
+  guint64 n;
+  OwdTime start, last;
+} OwdProbeSchedule;
+
+/* The caller fills the public fields first. start: when the first packet is due. */
+void owd_probe_schedule_start (OwdProbeSchedule *self, OwdTime start);
+/* When the next packet is due. Absolute: an error in one departure never moves the next. */
+OwdTime owd_probe_schedule_next (OwdProbeSchedule *self);
+/* Shortest distance between two packets, for sizing windows; 0 for trains. */
+gint64 owd_probe_schedule_min_gap_ns (const OwdProbeSchedule *self);
+
+/* ---- histogram --------------------------------------------------------------------------------- */
+
+/* Distribution in constant memory: logarithmic buckets (32 per octave, so within 1.6 %) of the distance from the first
+ * value, so that a clock offset of seconds does not cost the resolution of microseconds. */
+typedef struct OwdProbeHistogram OwdProbeHistogram;
+
+/* from_first: buckets are relative to the first value, either side; else to 0, and values below 0 count as 0. */
+OwdProbeHistogram *owd_probe_histogram_new (gboolean from_first);
+void owd_probe_histogram_free (OwdProbeHistogram *self); /* NULL is fine */
+void owd_probe_histogram_add (OwdProbeHistogram *self, gint64 value_ns);
+
+typedef struct {
+  guint64 n;
+  gint64 min_ns, max_ns;
+  double mean_ns, sd_ns;
+  gint64 p05_ns, p50_ns, p95_ns, p99_ns;
+} OwdProbeStats;
+
+/* n = 0: everything else is 0. */
+void owd_probe_histogram_stats (const OwdProbeHistogram *self, OwdProbeStats *ret_stats);
+gint64 owd_probe_histogram_quantile (const OwdProbeHistogram *self, double q);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (OwdProbeHistogram, owd_probe_histogram_free)
+
+/* ---- the sender's session ---------------------------------------------------------------------- */
+
+enum {
+  OWD_PROBE_LOST = 1 << 0,      /* no reply within the timeout */
+  OWD_PROBE_NOT_LEFT = 1 << 1,  /* the kernel never stamped its departure: neither sent nor lost */
+  OWD_PROBE_REORDERED = 1 << 2, /* overtaken, either way (RFC 4737) */
+  OWD_PROBE_SOFT_T1 = 1 << 3,   /* departure stamped by the program, not by the kernel */
+  OWD_PROBE_SOFT_T4 = 1 << 4,   /* arrival likewise */
+  OWD_PROBE_TRUE_T3 = 1 << 5,   /* T3 comes from the follow-up TLV */
+  OWD_PROBE_SWAPPED = 1 << 6,   /* the reflector swaps T1 and T3; undone */
+  OWD_PROBE_ECHO = 1 << 7,      /* a plain echo: RTT only */
+  OWD_PROBE_FORMAT = 1 << 8,    /* the Z bit contradicts the stamps; the stamps were believed */
+  OWD_PROBE_UNSTATED = 1 << 9,  /* the reflector states no believable error */
+  OWD_PROBE_UNSYNC = 1 << 10,   /* one of the two clocks says that it is not synchronised */
+  OWD_PROBE_CLOCK = 1 << 11,    /* stated errors and causality contradict: a clock is off by more than it says */
+  OWD_PROBE_DSCP_UP = 1 << 12,  /* DSCP changed on the way, per direction */
+  OWD_PROBE_DSCP_DOWN = 1 << 13,
+  OWD_PROBE_CE_UP = 1 << 14, /* congestion experienced */
+  OWD_PROBE_CE_DOWN = 1 << 15,
+};
+
+/* One probe packet, final. Delays in ns; OWD_TIME_NONE where there is none. */
+typedef struct {
+  guint32 seq, peer_seq;
+  OwdTime t1, t2, t3, t4;
+  gint64 rtt_ns; /* (T4 - T1) - (T3 - T2): without the reflector's own time */
+  gint64 up_ns, up_lo_ns, up_hi_ns;
+  gint64 down_ns, down_lo_ns, down_hi_ns;
+  gint hops_up, hops_down; /* -1: not known */
+  gint dscp_up, dscp_down; /* as received; -1: not known */
+  guint32 flags;           /* OWD_PROBE_LOST ... */
+} OwdProbeSample;
+
+typedef void (*OwdProbeSampleSink) (const OwdProbeSample *sample, gpointer user);
+
+/* How the reflector counts its replies. */
+typedef enum {
+  OWD_PROBE_PEER_AUTO, /* find out: one sequence number is left out, so the first replies tell */
+  OWD_PROBE_PEER_STATEFUL,
+  OWD_PROBE_PEER_STATELESS,
+} OwdProbePeer;
+
+typedef struct {
+  guint window;       /* packets that can be under way; rounded up to a power of two; 16 .. 2^20 */
+  gint64 timeout_ns;  /* a reply later than this is late: counted, and its packet stays lost */
+  gboolean kernel_tx; /* departures are stamped by the kernel; what it does not stamp has not left */
+  gboolean follow_up; /* samples wait for the follow-up TLV of the next reply */
+  gboolean ptp;       /* format of our own stamps */
+  OwdProbePeer peer;
+  guint8 dscp, ecn;         /* sent with, and wished for the replies */
+  gboolean check_dscp_down; /* the wish was expressed (class-of-service TLV) */
+} OwdProbeSessionConfig;
+
+typedef struct {
+  guint64 sent;     /* left, as far as known */
+  guint64 not_sent; /* refused by the system: never counted as sent */
+  guint64 not_left; /* accepted by the system, yet never stamped as leaving */
+  guint64 answered, lost, late;
+  guint64 lost_up, lost_down, lost_unknown; /* their sum is lost; the first two only with a stateful reflector */
+  guint64 duplicates, duplicates_up, duplicates_down;
+  guint64 reordered, reordered_up, reordered_down;
+  guint64 foreign; /* replies that belong to no packet of ours */
+  guint64 peer_restarts;
+  guint64 dscp_up, dscp_down, ce_up, ce_down; /* packets whose DSCP came changed, that were marked */
+  guint64 clock_contradictions;
+  gint peer_stateful;                                          /* 1, 0, -1 not known */
+  guint32 flags;                                               /* OR over all samples */
+  gint hops_up_min, hops_up_max, hops_down_min, hops_down_max; /* -1: not known */
+  gint64 own_error_ns, peer_error_ns;                          /* last; -1 not stated */
+  /* The reflector's clock minus ours lies in between (causality alone); OWD_TIME_NONE without samples. */
+  gint64 offset_lo_ns, offset_hi_ns;
+  OwdProbeStats rtt, up, down, ipdv_rtt, ipdv_up, ipdv_down, peer_time;
+  OwdProbeStats schedule; /* error of the time between two departures */
+} OwdProbeSummary;
+
+typedef struct OwdProbeSession OwdProbeSession;
+
+/* cfg: borrowed, copied. sink: may be NULL; gets each sample once, borrowed for the call. */
+OwdProbeSession *owd_probe_session_new (const OwdProbeSessionConfig *cfg, OwdProbeSampleSink sink, gpointer user);
+void owd_probe_session_free (OwdProbeSession *self); /* NULL is fine */
+
+/* Sequence number of the next packet; changes only by _sent. */
+guint32 owd_probe_session_next_seq (const OwdProbeSession *self);
+/* Packet next_seq has been handed to the system. t1: when; wire: T1 as put into the packet; due: when it should have
+ * left, on any clock that is never set: only differences count. */
+void owd_probe_session_sent (OwdProbeSession *self, OwdTime t1, guint64 wire, OwdTime due);
+/* The system refused a packet. The sequence number is used again. */
+void owd_probe_session_not_sent (OwdProbeSession *self);
+/* The kernel's departure stamp of packet seq. */
+void owd_probe_session_left (OwdProbeSession *self, guint32 seq, OwdTime t1);
+
+typedef struct {
+  OwdTime t4;
+  gboolean t4_soft;
+  gint ttl;          /* of the reply on arrival; -1: not known */
+  gint tos;          /* likewise */
+  OwdProbeError own; /* of our clock */
+} OwdProbeArrival;
+
+/* OWD_STATUS_OK, OWD_STATUS_DUPLICATE, OWD_STATUS_LATE, or OWD_STATUS_MALFORMED for a reply that answers nothing of
+ * ours. */
+OwdStatus owd_probe_session_reply (OwdProbeSession *self, const OwdProbeReply *reply, const OwdProbeArrival *arrival);
+/* Gives up packets older than the timeout. now: real time. */
+void owd_probe_session_advance (OwdProbeSession *self, OwdTime now);
+/* TRUE while packets wait for a reply. */
+gboolean owd_probe_session_waiting (const OwdProbeSession *self);
+/* Settles everything; nothing may follow but _summary and _free. */
+void owd_probe_session_finish (OwdProbeSession *self);
+void owd_probe_session_summary (const OwdProbeSession *self, OwdProbeSummary *ret_summary);
+gsize owd_probe_session_memory (const OwdProbeSession *self); /* bytes, constant over its life */
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (OwdProbeSession, owd_probe_session_free)
+
+/* ---- the reflector ----------------------------------------------------------------------------- */
+
+typedef struct {
+  OwdAddr addr;
+  guint8 bits; /* 0 .. 128 of the IPv6 form: 192.0.2.0/24 is 120 */
+} OwdProbePrefix;
+
+gboolean owd_probe_prefix_parse (const char *text, OwdProbePrefix *ret_prefix) G_GNUC_WARN_UNUSED_RESULT;
+gboolean owd_probe_prefix_has (const OwdProbePrefix *prefix, const OwdAddr *addr);
+
+typedef struct {
+  OwdProbeKey *const *keys; /* borrowed; with n_keys > 0 only authenticated packets are answered */
+  guint n_keys;
+  const OwdProbePrefix *allow; /* borrowed; n_allow 0: everybody */
+  guint n_allow;
+  gboolean stateless;    /* copy the sender's sequence number instead of counting */
+  gboolean answer_short; /* requests below 44 bytes too, with 44 bytes; only with an allow-list */
+  guint sessions;        /* table size, rounded up to a power of two; the longest idle one of a bucket gives way */
+  guint sources;         /* likewise, for the rate limit */
+  guint rate;            /* packets per second and source address (IPv6: /64); 0: no limit */
+  guint64 seed;          /* of the tables' hash: unpredictable to senders */
+} OwdProbeReflectorConfig;
+
+typedef enum {
+  OWD_PROBE_ANSWERED,
+  OWD_PROBE_DROP_SOURCE, /* not on the allow-list */
+  OWD_PROBE_DROP_RATE,
+  OWD_PROBE_DROP_SHORT,
+  OWD_PROBE_DROP_LONG,
+  OWD_PROBE_DROP_AUTH,  /* no key fits */
+  OWD_PROBE_DROP_ASKED, /* the sender asked for no reply (return path TLV) */
+  OWD_PROBE_VERDICTS
+} OwdProbeVerdict;
+
+const char *owd_probe_verdict_text (OwdProbeVerdict verdict);
+
+typedef struct {
+  const guint8 *data;
+  gsize len;
+  OwdAddr src, dst;
+  guint16 sport, dport;
+  OwdTime t2; /* arrival */
+  OwdTime t3; /* now: departure as near as the program can say */
+  gboolean t2_soft;
+  gint ttl, tos;       /* -1: not known */
+  OwdProbeError error; /* of our clock; .ptp is ignored: stamps go back in the format that the request came in */
+} OwdProbeQuestion;
+
+typedef struct {
+  gsize len;                        /* never more than the request's, but with answer_short */
+  guint8 tos;                       /* to send with */
+  gboolean wants_stamp;             /* the session uses the follow-up TLV: report the departure with _departed */
+  guint32 session, generation, seq; /* for _departed */
+} OwdProbeAnswer;
+
+typedef struct OwdProbeReflector OwdProbeReflector;
+
+OwdProbeReflector *owd_probe_reflector_new (const OwdProbeReflectorConfig *cfg);
+void owd_probe_reflector_free (OwdProbeReflector *self); /* NULL is fine */
+/* out: at least max (len, 44) bytes, apart from data. Only OWD_PROBE_ANSWERED sets *ret_answer and out. */
+OwdProbeVerdict owd_probe_reflector_answer (OwdProbeReflector *self, const OwdProbeQuestion *question, guint8 *out,
+                                            gsize cap, OwdProbeAnswer *ret_answer);
+/* True departure of an answer with wants_stamp. */
+void owd_probe_reflector_departed (OwdProbeReflector *self, const OwdProbeAnswer *answer, OwdTime t3);
+guint64 owd_probe_reflector_count (const OwdProbeReflector *self, OwdProbeVerdict verdict);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (OwdProbeReflector, owd_probe_reflector_free)
+
+G_END_DECLS
+
+#endif

@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * What packet.c and reflector.c share about the wire.
+ */
+#ifndef OWD_PROBE_PACKET_H
+#define OWD_PROBE_PACKET_H
+
+#include "owd-probe.h"
+
+#define OWD_PROBE_TLV_HEADER 4
+
+/* Offsets in a base packet; 0 where the packet has no such field. The sequence number is always at 0. */
+typedef struct {
+  guint8 size;
+  guint8 stamp, error, ssid, t2, sender_seq, sender_stamp, sender_error, ttl, mac;
+} OwdProbeLayout;
+
+extern const OwdProbeLayout owd_probe_open_request, owd_probe_open_reply;
+extern const OwdProbeLayout owd_probe_auth_request, owd_probe_auth_reply;
+
+/* Does a packet's tail begin like TLVs, rather than like the raw padding of TWAMP-Light? Zeros and text do not. */
+gboolean owd_probe_is_tlv_chain (const guint8 *tail, gsize len);
+
+/* Base packet's HMAC; TRUE without key. data: at least OWD_PROBE_BASE_AUTH bytes where there is a key. */
+gboolean owd_probe_mac_fits (const guint8 *data, OwdProbeKey *key);
+/* In constant time. */
+gboolean owd_probe_mac_equal (const guint8 a[OWD_PROBE_MAC], const guint8 b[OWD_PROBE_MAC]);
+
+static inline void
+owd_probe_put16 (guint8 *p, guint16 v)
+{
+  v = GUINT16_TO_BE (v);
+  memcpy (p, &v, sizeof v);
+}
+
+static inline void
+owd_probe_put32 (guint8 *p, guint32 v)
+{
+  v = GUINT32_TO_BE (v);
+  memcpy (p, &v, sizeof v);
+}
+
+static inline void
+owd_probe_put64 (guint8 *p, guint64 v)
+{
+  v = GUINT64_TO_BE (v);
+  memcpy (p, &v, sizeof v);
+}
+
+#endif

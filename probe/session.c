@@ -1,0 +1,692 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The sender's bookkeeping of one target, in constant memory.
+ *
+ * Two rings hold what is still open; everything older has been folded into counters and histograms.
+ *
+ *   slots   by our sequence number: stamps and fate of each packet. Settled in order, when its reply is there or the
+ *           timeout has passed. A slot keeps its content until it is used again, so late replies and duplicates are
+ *           still recognised a window later, and IPDV finds the neighbour.
+ *   marks   by the reflector's sequence number: which of its replies came, and which packet each answered. Settled in
+ *           order, too; a gap is a reply lost on the way down, an inversion of our numbers is reordering on the way up.
+ *
+ * A stateless reflector copies our number, and then the second ring means nothing. A protocol field that tells the two
+ * apart does not exist. So one number is left out at the beginning (PEER_AUTO): who counts does not leave it out.
+ *
+ * A reply is believed only if it brings back the stamp that went out with its number: that refuses echoes, strays and
+ * off-path forgeries, and finds the reflectors that swap T1 and T3.
+ *
+ * Sums: lost = lost_up + lost_down + lost_unknown. Packets before the first and after the last answered one stay
+ * unknown: nothing tells where they were lost.
+ */
+#include "owd-probe.h"
+
+enum {
+  SLOT_EMPTY,
+  SLOT_SENT,
+  SLOT_HELD,     /* answered; its follow-up is still to come */
+  SLOT_ANSWERED, /* its sample has been delivered */
+  SLOT_LOST,     /* given up */
+  SLOT_LATE,     /* given up, and then its reply came */
+};
+
+typedef struct {
+  guint64 wire; /* T1 as sent */
+  OwdTime t1, t2, t3, t4;
+  gint64 peer_error_ns, own_error_ns;
+  OwdTime due;          /* steady clock */
+  gint64 rtt, up, down; /* OWD_TIME_NONE where there is none */
+  guint32 seq, peer_seq, flags;
+  gint16 ttl_there, ttl_here, tos_here, dscp_there;
+  guint8 state;
+  gboolean left; /* the kernel has stamped its departure */
+} Slot;
+
+typedef struct {
+  guint32 peer_seq, seq;
+  gboolean seen;
+} Mark;
+
+struct OwdProbeSession {
+  OwdProbeSessionConfig cfg;
+  OwdProbeSampleSink sink;
+  gpointer user;
+  guint32 mask;
+  Slot *slots;
+  guint32 next, first; /* next to be sent, first not settled */
+  gint64 left_out;     /* the number that is never sent; -1: none */
+  Mark *marks;
+  gboolean marking; /* at least one reply in this life of the reflector */
+  gboolean mark_settled;
+  guint32 mark_first, mark_next; /* settled below; one past the highest seen */
+  guint32 mark_high_seq;         /* highest of our numbers among settled marks */
+  gboolean mark_has_high;
+  guint64 differs, same_after_gap; /* evidence about the reflector's way to count */
+  gboolean any_answer, any_settled_answer;
+  guint32 high_seq;       /* highest of our numbers answered so far */
+  guint64 unsettled_lost; /* lost since the last answered packet */
+  guint64 inner_lost;     /* lost between the first and the last answered packet */
+  guint64 peer_lost;      /* gaps in the reflector's numbers */
+  guint64 up_inversions, down_inversions, up_copies, down_copies;
+  OwdProbeSummary sum;
+  OwdProbeHistogram *rtt, *up, *down, *ipdv_rtt, *ipdv_up, *ipdv_down, *peer_time, *schedule;
+};
+
+OwdProbeSession *
+owd_probe_session_new (const OwdProbeSessionConfig *cfg, OwdProbeSampleSink sink, gpointer user)
+{
+  OwdProbeSession *self = g_new0 (OwdProbeSession, 1);
+  guint n = 16;
+
+  while (n < cfg->window && n < 1u << 20)
+    n *= 2;
+  self->cfg = *cfg;
+  self->sink = sink;
+  self->user = user;
+  self->mask = n - 1;
+  self->slots = g_new0 (Slot, n);
+  self->marks = g_new0 (Mark, n);
+  self->left_out = cfg->peer == OWD_PROBE_PEER_AUTO ? 1 : -1;
+  self->rtt = owd_probe_histogram_new (FALSE);
+  self->up = owd_probe_histogram_new (TRUE);
+  self->down = owd_probe_histogram_new (TRUE);
+  self->ipdv_rtt = owd_probe_histogram_new (FALSE);
+  self->ipdv_up = owd_probe_histogram_new (FALSE);
+  self->ipdv_down = owd_probe_histogram_new (FALSE);
+  self->peer_time = owd_probe_histogram_new (FALSE);
+  self->schedule = owd_probe_histogram_new (FALSE);
+  self->sum.hops_up_min = self->sum.hops_up_max = self->sum.hops_down_min = self->sum.hops_down_max = -1;
+  self->sum.own_error_ns = self->sum.peer_error_ns = -1;
+  self->sum.offset_lo_ns = self->sum.offset_hi_ns = OWD_TIME_NONE;
+  return self;
+}
+
+void
+owd_probe_session_free (OwdProbeSession *self)
+{
+  if (self == NULL)
+    return;
+  owd_probe_histogram_free (self->rtt);
+  owd_probe_histogram_free (self->up);
+  owd_probe_histogram_free (self->down);
+  owd_probe_histogram_free (self->ipdv_rtt);
+  owd_probe_histogram_free (self->ipdv_up);
+  owd_probe_histogram_free (self->ipdv_down);
+  owd_probe_histogram_free (self->peer_time);
+  owd_probe_histogram_free (self->schedule);
+  g_free (self->slots);
+  g_free (self->marks);
+  g_free (self);
+}
+
+static Slot *
+slot_of (const OwdProbeSession *self, guint32 seq)
+{
+  Slot *slot = &self->slots[seq & self->mask];
+
+  return slot->state != SLOT_EMPTY && slot->seq == seq ? slot : NULL;
+}
+
+/* ---- samples ----------------------------------------------------------------------------------- */
+
+/* Senders start at 255, 128 or 64: the nearest above. */
+static gint
+hops_of (gint ttl)
+{
+  if (ttl < 0)
+    return -1;
+  return (ttl > 128 ? 255 : ttl > 64 ? 128 : 64) - ttl;
+}
+
+static void
+widen (gint hops, gint *min, gint *max)
+{
+  if (hops < 0)
+    return;
+  *min = *min < 0 ? hops : MIN (*min, hops);
+  *max = MAX (*max, hops);
+}
+
+/* Where the truth may lie: within both stated errors of the measured value, not below zero, not above the round trip.
+ */
+static void
+bound (gint64 owd, gint64 rtt, const Slot *slot, gint64 *ret_lo, gint64 *ret_hi, guint32 *flags)
+{
+  gint64 error = slot->own_error_ns + slot->peer_error_ns;
+
+  *ret_lo = 0;
+  *ret_hi = MAX (rtt, 0);
+  if (slot->own_error_ns < 0 || slot->peer_error_ns < 0)
+    return;
+  if (owd + error < 0 || owd - error > *ret_hi) {
+    /* clocks that break causality by more than they admit: say so and let the arithmetic stand */
+    *flags |= OWD_PROBE_CLOCK;
+    *ret_lo = owd - error;
+    *ret_hi = owd + error;
+    return;
+  }
+  *ret_lo = MAX (*ret_lo, owd - error);
+  *ret_hi = MIN (*ret_hi, owd + error);
+}
+
+static void
+delays (Slot *s)
+{
+  gint64 there = 0;
+
+  s->rtt = s->up = s->down = OWD_TIME_NONE;
+  if (s->t2 != OWD_TIME_NONE && s->t3 != OWD_TIME_NONE) {
+    s->up = s->t2 - s->t1;
+    s->down = s->t4 - s->t3;
+    there = MAX (s->t3 - s->t2, 0);
+  }
+  s->rtt = s->t4 - s->t1 - there;
+}
+
+static void
+add_ipdv (OwdProbeSession *self, const Slot *a, const Slot *b)
+{
+  if (a == NULL || b == NULL || a->state != SLOT_ANSWERED || b->state != SLOT_ANSWERED)
+    return;
+  owd_probe_histogram_add (self->ipdv_rtt, ABS (b->rtt - a->rtt));
+  if (a->up == OWD_TIME_NONE || b->up == OWD_TIME_NONE)
+    return;
+  owd_probe_histogram_add (self->ipdv_up, ABS (b->up - a->up));
+  owd_probe_histogram_add (self->ipdv_down, ABS (b->down - a->down));
+}
+
+static void
+add_offset (OwdProbeSession *self, const Slot *s)
+{
+  OwdProbeSummary *sum = &self->sum;
+
+  sum->offset_hi_ns = sum->offset_hi_ns == OWD_TIME_NONE ? s->up : MIN (sum->offset_hi_ns, s->up);
+  sum->offset_lo_ns = sum->offset_lo_ns == OWD_TIME_NONE ? -s->down : MAX (sum->offset_lo_ns, -s->down);
+}
+
+static void
+count_marks_of (OwdProbeSession *self, const OwdProbeSample *m)
+{
+  OwdProbeSummary *sum = &self->sum;
+
+  sum->flags |= m->flags;
+  sum->dscp_up += (m->flags & OWD_PROBE_DSCP_UP) != 0;
+  sum->dscp_down += (m->flags & OWD_PROBE_DSCP_DOWN) != 0;
+  sum->ce_up += (m->flags & OWD_PROBE_CE_UP) != 0;
+  sum->ce_down += (m->flags & OWD_PROBE_CE_DOWN) != 0;
+  sum->clock_contradictions += (m->flags & OWD_PROBE_CLOCK) != 0;
+  widen (m->hops_up, &sum->hops_up_min, &sum->hops_up_max);
+  widen (m->hops_down, &sum->hops_down_min, &sum->hops_down_max);
+}
+
+static void
+deliver (OwdProbeSession *self, Slot *s)
+{
+  OwdProbeSample m = {
+    .seq = s->seq,
+    .peer_seq = s->peer_seq,
+    .t1 = s->t1,
+    .t2 = s->t2,
+    .t3 = s->t3,
+    .t4 = s->t4,
+    .rtt_ns = s->rtt,
+    .up_ns = s->up,
+    .down_ns = s->down,
+    .up_lo_ns = OWD_TIME_NONE,
+    .up_hi_ns = OWD_TIME_NONE,
+    .down_lo_ns = OWD_TIME_NONE,
+    .down_hi_ns = OWD_TIME_NONE,
+    .hops_up = hops_of (s->ttl_there),
+    .hops_down = hops_of (s->ttl_here),
+    .dscp_up = s->dscp_there,
+    .dscp_down = s->tos_here < 0 ? -1 : s->tos_here >> 2,
+    .flags = s->flags,
+  };
+
+  if (self->cfg.kernel_tx && !s->left)
+    m.flags |= OWD_PROBE_SOFT_T1;
+  if (s->up != OWD_TIME_NONE) {
+    bound (s->up, s->rtt, s, &m.up_lo_ns, &m.up_hi_ns, &m.flags);
+    bound (s->down, s->rtt, s, &m.down_lo_ns, &m.down_hi_ns, &m.flags);
+  }
+  count_marks_of (self, &m);
+  if (self->sink != NULL)
+    self->sink (&m, self->user);
+}
+
+/* The reply's numbers are final. */
+static void
+complete (OwdProbeSession *self, Slot *s)
+{
+  delays (s);
+  s->state = SLOT_ANSWERED;
+  owd_probe_histogram_add (self->rtt, s->rtt);
+  if (s->up != OWD_TIME_NONE) {
+    owd_probe_histogram_add (self->up, s->up);
+    owd_probe_histogram_add (self->down, s->down);
+    owd_probe_histogram_add (self->peer_time, s->t3 - s->t2);
+    add_offset (self, s);
+  }
+  add_ipdv (self, slot_of (self, s->seq - 1), s);
+  add_ipdv (self, s, slot_of (self, s->seq + 1));
+  deliver (self, s);
+}
+
+static void
+give_up (OwdProbeSession *self, Slot *s)
+{
+  gboolean left = s->left || !self->cfg.kernel_tx;
+
+  s->state = SLOT_LOST;
+  s->flags |= left ? OWD_PROBE_LOST : OWD_PROBE_NOT_LEFT;
+  s->rtt = s->up = s->down = OWD_TIME_NONE;
+  if (left) {
+    self->sum.lost++;
+    self->unsettled_lost++;
+  } else {
+    self->sum.not_left++;
+  }
+  deliver (self, s);
+}
+
+/* Folds packet `first` into the counters. force: whatever its state. Returns: FALSE while it is open. */
+static gboolean
+settle (OwdProbeSession *self, OwdTime now, gboolean force)
+{
+  Slot *s = slot_of (self, self->first);
+
+  if (s != NULL && s->state == SLOT_SENT) {
+    if (!force && now - s->t1 < self->cfg.timeout_ns)
+      return FALSE;
+    give_up (self, s);
+  } else if (s != NULL && s->state == SLOT_HELD) {
+    if (!force && now - s->t4 < self->cfg.timeout_ns)
+      return FALSE;
+    complete (self, s);
+  }
+  if (s != NULL && s->state == SLOT_ANSWERED) {
+    /* losses before the first answer have no answered packet on both sides */
+    if (self->any_settled_answer)
+      self->inner_lost += self->unsettled_lost;
+    self->any_settled_answer = TRUE;
+    self->unsettled_lost = 0;
+  }
+  self->first++;
+  return TRUE;
+}
+
+/* ---- sending ----------------------------------------------------------------------------------- */
+
+/* Error of the time since the packet before; both departures are known. */
+static void
+add_gap (OwdProbeSession *self, const Slot *s)
+{
+  const Slot *before = slot_of (self, s->seq - 1);
+
+  if (before != NULL && (before->left || !self->cfg.kernel_tx))
+    owd_probe_histogram_add (self->schedule, ABS ((s->t1 - before->t1) - (s->due - before->due)));
+}
+
+guint32
+owd_probe_session_next_seq (const OwdProbeSession *self)
+{
+  return self->next;
+}
+
+void
+owd_probe_session_sent (OwdProbeSession *self, OwdTime t1, guint64 wire, OwdTime due)
+{
+  guint32 seq = self->next;
+  Slot *s = &self->slots[seq & self->mask];
+
+  while (seq - self->first > self->mask)
+    settle (self, t1, TRUE);
+  *s = (Slot){ .seq = seq,
+               .state = SLOT_SENT,
+               .wire = wire,
+               .t1 = t1,
+               .t2 = OWD_TIME_NONE,
+               .t3 = OWD_TIME_NONE,
+               .t4 = OWD_TIME_NONE,
+               .due = due,
+               .peer_error_ns = -1,
+               .own_error_ns = -1,
+               .ttl_there = -1,
+               .ttl_here = -1,
+               .tos_here = -1,
+               .dscp_there = -1 };
+  self->sum.sent++;
+  if (!self->cfg.kernel_tx)
+    add_gap (self, s);
+  self->next++;
+  if (self->next == self->left_out)
+    self->next++;
+}
+
+void
+owd_probe_session_not_sent (OwdProbeSession *self)
+{
+  self->sum.not_sent++;
+}
+
+void
+owd_probe_session_left (OwdProbeSession *self, guint32 seq, OwdTime t1)
+{
+  Slot *s = slot_of (self, seq);
+
+  /* a stamp from before the call, or from much later, belongs to another packet */
+  if (s == NULL || s->left || t1 < s->t1 - OWD_NS_PER_MS || t1 > s->t1 + 10 * OWD_NS_PER_S)
+    return;
+  s->left = TRUE;
+  if (s->state == SLOT_SENT) {
+    s->t1 = t1;
+    add_gap (self, s);
+  }
+}
+
+/* ---- the reflector's order --------------------------------------------------------------------- */
+
+static void
+settle_mark (OwdProbeSession *self)
+{
+  Mark *m = &self->marks[self->mark_first & self->mask];
+
+  self->mark_settled = TRUE;
+  if (!m->seen || m->peer_seq != self->mark_first) {
+    self->peer_lost++;
+  } else if (self->mark_has_high && (gint32) (m->seq - self->mark_high_seq) < 0) {
+    self->up_inversions++;
+  } else {
+    self->mark_has_high = TRUE;
+    self->mark_high_seq = m->seq;
+  }
+  m->seen = FALSE;
+  self->mark_first++;
+}
+
+static void
+settle_all_marks (OwdProbeSession *self)
+{
+  while (self->marking && self->mark_first != self->mark_next)
+    settle_mark (self);
+  self->marking = self->mark_settled = self->mark_has_high = FALSE;
+}
+
+/* Notes a reply under the reflector's number. Returns: FALSE where this very reply was seen before. */
+static gboolean
+mark (OwdProbeSession *self, guint32 peer_seq, guint32 seq)
+{
+  Mark *m = &self->marks[peer_seq & self->mask];
+  gint32 ahead = (gint32) (peer_seq - self->mark_next), behind = (gint32) (self->mark_first - peer_seq);
+
+  if (self->marking) {
+    gboolean taken = m->seen && m->peer_seq == peer_seq && behind <= 0;
+
+    if (taken && m->seq == seq)
+      return FALSE;
+    /* the same number for another packet, or a jump wider than the window: it has started anew */
+    if (taken || ahead > (gint32) self->mask || behind > (gint32) self->mask) {
+      settle_all_marks (self);
+      self->sum.peer_restarts++;
+    } else if (behind > 0 && self->mark_settled) {
+      return TRUE; /* older than what is still held: counted as lost on the way down already */
+    }
+  }
+  if (!self->marking) {
+    self->marking = TRUE;
+    self->mark_first = self->mark_next = peer_seq;
+    behind = 0;
+  }
+  if (behind > 0 && self->mark_next - peer_seq <= self->mask)
+    self->mark_first = peer_seq;
+  if ((gint32) (peer_seq - self->mark_next) >= 0) {
+    self->mark_next = peer_seq + 1;
+    while (self->mark_next - self->mark_first > self->mask)
+      settle_mark (self);
+  } else {
+    self->down_inversions++;
+  }
+  *m = (Mark){ .peer_seq = peer_seq, .seq = seq, .seen = TRUE };
+  return TRUE;
+}
+
+/* ---- replies ----------------------------------------------------------------------------------- */
+
+/* The packet that a reply answers, and T3 as it should be read; NULL where it answers none of ours. */
+static Slot *
+match (const OwdProbeSession *self, const OwdProbeReply *r, guint64 *ret_t3, guint32 *ret_flags)
+{
+  Slot *s = slot_of (self, r->sender_seq);
+
+  *ret_t3 = r->t3;
+  *ret_flags = 0;
+  if (s != NULL && s->wire == r->sender_stamp)
+    return s;
+  if (s != NULL && s->wire == r->t3) {
+    *ret_t3 = r->sender_stamp;
+    *ret_flags = OWD_PROBE_SWAPPED;
+    return s;
+  }
+  s = slot_of (self, r->seq);
+  if (s != NULL && s->wire == r->t3 && r->t2 == 0 && r->sender_stamp == 0) {
+    *ret_flags = OWD_PROBE_ECHO;
+    return s;
+  }
+  return NULL;
+}
+
+static gboolean
+plausible (OwdTime t, OwdTime near)
+{
+  gint64 years_10 = 10 * 365 * 86400 * OWD_NS_PER_S;
+
+  return t > near - years_10 && t < near + years_10;
+}
+
+/* A peer's stamp in the format that its Z bit says, or in the other one where only that makes sense. */
+static OwdTime
+peer_time (guint64 wire, gboolean ptp, OwdTime near, guint32 *flags)
+{
+  OwdTime said, other;
+
+  if (wire == 0)
+    return OWD_TIME_NONE;
+  said = owd_probe_stamp_decode (wire, ptp, near);
+  if (plausible (said, near))
+    return said;
+  other = owd_probe_stamp_decode (wire, !ptp, near);
+  if (!plausible (other, near))
+    return said;
+  *flags |= OWD_PROBE_FORMAT;
+  return other;
+}
+
+static void
+read_class (const OwdProbeSession *self, const OwdProbeReply *r, const OwdProbeArrival *a, Slot *s)
+{
+  s->ttl_there = (gint16) r->ttl;
+  s->ttl_here = (gint16) a->ttl;
+  s->tos_here = (gint16) a->tos;
+  if ((r->got & OWD_PROBE_ASK_COS) != 0) {
+    s->dscp_there = r->dscp_seen;
+    s->flags |= r->dscp_seen != self->cfg.dscp ? OWD_PROBE_DSCP_UP : 0;
+    s->flags |= r->ecn_seen == 3 && self->cfg.ecn != 3 ? OWD_PROBE_CE_UP : 0;
+    if (a->tos >= 0 && !r->dscp_refused)
+      s->flags |= a->tos >> 2 != self->cfg.dscp ? OWD_PROBE_DSCP_DOWN : 0;
+  }
+  if (a->tos >= 0 && (a->tos & 3) == 3 && self->cfg.ecn != 3)
+    s->flags |= OWD_PROBE_CE_DOWN;
+}
+
+static void
+read_reply (OwdProbeSession *self, const OwdProbeReply *r, const OwdProbeArrival *a, guint64 t3, Slot *s)
+{
+  s->peer_seq = r->seq;
+  s->t4 = a->t4;
+  s->flags |= a->t4_soft ? OWD_PROBE_SOFT_T4 : 0;
+  s->own_error_ns = a->own.error_ns;
+  self->sum.own_error_ns = a->own.error_ns;
+  if ((s->flags & OWD_PROBE_ECHO) != 0)
+    return;
+  s->t2 = peer_time (r->t2, r->error.ptp, a->t4, &s->flags);
+  s->t3 = peer_time (t3, r->error.ptp, a->t4, &s->flags);
+  s->peer_error_ns = self->sum.peer_error_ns = r->error.error_ns;
+  s->flags |= r->error.error_ns < 0 ? OWD_PROBE_UNSTATED : 0;
+  s->flags |= !r->error.synchronised || !a->own.synchronised ? OWD_PROBE_UNSYNC : 0;
+  read_class (self, r, a, s);
+}
+
+/* The true departure of an earlier reply has come. */
+static void
+follow_up (OwdProbeSession *self, const OwdProbeReply *r, OwdTime near)
+{
+  Mark *m = &self->marks[r->follow_seq & self->mask];
+  Slot *s = m->seen && m->peer_seq == r->follow_seq ? slot_of (self, m->seq) : NULL;
+  guint32 flags = 0;
+  OwdTime t3;
+
+  if (s == NULL || s->state != SLOT_HELD || s->peer_seq != r->follow_seq)
+    return;
+  t3 = peer_time (r->follow_t3, r->error.ptp, near, &flags);
+  /* it cannot lie before the stamp that it refines, nor after the arrival here by more than the clocks differ */
+  if (t3 != OWD_TIME_NONE && s->t3 != OWD_TIME_NONE && t3 >= s->t3 && t3 - s->t3 < OWD_NS_PER_S) {
+    s->t3 = t3;
+    s->flags |= OWD_PROBE_TRUE_T3;
+  }
+  complete (self, s);
+}
+
+static OwdStatus
+again (OwdProbeSession *self, Slot *s, gboolean fresh)
+{
+  if (s->state == SLOT_LOST) {
+    if ((s->flags & OWD_PROBE_NOT_LEFT) != 0) { /* it had left, after all */
+      self->sum.not_left--;
+      self->sum.lost++;
+      s->flags ^= OWD_PROBE_NOT_LEFT | OWD_PROBE_LOST;
+    }
+    self->sum.late++;
+    s->state = SLOT_LATE;
+    return OWD_STATUS_LATE;
+  }
+  self->sum.duplicates++;
+  if (fresh)
+    self->up_copies++;
+  else
+    self->down_copies++;
+  return OWD_STATUS_DUPLICATE;
+}
+
+OwdStatus
+owd_probe_session_reply (OwdProbeSession *self, const OwdProbeReply *r, const OwdProbeArrival *a)
+{
+  guint64 t3;
+  guint32 flags;
+  Slot *s = match (self, r, &t3, &flags);
+  gboolean fresh = TRUE;
+
+  if (s == NULL) {
+    self->sum.foreign++;
+    return OWD_STATUS_MALFORMED;
+  }
+  if ((flags & OWD_PROBE_ECHO) == 0) {
+    fresh = mark (self, r->seq, s->seq);
+    self->differs += r->seq != s->seq;
+    self->same_after_gap += r->seq == s->seq && self->left_out >= 0 && s->seq > (guint32) self->left_out;
+  }
+  if (s->state != SLOT_SENT)
+    return again (self, s, fresh);
+  s->flags |= flags;
+  self->sum.answered++;
+  if (self->any_answer && (gint32) (s->seq - self->high_seq) < 0) {
+    self->sum.reordered++;
+    s->flags |= OWD_PROBE_REORDERED;
+  } else {
+    self->any_answer = TRUE;
+    self->high_seq = s->seq;
+  }
+  read_reply (self, r, a, t3, s);
+  if (self->cfg.follow_up && s->t3 != OWD_TIME_NONE && (r->got & OWD_PROBE_ASK_FOLLOW_UP) != 0)
+    s->state = SLOT_HELD;
+  else
+    complete (self, s);
+  if ((r->got & OWD_PROBE_ASK_FOLLOW_UP) != 0 && r->follow_t3 != 0)
+    follow_up (self, r, a->t4);
+  return OWD_STATUS_OK;
+}
+
+void
+owd_probe_session_advance (OwdProbeSession *self, OwdTime now)
+{
+  while (self->first != self->next && settle (self, now, FALSE))
+    ;
+}
+
+gboolean
+owd_probe_session_waiting (const OwdProbeSession *self)
+{
+  for (guint32 seq = self->first; seq != self->next; seq++) {
+    const Slot *s = slot_of (self, seq);
+
+    if (s != NULL && s->state == SLOT_SENT)
+      return TRUE;
+  }
+  return FALSE;
+}
+
+void
+owd_probe_session_finish (OwdProbeSession *self)
+{
+  while (self->first != self->next)
+    settle (self, G_MAXINT64, TRUE);
+  settle_all_marks (self);
+}
+
+/* ---- summary ----------------------------------------------------------------------------------- */
+
+static gint
+verdict (const OwdProbeSession *self)
+{
+  if (self->cfg.peer != OWD_PROBE_PEER_AUTO)
+    return self->cfg.peer == OWD_PROBE_PEER_STATEFUL;
+  if (self->differs > 0) /* a number that never moves, or jumps about, counts nothing */
+    return self->sum.peer_restarts * 2 <= self->sum.answered ? 1 : -1;
+  return self->same_after_gap > 0 ? 0 : -1;
+}
+
+void
+owd_probe_session_summary (const OwdProbeSession *self, OwdProbeSummary *ret)
+{
+  guint64 inner;
+
+  *ret = self->sum;
+  ret->sent -= MIN (ret->sent, ret->not_left);
+  ret->peer_stateful = verdict (self);
+  if (ret->peer_stateful == 1) {
+    /* late packets made both ways: they are lost to the user, but to neither direction */
+    inner = self->inner_lost - MIN (self->inner_lost, self->sum.late);
+    ret->lost_down = MIN (self->peer_lost, inner);
+    ret->lost_up = inner - ret->lost_down;
+    ret->duplicates_up = self->up_copies;
+    ret->duplicates_down = self->down_copies;
+    ret->reordered_up = self->up_inversions;
+    ret->reordered_down = self->down_inversions;
+  } else {
+    ret->peer_restarts = 0;
+  }
+  ret->lost_unknown = ret->lost - ret->lost_up - ret->lost_down;
+  owd_probe_histogram_stats (self->rtt, &ret->rtt);
+  owd_probe_histogram_stats (self->up, &ret->up);
+  owd_probe_histogram_stats (self->down, &ret->down);
+  owd_probe_histogram_stats (self->ipdv_rtt, &ret->ipdv_rtt);
+  owd_probe_histogram_stats (self->ipdv_up, &ret->ipdv_up);
+  owd_probe_histogram_stats (self->ipdv_down, &ret->ipdv_down);
+  owd_probe_histogram_stats (self->peer_time, &ret->peer_time);
+  owd_probe_histogram_stats (self->schedule, &ret->schedule);
+}
+
+gsize
+owd_probe_session_memory (const OwdProbeSession *self)
+{
+  return sizeof *self + (self->mask + 1) * (sizeof (Slot) + sizeof (Mark));
+}
