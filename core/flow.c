@@ -64,6 +64,18 @@ owd_addr_parse (const char *text, OwdAddr *ret_addr)
   return TRUE;
 }
 
+guint
+owd_state_key_hash (gconstpointer key)
+{
+  return (guint) XXH3_64bits (key, sizeof (OwdStateKey));
+}
+
+gboolean
+owd_state_key_equal (gconstpointer a, gconstpointer b)
+{
+  return memcmp (a, b, sizeof (OwdStateKey)) == 0;
+}
+
 /* 64-bit NTP format; era 0 until 2036, then era 1 (RFC 7011 6.1.9: the nearest to now; here: after 1970). */
 static OwdTime
 ntp_to_unix (guint64 ntp)

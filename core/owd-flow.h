@@ -36,6 +36,10 @@ typedef struct {
   guint32 version; /* 5, 9, 10 */
 } OwdStateKey;
 
+/* For GHashTable and the like. */
+guint owd_state_key_hash (gconstpointer key);
+gboolean owd_state_key_equal (gconstpointer a, gconstpointer b);
+
 enum {
   OWD_HEADER_UPTIME = 1 << 0, /* uptime_ms is there (v5, v9) */
   OWD_HEADER_FRAC = 1 << 1,   /* export_frac_ns comes from the header (v5); it may still be dead (always 0) */

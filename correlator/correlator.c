@@ -36,25 +36,8 @@ owd_correlator_config_init (OwdCorrelatorConfig *config)
   };
 }
 
-static guint
-key_hash (gconstpointer key)
-{
-  const guint8 *p = key;
-  guint h = 5381;
-
-  for (gsize i = 0; i < sizeof (OwdStateKey); i++)
-    h = h * 33 + p[i];
-  return h;
-}
-
-static gboolean
-key_equal (gconstpointer a, gconstpointer b)
-{
-  return memcmp (a, b, sizeof (OwdStateKey)) == 0;
-}
-
-static void
-make_empty (OwdCorrelator *self)
+void
+owd_correlator_reset (OwdCorrelator *self)
 {
   g_free (self->state);
   g_free (self->rec);
@@ -67,7 +50,7 @@ make_empty (OwdCorrelator *self)
     .config = self->config,
     .sink = self->sink,
     .user = self->user,
-    .by_key = g_hash_table_new_full (key_hash, key_equal, g_free, NULL),
+    .by_key = g_hash_table_new_full (owd_state_key_hash, owd_state_key_equal, g_free, NULL),
     .free_head = NIL,
     .oldest = NIL,
     .youngest = NIL,
@@ -88,7 +71,7 @@ owd_correlator_new (const OwdCorrelatorConfig *config, OwdSampleSink sink, void 
   self->config = *config;
   self->sink = sink != NULL ? sink : discard;
   self->user = user;
-  make_empty (self);
+  owd_correlator_reset (self);
   return self;
 }
 
@@ -97,7 +80,7 @@ owd_correlator_free (OwdCorrelator *self)
 {
   if (self == NULL)
     return;
-  make_empty (self);
+  owd_correlator_reset (self);
   g_hash_table_unref (self->by_key);
   g_free (self);
 }
@@ -131,7 +114,7 @@ state_of_header (OwdCorrelator *self, const OwdHeader *header)
 
   if (header->state < self->index_of_size && self->index_of[header->state] > 0) {
     i = self->index_of[header->state] - 1;
-    if (key_equal (&self->state[i].key, &header->key))
+    if (owd_state_key_equal (&self->state[i].key, &header->key))
       return i;
   }
   i = state_index (self, &header->key);
@@ -251,6 +234,7 @@ owd_correlator_resume (OwdCorrelator *self, guint64 seq, OwdTime watermark)
 {
   self->seq = MAX (self->seq, seq);
   self->watermark = MAX (self->watermark, watermark);
+  order_drop (self, watermark);
 }
 
 /* ---- what is known -------------------------------------------------------------------------------- */
@@ -397,7 +381,7 @@ owd_correlator_load (OwdCorrelator *self, OwdLoadFunc read, void *user, GError *
 {
   Snapshot s;
 
-  make_empty (self);
+  owd_correlator_reset (self);
   if (!read (user, &s, sizeof s) || !is_ours (self, &s)) {
     g_set_error (error, OWD_ERROR, OWD_ERROR_CORRUPT, "not a snapshot of this version of the correlator");
     return FALSE;
@@ -417,7 +401,7 @@ owd_correlator_load (OwdCorrelator *self, OwdLoadFunc read, void *user, GError *
       || !read (user, self->bucket, s.n_buckets * sizeof *self->bucket)
       || !read (user, self->pair, s.pairs_size * sizeof *self->pair)
       || !read (user, self->pending.heap, s.n_pending * sizeof *self->pending.heap)) {
-    make_empty (self);
+    owd_correlator_reset (self);
     g_set_error (error, OWD_ERROR, OWD_ERROR_CORRUPT, "the snapshot ends early");
     return FALSE;
   }

@@ -168,5 +168,7 @@ void delay_sample (const OwdCorrelator *self, StampOf up, StampOf down, OwdSampl
 void order_push (OwdCorrelator *self, const OwdSample *sample);
 void order_advance (OwdCorrelator *self, OwdTime log_time);
 void order_flush (OwdCorrelator *self);
+/* Drops what was delivered elsewhere. */
+void order_drop (OwdCorrelator *self, OwdTime watermark);
 
 #endif

@@ -99,6 +99,17 @@ sift_down (OwdSample *heap, guint32 n)
   heap[i] = moving;
 }
 
+static OwdSample
+take_first (Pending *p)
+{
+  OwdSample first = p->heap[0];
+
+  p->heap[0] = p->heap[--p->n];
+  if (p->n > 0)
+    sift_down (p->heap, p->n);
+  return first;
+}
+
 void
 order_push (OwdCorrelator *self, const OwdSample *sample)
 {
@@ -122,11 +133,8 @@ deliver_until (OwdCorrelator *self, OwdTime watermark)
   Pending *p = &self->pending;
 
   while (p->n > 0 && p->heap[0].ts <= watermark) {
-    OwdSample out = p->heap[0];
+    OwdSample out = take_first (p);
 
-    p->heap[0] = p->heap[--p->n];
-    if (p->n > 0)
-      sift_down (p->heap, p->n);
     out.seq = ++self->seq;
     self->counters.samples++;
     self->sink (self->user, &out);
@@ -173,7 +181,19 @@ order_advance (OwdCorrelator *self, OwdTime log_time)
 void
 order_flush (OwdCorrelator *self)
 {
-  deliver_until (self, G_MAXINT64);
-  if (self->log_time != OWD_TIME_NONE)
-    self->watermark = MAX (self->watermark, self->log_time);
+  OwdTime last = self->log_time;
+
+  for (guint32 i = 0; i < self->pending.n; i++)
+    last = MAX (last, self->pending.heap[i].ts);
+  deliver_until (self, last);
+  self->watermark = MAX (self->watermark, last);
+}
+
+void
+order_drop (OwdCorrelator *self, OwdTime watermark)
+{
+  Pending *p = &self->pending;
+
+  while (p->n > 0 && p->heap[0].ts <= watermark)
+    (void) take_first (p);
 }

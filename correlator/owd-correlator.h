@@ -66,6 +66,8 @@ typedef struct {
 
 /* config, sink: copied. Returns: (transfer full). */
 OwdCorrelator *owd_correlator_new (const OwdCorrelatorConfig *config, OwdSampleSink sink, void *user);
+/* Forgets everything: as new. */
+void owd_correlator_reset (OwdCorrelator *self);
 void owd_correlator_free (OwdCorrelator *self); /* NULL is fine */
 
 void owd_correlator_header (OwdCorrelator *self, const OwdHeader *header);
@@ -80,7 +82,8 @@ void owd_correlator_flush (OwdCorrelator *self);
 
 /* No sample with ts at or before it will be delivered any more. OWD_TIME_NONE before the first advance. */
 OwdTime owd_correlator_watermark (const OwdCorrelator *self);
-/* What happened outside (another run delivered further than this one): raises, never lowers. */
+/* Another run has delivered up to here: raises seq and watermark, never lowers them, and drops waiting samples that lie
+ * at or before the watermark. */
 void owd_correlator_resume (OwdCorrelator *self, guint64 seq, OwdTime watermark);
 guint64 owd_correlator_seq (const OwdCorrelator *self);
 gint64 owd_correlator_horizon_ns (const OwdCorrelator *self);

@@ -55,21 +55,30 @@ gboolean owd_store_claim (OwdStore *self, const char *log_uuid, guint part, guin
 gboolean owd_store_commit (OwdStore *self, guint part, const OwdSample *samples, gsize n, const OwdMark *mark,
                            OwdTime log_time, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
+/* An observation point and its name: configured, else address, else address#domain. */
+#define OWD_POINT_NAME 160
+typedef struct {
+  OwdStateKey key;
+  char name[OWD_POINT_NAME];
+} OwdPoint;
+
 /* What the database shows of an exporter state in owd.exporters; counters are totals of this log. */
 typedef struct {
   OwdStateKey key;
-  char name[128];            /* configured name, else address, else address#domain; see owd_store_points() */
+  char name[OWD_POINT_NAME]; /* as of owd_store_points() */
   OwdTime first_ns, last_ns; /* receive times */
-  guint64 datagrams, records;
+  guint64 records;
   gint64 boot_lo_ns, boot_hi_ns; /* boot interval, OWD_TIME_NONE: not known or not needed */
   guint32 segments;              /* reboots and steps seen, plus 1 */
-  gint64 lag_p50_ns, lag_p99_ns; /* receive time minus flow end; OWD_TIME_NONE: none yet */
+  gint64 start_step_ns, end_step_ns; /* resolution of its stamps; 0: not known yet */
+  gint64 lag_p50_ns, lag_p99_ns; /* receive time minus stamp; OWD_TIME_NONE: none yet */
   guint32 sampling;              /* 1 in N, 0 nothing said */
 } OwdExporterRow;
 
-/* Registers observation points: gives index i of the array the name names[i]. Indices in later commits of this store
- * refer to this array; call again whenever it has grown (a prefix never changes). Names map to database ids. */
-gboolean owd_store_points (OwdStore *self, const char *const *names, gsize n, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+/* Registers observation points: sample indices src and dst in later commits of this store refer to this array. Call again
+ * whenever it has grown (the keys of a prefix never change). A point is its key; the name is what views show and may
+ * change later, for past samples too: it does when a second domain of an address turns up. */
+gboolean owd_store_points (OwdStore *self, const OwdPoint *points, gsize n, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 /* Upserts rows of owd.exporters, key (addr, domain, version). */
 gboolean owd_store_exporters (OwdStore *self, const OwdExporterRow *rows, gsize n,
                               GError **error) G_GNUC_WARN_UNUSED_RESULT;

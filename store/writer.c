@@ -59,6 +59,12 @@ get_time (const PGresult *res, int row, int column)
   return PQgetisnull (res, row, column) ? OWD_TIME_NONE : get_int (res, row, column);
 }
 
+/* What this store knows of a registered point. */
+typedef struct {
+  gint32 id;
+  char name[OWD_POINT_NAME];
+} Point;
+
 OwdStore *
 owd_store_open (const char *conninfo, const char *program, GError **error)
 {
@@ -66,7 +72,7 @@ owd_store_open (const char *conninfo, const char *program, GError **error)
 
   owd_conn_init (&self->conn, conninfo, program);
   self->claims = g_hash_table_new_full (NULL, NULL, NULL, g_free);
-  self->points = g_array_new (FALSE, FALSE, sizeof (gint32));
+  self->points = g_array_new (FALSE, FALSE, sizeof (Point));
   self->paths = g_hash_table_new (NULL, NULL);
   self->days = g_hash_table_new (NULL, NULL);
   self->batch_paths = g_array_new (FALSE, FALSE, sizeof (gint32));
@@ -245,19 +251,50 @@ get_or_put (OwdConn *conn, const char *what, const char *get, const char *put, i
   return FALSE;
 }
 
-gboolean
-owd_store_points (OwdStore *self, const char *const *names, gsize n, GError **error)
+static gboolean
+add_point (OwdStore *self, const OwdPoint *point, GError **error)
 {
-  if (n > self->points->len && !owd_conn_ready (&self->conn, error))
-    return FALSE;
-  for (gsize i = self->points->len; i < n; i++) {
-    const char *const values[] = { names[i] };
-    gint32 id;
+  char addr[OWD_ADDR_TEXT];
+  Number domain, version;
+  const char *const values[] = { owd_addr_text (&point->key.addr, addr), unsigned_text (&domain, point->key.domain),
+                                 unsigned_text (&version, point->key.version) };
+  Point known = { .name = "" };
 
-    if (!get_or_put (&self->conn, "registering an observation point", "SELECT point_id FROM owd.point WHERE name = $1",
-                     "INSERT INTO owd.point (name) VALUES ($1) ON CONFLICT DO NOTHING", 1, values, &id, error))
+  if (!get_or_put (&self->conn, "registering an observation point",
+                   "SELECT point_id FROM owd.point WHERE addr = $1::inet AND domain = $2 AND version = $3",
+                   "INSERT INTO owd.point (addr, domain, version, name) VALUES ($1::inet, $2, $3, $1)"
+                   " ON CONFLICT DO NOTHING",
+                   G_N_ELEMENTS (values), values, &known.id, error))
+    return FALSE;
+  g_array_append_val (self->points, known);
+  return TRUE;
+}
+
+static gboolean
+name_point (OwdStore *self, Point *known, const char *name, GError **error)
+{
+  Number id;
+  const char *const values[] = { signed_text (&id, known->id), name };
+  g_autoptr (PGresult) res
+      = owd_conn_query (&self->conn, "naming an observation point", PGRES_COMMAND_OK,
+                        "UPDATE owd.point SET name = $2 WHERE point_id = $1 AND name <> $2", 2, values, error);
+
+  if (res != NULL)
+    g_strlcpy (known->name, name, sizeof known->name);
+  return res != NULL;
+}
+
+gboolean
+owd_store_points (OwdStore *self, const OwdPoint *points, gsize n, GError **error)
+{
+  for (gsize i = 0; i < n; i++) {
+    gboolean known = i < self->points->len;
+
+    if (known && strcmp (g_array_index (self->points, Point, i).name, points[i].name) == 0)
+      continue;
+    if (!owd_conn_ready (&self->conn, error) || (!known && !add_point (self, &points[i], error))
+        || !name_point (self, &g_array_index (self->points, Point, i), points[i].name, error))
       return FALSE;
-    g_array_append_val (self->points, id);
   }
   return TRUE;
 }
@@ -281,8 +318,8 @@ add_path (OwdStore *self, const OwdSample *sample, GError **error)
                  MAX (sample->src, sample->dst));
     return FALSE;
   }
-  values[0] = signed_text (&src, g_array_index (self->points, gint32, sample->src));
-  values[1] = signed_text (&dst, g_array_index (self->points, gint32, sample->dst));
+  values[0] = signed_text (&src, g_array_index (self->points, Point, sample->src).id);
+  values[1] = signed_text (&dst, g_array_index (self->points, Point, sample->dst).id);
   if (!get_or_put (&self->conn, "registering a path", "SELECT path_id FROM owd.path WHERE src_id = $1 AND dst_id = $2",
                    "INSERT INTO owd.path (src_id, dst_id) VALUES ($1, $2) ON CONFLICT DO NOTHING", 2, values, &id,
                    error))
@@ -478,14 +515,15 @@ static gboolean
 put_exporter (OwdConn *conn, const OwdExporterRow *row, GError **error)
 {
   char addr[OWD_ADDR_TEXT];
-  Number n[12];
+  Number n[13];
   const char *const values[] = { owd_addr_text (&row->key.addr, addr),
                                  unsigned_text (&n[0], row->key.domain),
                                  unsigned_text (&n[1], row->key.version),
                                  row->name,
                                  time_text (&n[2], row->first_ns),
                                  time_text (&n[3], row->last_ns),
-                                 unsigned_text (&n[4], MIN (row->datagrams, G_MAXINT64)),
+                                 signed_text (&n[4], row->start_step_ns),
+                                 signed_text (&n[12], row->end_step_ns),
                                  unsigned_text (&n[5], MIN (row->records, G_MAXINT64)),
                                  time_text (&n[6], row->boot_lo_ns),
                                  time_text (&n[7], row->boot_hi_ns),
@@ -495,11 +533,14 @@ put_exporter (OwdConn *conn, const OwdExporterRow *row, GError **error)
                                  unsigned_text (&n[11], row->sampling) };
   g_autoptr (PGresult) res = owd_conn_query (
       conn, "writing an exporter's row", PGRES_COMMAND_OK,
-      "INSERT INTO owd.exporter AS e (addr, domain, version, name, first_ts, last_ts, datagrams, records, boot_lo_ns,"
+      "INSERT INTO owd.exporter AS e (addr, domain, version, name, first_ts, last_ts, start_step_ns, end_step_ns,"
+      " records, boot_lo_ns,"
       " boot_hi_ns, segments, lag_p50_ns, lag_p99_ns, sampling) VALUES ($1::inet, $2, $3, $4,"
-      " owd.ts_of_ns ($5), owd.ts_of_ns ($6), $7, $8, $9, $10, $11, $12, $13, $14)"
+      " owd.ts_of_ns ($5), owd.ts_of_ns ($6), nullif ($7::bigint, 0), nullif ($8::bigint, 0), $9, $10, $11, $12, $13,"
+      " $14, $15)"
       " ON CONFLICT (addr, domain, version) DO UPDATE SET name = excluded.name, first_ts = excluded.first_ts,"
-      " last_ts = excluded.last_ts, datagrams = excluded.datagrams, records = excluded.records,"
+      " last_ts = excluded.last_ts, start_step_ns = excluded.start_step_ns,"
+      " end_step_ns = excluded.end_step_ns, records = excluded.records,"
       " boot_lo_ns = excluded.boot_lo_ns, boot_hi_ns = excluded.boot_hi_ns, segments = excluded.segments,"
       " lag_p50_ns = excluded.lag_p50_ns, lag_p99_ns = excluded.lag_p99_ns, sampling = excluded.sampling",
       G_N_ELEMENTS (values), values, error);

@@ -47,9 +47,15 @@ COMMENT ON COLUMN owd.partition.log_time_ns IS 'Receive time in the log up to wh
 
 CREATE TABLE owd.point (
   point_id integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-  name text NOT NULL UNIQUE CHECK (name <> '')
+  addr inet NOT NULL,
+  domain bigint NOT NULL CHECK (domain BETWEEN 0 AND 4294967295),
+  version smallint NOT NULL,
+  name text NOT NULL CHECK (name <> ''),
+  UNIQUE (addr, domain, version)
 );
-COMMENT ON TABLE owd.point IS 'Observation points; private.';
+CREATE INDEX point_name ON owd.point (name);
+COMMENT ON TABLE owd.point IS 'Observation points: exporter states that samples were made for; private.';
+COMMENT ON COLUMN owd.point.name IS 'What the views show; changes when a second domain of the address turns up.';
 
 CREATE TABLE owd.path (
   path_id integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -66,7 +72,8 @@ CREATE TABLE owd.exporter (
   name text NOT NULL,
   first_ts timestamptz,
   last_ts timestamptz,
-  datagrams bigint NOT NULL,
+  start_step_ns bigint,
+  end_step_ns bigint,
   records bigint NOT NULL,
   boot_lo_ns bigint,
   boot_hi_ns bigint,

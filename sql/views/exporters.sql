@@ -1,7 +1,8 @@
 -- SPDX-License-Identifier: Apache-2.0
 CREATE OR REPLACE VIEW owd.exporters AS
 SELECT e.name, host (e.addr) AS addr, e.domain, e.version::integer AS version, e.first_ts AS first_seen,
-       e.last_ts AS last_seen, e.datagrams, e.records, owd.ts_of_ns (e.boot_lo_ns) AS boot,
+       e.last_ts AS last_seen, e.records, e.start_step_ns::float8 / 1000000 AS start_step_ms,
+       e.end_step_ns::float8 / 1000000 AS end_step_ms, owd.ts_of_ns (e.boot_lo_ns) AS boot,
        (e.boot_hi_ns::numeric - e.boot_lo_ns)::float8 / 1000000 AS boot_width_ms, e.segments,
        e.lag_p50_ns::float8 / 1000000 AS lag_p50_ms, e.lag_p99_ns::float8 / 1000000 AS lag_p99_ms,
        nullif (e.sampling, 0) AS sampling
@@ -14,7 +15,8 @@ COMMENT ON COLUMN owd.exporters.domain IS 'NetFlow v9 source id, IPFIX observati
 COMMENT ON COLUMN owd.exporters.version IS '5, 9, or 10 for IPFIX.';
 COMMENT ON COLUMN owd.exporters.first_seen IS 'Receive time of its first datagram in this log.';
 COMMENT ON COLUMN owd.exporters.last_seen IS 'Receive time of its last datagram.';
-COMMENT ON COLUMN owd.exporters.datagrams IS 'Datagrams in this log.';
+COMMENT ON COLUMN owd.exporters.start_step_ms IS 'Resolution of its start stamps in ms as learnt from them; NULL: not known yet.';
+COMMENT ON COLUMN owd.exporters.end_step_ms IS 'Resolution of its end stamps in ms.';
 COMMENT ON COLUMN owd.exporters.records IS 'Flow records in this log.';
 COMMENT ON COLUMN owd.exporters.boot IS 'Lower end of the interval that holds the time at which its uptime was zero; NULL: not known or not needed.';
 COMMENT ON COLUMN owd.exporters.boot_width_ms IS 'Width of that interval in ms.';

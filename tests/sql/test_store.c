@@ -18,7 +18,12 @@
 #define UUID "7e0d7a9c-5f0e-4f0e-9d43-0b6a3a1c2d11"
 #define T0 (G_GINT64_CONSTANT (1795329600) * OWD_NS_PER_S) /* 2026-11-22 06:40 UTC */
 
-static const char *const POINTS[] = { "edge-a", "edge-b", "Zürich \"core\"; DROP TABLE x --", "192.0.2.1#7" };
+static const OwdPoint POINTS[] = {
+  { .key = { .addr = { .b = { 1 } }, .domain = 0, .version = 9 }, .name = "edge-a" },
+  { .key = { .addr = { .b = { 2 } }, .domain = 0, .version = 9 }, .name = "edge-b" },
+  { .key = { .addr = { .b = { 3 } }, .domain = 0, .version = 9 }, .name = "Zürich \"core\"; DROP TABLE x --" },
+  { .key = { .addr = { .b = { 4 } }, .domain = 7, .version = 9 }, .name = "192.0.2.1#7" },
+};
 
 static PGconn *watcher; /* looks at what the store has done */
 
@@ -290,7 +295,7 @@ copies_every_bit (void **state)
               "SELECT concat_ws (',', ts, owd_ns) FROM owd.sample WHERE seq = 4");
   assert_sql ("65535,end,edge-a,edge-b",
               "SELECT concat_ws (',', flags, kind, src, dst) FROM owd.samples WHERE seq = 2");
-  assert_sql (POINTS[2], "SELECT src FROM owd.samples WHERE seq = 4");
+  assert_sql (POINTS[2].name, "SELECT src FROM owd.samples WHERE seq = 4");
   back = claim (store, 3);
   assert_memory_equal (&back, &mark, sizeof mark);
 }
@@ -318,8 +323,8 @@ copies_row_for_row (void **state)
 
     for (int c = 0; c < (int) G_N_ELEMENTS (want); c++)
       assert_int_equal (g_ascii_strtoll (PQgetvalue (res, i, c), NULL, 10), want[c]);
-    assert_string_equal (PQgetvalue (res, i, 11), POINTS[s->src]);
-    assert_string_equal (PQgetvalue (res, i, 12), POINTS[s->dst]);
+    assert_string_equal (PQgetvalue (res, i, 11), POINTS[s->src].name);
+    assert_string_equal (PQgetvalue (res, i, 12), POINTS[s->dst].name);
   }
   PQclear (res);
 }
@@ -698,15 +703,22 @@ watermark_is_the_last_microsecond_over (void **state)
 static void
 points_are_the_same_for_every_store (void **state)
 {
-  static const char *const other[] = { "192.0.2.1#7", "new", "edge-a" };
+  OwdPoint other[] = { POINTS[3], POINTS[1], POINTS[0] };
   g_autoptr (OwdStore) one = open_store (NULL);
   g_autoptr (OwdStore) two = owd_store_open (NULL, "oneway-test", NULL);
   GError *error = NULL;
 
   (void) state;
+  other[1].key.domain = 99;
+  g_strlcpy (other[1].name, "new", sizeof other[1].name);
   assert_works (owd_store_points (two, other, 2, &error));
   assert_works (owd_store_points (two, other, 3, &error)); /* has grown */
   assert_sql ("5", "SELECT count (*) FROM owd.point");
+  /* a name may change, the point stays */
+  g_strlcpy (other[0].name, "renamed", sizeof other[0].name);
+  assert_works (owd_store_points (two, other, 3, &error));
+  assert_sql ("5", "SELECT count (*) FROM owd.point");
+  assert_sql ("7", "SELECT domain FROM owd.point WHERE name = 'renamed'");
 }
 
 static void
@@ -715,7 +727,7 @@ exporters_are_replaced (void **state)
   OwdExporterRow rows[2] = { { .name = "edge-a",
                                .first_ns = T0,
                                .last_ns = T0 + 1000,
-                               .datagrams = 10,
+                               .start_step_ns = 1000000,
                                .records = 300,
                                .boot_lo_ns = T0 - 2000000,
                                .boot_hi_ns = T0 - 500000,
@@ -725,7 +737,7 @@ exporters_are_replaced (void **state)
                              { .name = "192.0.2.9",
                                .first_ns = T0,
                                .last_ns = OWD_TIME_NONE,
-                               .datagrams = G_MAXUINT64,
+                               .end_step_ns = 64000000,
                                .boot_lo_ns = OWD_TIME_NONE,
                                .boot_hi_ns = OWD_TIME_NONE,
                                .segments = 2,
@@ -750,8 +762,8 @@ exporters_are_replaced (void **state)
   assert_works (table != NULL);
   assert_int_equal (table->n_rows, 2);
   assert_sql (
-      "edge-a,2001:db8::1,4294967295,10,10,301,1.5,1,1.5",
-      "SELECT concat_ws (',', name, addr, domain, version, datagrams, records, boot_width_ms, segments, lag_p50_ms,"
+      "edge-a,2001:db8::1,4294967295,10,1,301,1.5,1,1.5",
+      "SELECT concat_ws (',', name, addr, domain, version, start_step_ms, records, boot_width_ms, segments, lag_p50_ms,"
       " lag_p99_ms, sampling) FROM owd.exporters WHERE version = 10");
   assert_sql ("192.0.2.9,1000,t",
               "SELECT concat_ws (',', addr, sampling, boot IS NULL) FROM owd.exporters WHERE version = 5");
@@ -804,13 +816,13 @@ answers_the_front_end (void **state)
   assert_true (from == OWD_TIME_NONE && to == OWD_TIME_NONE);
   (void) claim (store, 0);
   assert_works (commit (store, 0, 1, 3000, &error));
-  assert_works (owd_store_range (store, POINTS[0], POINTS[1], NULL, NULL, &from, &to, &error));
+  assert_works (owd_store_range (store, POINTS[0].name, POINTS[1].name, NULL, NULL, &from, &to, &error));
   assert_true (from == (T0 + 3 * 500123) / 1000 * 1000);
   assert_true (to == (T0 + 3000 * 500123) / 1000 * 1000 + 1000);
   assert_works (owd_store_range (store, NULL, NULL, "-1 s", "2026-11-22 06:41+00", &from, &to, &error));
   assert_true (from == T0 + 59 * OWD_NS_PER_S && to == T0 + 60 * OWD_NS_PER_S);
-  timeline = owd_store_timeline (store, POINTS[0], POINTS[1], "2026-11-22 06:40+00", "2026-11-22 06:41+00", "500 ms",
-                                 &error);
+  timeline = owd_store_timeline (store, POINTS[0].name, POINTS[1].name, "2026-11-22 06:40+00", "2026-11-22 06:41+00",
+                                 "500 ms", &error);
   assert_works (timeline != NULL);
   assert_int_equal (timeline->n_rows, 4);
   assert_int_equal (timeline->n_columns, 12);
@@ -825,7 +837,7 @@ answers_the_front_end (void **state)
   assert_works (status != NULL);
   assert_int_equal (status->n_rows, 1);
   assert_string_equal (status->cells[2], "3000");
-  assert_null (owd_store_timeline (store, "nowhere", POINTS[1], "now", "now", "1 s", &error));
+  assert_null (owd_store_timeline (store, "nowhere", POINTS[1].name, "now", "now", "1 s", &error));
   assert_non_null (strstr (error->message, "\"nowhere\""));
   assert_error (error, OWD_ERROR_DB);
 }

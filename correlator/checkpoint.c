@@ -1,0 +1,144 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * File: magic u64, offset u64, snapshot (correlator.c), XXH3 of all before it u64. Native byte order: it never leaves
+ * its machine; another machine replays.
+ */
+#include "checkpoint.h"
+
+#include <errno.h>
+#include <glib/gstdio.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
+#define MAGIC G_GUINT64_CONSTANT (0x313054504b44574f) /* "OWDKPT01" */
+
+typedef struct {
+  FILE *file;
+  XXH3_state_t *hash;
+  guint64 bytes;
+} Stream;
+
+static char *
+path_of (const char *dir, const char *uuid, guint part)
+{
+  return g_strdup_printf ("%s/%s-p%03u.checkpoint", dir, uuid, part);
+}
+
+static gboolean
+put (void *user, const void *data, gsize len)
+{
+  Stream *s = user;
+
+  if (len == 0)
+    return TRUE;
+  XXH3_64bits_update (s->hash, data, len);
+  s->bytes += len;
+  return fwrite (data, 1, len, s->file) == len;
+}
+
+static gboolean
+get (void *user, void *data, gsize len)
+{
+  Stream *s = user;
+
+  if (len == 0)
+    return TRUE;
+  if (fread (data, 1, len, s->file) != len)
+    return FALSE;
+  XXH3_64bits_update (s->hash, data, len);
+  s->bytes += len;
+  return TRUE;
+}
+
+static Stream
+stream (FILE *file)
+{
+  Stream s = { .file = file, .hash = XXH3_createState () };
+
+  XXH3_64bits_reset (s.hash);
+  return s;
+}
+
+static gboolean
+write_all (FILE *file, guint64 offset, const OwdCorrelator *engine, guint64 *ret_bytes)
+{
+  Stream s = stream (file);
+  guint64 head[2] = { MAGIC, offset }, sum;
+  gboolean ok = put (&s, head, sizeof head) && owd_correlator_save (engine, put, &s);
+
+  sum = XXH3_64bits_digest (s.hash);
+  ok = ok && fwrite (&sum, sizeof sum, 1, file) == 1 && fflush (file) == 0 && fdatasync (fileno (file)) == 0;
+  XXH3_freeState (s.hash);
+  *ret_bytes = s.bytes + sizeof sum;
+  return ok;
+}
+
+gboolean
+checkpoint_save (const char *dir, const char *uuid, guint part, guint64 offset, const OwdCorrelator *engine,
+                 guint64 *ret_bytes, GError **error)
+{
+  g_autofree char *path = path_of (dir, uuid, part);
+  g_autofree char *temporary = g_strconcat (path, ".new", NULL);
+  FILE *file = g_fopen (temporary, "wbe");
+  gboolean ok = FALSE;
+  int saved;
+
+  if (file != NULL) {
+    ok = write_all (file, offset, engine, ret_bytes);
+    saved = errno;
+    ok = fclose (file) == 0 && ok;
+    errno = saved;
+  }
+  if (ok && g_rename (temporary, path) == 0)
+    return TRUE;
+  saved = errno;
+  g_set_error (error, OWD_ERROR, saved == ENOSPC ? OWD_ERROR_FULL : OWD_ERROR_IO,
+               "%s: cannot write the checkpoint: %s; a restart will take longer, nothing else is lost", path,
+               g_strerror (saved));
+  (void) g_unlink (temporary);
+  return FALSE;
+}
+
+/* NULL: loaded; else why not. */
+static const char *
+read_all (FILE *file, guint64 limit, OwdCorrelator *engine, guint64 *ret_offset)
+{
+  Stream s = stream (file);
+  guint64 head[2], sum, expected;
+  const char *why = NULL;
+
+  if (!get (&s, head, sizeof head) || head[0] != MAGIC)
+    why = "is not a checkpoint of this version";
+  else if (head[1] > limit)
+    why = "is ahead of the database";
+  else if (!owd_correlator_load (engine, get, &s, NULL))
+    why = "is incomplete or of another version";
+  expected = XXH3_64bits_digest (s.hash);
+  if (why == NULL && (fread (&sum, sizeof sum, 1, file) != 1 || sum != expected))
+    why = "is damaged";
+  XXH3_freeState (s.hash);
+  *ret_offset = head[1];
+  return why;
+}
+
+guint64
+checkpoint_load (const char *dir, const char *uuid, guint part, guint64 limit, OwdCorrelator *engine)
+{
+  g_autofree char *path = path_of (dir, uuid, part);
+  FILE *file = g_fopen (path, "rbe");
+  guint64 offset = 0;
+  const char *why;
+
+  if (file == NULL)
+    return 0;
+  why = read_all (file, limit, engine, &offset);
+  (void) fclose (file);
+  if (why == NULL)
+    return offset;
+  g_info ("%s %s: left aside; the log is replayed from its beginning", path, why);
+  owd_correlator_reset (engine);
+  return 0;
+}
