@@ -5,7 +5,7 @@
  * Time. The kernel stamps a datagram (SO_TIMESTAMPNS) before it queues it, and a queue is first in, first out. So a
  * socket has handed out everything up to T if it was found empty in a call that began after T, or if the last datagram
  * taken is stamped T. Stamping and queueing are a moment apart, and two processors may overtake each other in between:
- * GUARD_NS is kept back for that. The clock is read before the sockets are, never after.
+ * OWD_LISTENER_GUARD_NS is kept back for that. The clock is read before the sockets are, never after.
  *
  * Fairness. A turn takes at most TURN_BATCHES from a socket before the next one gets its turn.
  *
@@ -32,7 +32,6 @@
 #define TURN_BATCHES 16
 #define DATAGRAM_MAX 65535
 #define BUFFER_STRIDE 65600
-#define GUARD_NS (20 * OWD_NS_PER_MS)
 #define SOCKETS_MAX 64
 
 G_STATIC_ASSERT (BUFFER_STRIDE >= DATAGRAM_MAX + OWD_LISTENER_SLACK);
@@ -375,10 +374,10 @@ take_turn (OwdListener *self, Socket *s, OwdListenerFunc func, void *user)
     s->counters.datagrams += (guint) n;
     total += n;
     if (n < BATCH) {
-      set_seen (s, before - GUARD_NS);
+      set_seen (s, before - OWD_LISTENER_GUARD_NS);
       break;
     }
-    set_seen (s, last - GUARD_NS);
+    set_seen (s, last - OWD_LISTENER_GUARD_NS);
   }
   return total;
 }

@@ -15,6 +15,9 @@ G_BEGIN_DECLS
 
 /* Bytes after a datagram's data that may be read (not trusted), for decoders that load whole words. */
 #define OWD_LISTENER_SLACK 8
+/* owd_listener_time() stays this far behind the clock: between stamping a datagram and queueing it the kernel takes its
+ * time. */
+#define OWD_LISTENER_GUARD_NS (20 * OWD_NS_PER_MS)
 
 typedef struct OwdListener OwdListener;
 
@@ -37,9 +40,9 @@ typedef struct {
 } OwdListenerSocket;
 
 /* addresses: NULL-terminated "ADDR:PORT"; an IPv6 address stands in brackets; "*", "[::]" or nothing for ADDR take
- * IPv4 and IPv6; port 0 takes a free one. receive_buffer: bytes per socket. workers: how many listeners will share the addresses; make all of
- * them before the first one receives. Returns: (transfer full), or NULL and OWD_ERROR_CONFIG for an address that makes
- * no sense, OWD_ERROR_IO for one that cannot be bound. */
+ * IPv4 and IPv6; port 0 takes a free one. receive_buffer: bytes per socket. workers: how many listeners will share the
+ * addresses; make all of them before the first one receives. Returns: (transfer full), or NULL and OWD_ERROR_CONFIG for
+ * an address that makes no sense, OWD_ERROR_IO for one that cannot be bound. */
 OwdListener *owd_listener_new (const char *const *addresses, gsize receive_buffer, guint workers,
                                GError **error) G_GNUC_WARN_UNUSED_RESULT;
 /* Hands out what has arrived, at most some batches per socket; with nothing there, waits up to timeout_ms for it (or

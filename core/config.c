@@ -119,6 +119,7 @@ typedef struct {
 } Exporter;
 
 struct OwdConfig {
+  char *path; /* as owd_config_load() was asked for */
   Value values[G_N_ELEMENTS (options)];
   GPtrArray *exporters; /* of Exporter */
 };
@@ -503,6 +504,7 @@ owd_config_load (const char *path, GError **error)
   g_auto (GStrv) groups = NULL;
   Load load = { .path = path, .file = file, .faults = faults };
 
+  self->path = g_strdup (path);
   self->exporters = g_ptr_array_new_with_free_func (free_exporter);
   if (path == NULL && g_file_test (DEFAULT_PATH, G_FILE_TEST_EXISTS))
     load.path = DEFAULT_PATH;
@@ -522,6 +524,12 @@ owd_config_load (const char *path, GError **error)
 }
 
 OwdConfig *
+owd_config_reload (const OwdConfig *self, GError **error)
+{
+  return owd_config_load (self->path, error);
+}
+
+OwdConfig *
 owd_config_ref (OwdConfig *self)
 {
   return g_atomic_rc_box_acquire (self);
@@ -535,6 +543,7 @@ clear_config (gpointer data)
   for (gsize k = 0; k < G_N_ELEMENTS (self->values); k++)
     clear_value (&self->values[k]);
   g_ptr_array_unref (self->exporters);
+  g_free (self->path);
 }
 
 void

@@ -20,6 +20,8 @@ typedef struct OwdConfig OwdConfig;
  * wrong types and values out of range are OWD_ERROR_CONFIG; the message names file, section, key, what is wrong and
  * what is allowed; all faults of the file are in the one message, a line each. */
 OwdConfig *owd_config_load (const char *path, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+/* A new configuration from where this one came from. */
+OwdConfig *owd_config_reload (const OwdConfig *self, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 OwdConfig *owd_config_ref (OwdConfig *self);
 void owd_config_unref (OwdConfig *self); /* NULL is fine */
 

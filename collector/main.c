@@ -1,0 +1,175 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * oneway-collector: NetFlow and IPFIX into the flow log. Wiring only.
+ */
+#include <locale.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "dump.h"
+#include "live.h"
+#include "owd-program.h"
+#include "replay.h"
+
+#define PROGRAM "oneway-collector"
+
+typedef struct {
+  char *log;
+  char **listen, **read;
+  gboolean dump;
+} Options;
+
+static void
+clear_options (Options *options)
+{
+  g_free (options->log);
+  g_strfreev (options->listen);
+  g_strfreev (options->read);
+}
+
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (Options, clear_options)
+
+static gboolean
+check_options (const Options *options, int n_left, GError **error)
+{
+  const char *fault = NULL;
+
+  if (n_left > 0)
+    fault = "arguments that are no options are not understood";
+  else if (options->dump && options->read != NULL && options->log != NULL)
+    fault = "--dump shows either a log (--log) or a capture (--read), not both";
+  else if (options->listen != NULL && (options->dump || options->read != NULL))
+    fault = "--listen goes neither with --read nor with --dump";
+  if (fault != NULL)
+    g_set_error_literal (error, OWD_ERROR, OWD_ERROR_CONFIG, fault);
+  return fault == NULL;
+}
+
+static const char *
+log_directory (const Options *options, const OwdConfig *config)
+{
+  return options->log != NULL ? options->log : owd_config_string (config, "log", "directory");
+}
+
+static OwdDecoderLimits
+decoder_limits (const OwdConfig *config)
+{
+  return (OwdDecoderLimits){
+    .max_states = (guint) owd_config_int (config, "collector", "max-exporters"),
+    .max_templates = (guint) owd_config_int (config, "collector", "max-templates"),
+    .template_timeout_ns = (guint64) owd_config_duration_ns (config, "collector", "template-timeout"),
+  };
+}
+
+static OwdLogWriter *
+open_log (const Options *options, const OwdConfig *config, GError **error)
+{
+  OwdLogOptions log = {
+    .partitions = (guint) owd_config_int (config, "log", "partitions"),
+    .block_bytes = owd_config_size (config, "log", "block-size"),
+    .segment_bytes = owd_config_size (config, "log", "segment-size"),
+  };
+  const char *dir = log_directory (options, config);
+  OwdLogWriter *writer = owd_log_writer_open (dir, &log, error);
+  guint partitions;
+  guint64 cut;
+
+  if (writer == NULL)
+    return NULL;
+  cut = owd_log_writer_cut_bytes (writer, &partitions);
+  if (cut > 0)
+    g_message ("%s: unclean end before: cut %" G_GUINT64_FORMAT " bytes of unfinished blocks in %u partitions", dir,
+               cut, partitions);
+  return writer;
+}
+
+/* ---- what the program can be asked for: each returns the exit status or sets error -------------- */
+
+static int
+run_dump_log (const char *dir, GError **error)
+{
+  g_autoptr (OwdDump) dump = owd_dump_new (STDOUT_FILENO);
+  guint damaged;
+
+  if (!owd_dump_log (dump, dir, &damaged, error) || !owd_dump_finish (dump, error))
+    return OWD_EXIT_FAILED;
+  if (damaged > 0)
+    return OWD_EXIT_FAILED;
+  return owd_dump_records (dump) > 0 ? OWD_EXIT_DONE : OWD_EXIT_NOTHING;
+}
+
+static int
+run_read (const Options *options, const OwdConfig *config, GError **error)
+{
+  const OwdDecoderLimits limits = decoder_limits (config);
+  g_autoptr (OwdDump) dump = NULL;
+  g_autoptr (OwdLogWriter) writer = NULL;
+  gint64 datagrams;
+
+  if (options->dump) {
+    dump = owd_dump_new (STDOUT_FILENO);
+  } else {
+    writer = open_log (options, config, error);
+    if (writer == NULL)
+      return OWD_EXIT_FAILED;
+  }
+  datagrams = owd_replay ((const char *const *) options->read, &limits, writer, dump, error);
+  return datagrams > 0 ? OWD_EXIT_DONE : datagrams == 0 ? OWD_EXIT_NOTHING : OWD_EXIT_FAILED;
+}
+
+static int
+run_live (const Options *options, OwdConfig *config, GError **error)
+{
+  const OwdDecoderLimits limits = decoder_limits (config);
+  const char *const *listen = options->listen != NULL ? (const char *const *) options->listen
+                                                      : owd_config_list (config, "collector", "listen");
+  int signal_fd = owd_program_signal_fd ();
+  g_autoptr (OwdLogWriter) writer = NULL;
+
+  if (signal_fd < 0) {
+    g_set_error_literal (error, OWD_ERROR, OWD_ERROR_FAILED, "cannot catch signals");
+    return OWD_EXIT_FAILED;
+  }
+  writer = open_log (options, config, error);
+  if (writer == NULL || !owd_live_run (writer, config, listen, &limits, signal_fd, error))
+    return OWD_EXIT_FAILED;
+  return OWD_EXIT_DONE;
+}
+
+static int
+run (const Options *options, int n_left, OwdConfig *config, GError **error)
+{
+  if (!check_options (options, n_left, error))
+    return OWD_EXIT_USAGE;
+  if (options->dump && options->read == NULL)
+    return run_dump_log (log_directory (options, config), error);
+  if (options->read != NULL)
+    return run_read (options, config, error);
+  return run_live (options, config, error);
+}
+
+int
+main (int argc, char **argv)
+{
+  g_auto (Options) options = { 0 };
+  const GOptionEntry entries[] = {
+    { "log", 'l', 0, G_OPTION_ARG_FILENAME, &options.log, "Flow log to write, or to show with --dump", "DIR" },
+    { "listen", 'L', 0, G_OPTION_ARG_STRING_ARRAY, &options.listen,
+      "Receive on this UDP address; may be given several times (default: *:2055 and *:4739)", "ADDR:PORT" },
+    { "read", 'r', 0, G_OPTION_ARG_FILENAME_ARRAY, &options.read,
+      "Take exported datagrams from a pcap or pcapng file, - is stdin; may be given several times", "FILE" },
+    { "dump", 'd', 0, G_OPTION_ARG_NONE, &options.dump, "Print flow records as JSON, one object per line", NULL },
+    { 0 },
+  };
+  g_autoptr (GOptionContext) context = g_option_context_new ("- receive NetFlow v5, v9 and IPFIX into a flow log");
+  g_autoptr (OwdConfig) config = NULL;
+  GError *error = NULL;
+  int status;
+
+  g_option_context_add_main_entries (context, entries, NULL);
+  status = owd_program_start (context, PROGRAM, &argc, &argv, &config);
+  if (status >= 0)
+    return status;
+  status = run (&options, argc - 1, config, &error);
+  return error != NULL ? owd_program_fail (PROGRAM, error) : status;
+}

@@ -1,0 +1,396 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""The real oneway-collector on captures and traffic written here: --dump, --read, live, kill -9.
+
+usage: test_collector.py PROGRAM
+"""
+import contextlib
+import json
+import os
+import re
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import unittest
+
+PROGRAM = None
+T0 = 1_700_000_000  # capture time of the first datagram
+UPTIME_MS = 5_000_000
+
+
+# ---- datagrams ----------------------------------------------------------------------------------
+
+def v5(seq, records, engine=(1, 2), export_s=T0, uptime_ms=UPTIME_MS):
+    """records: of (src, dst, packets, octets, first_ms, last_ms, sport, dport)"""
+    head = struct.pack('!HHIIIIBBH', 5, len(records), uptime_ms, export_s, 250_000_000, seq, *engine, 0)
+    body = b''
+    for src, dst, packets, octets, first, last, sport, dport in records:
+        body += socket.inet_aton(src) + socket.inet_aton(dst) + bytes(4)
+        body += struct.pack('!HHIIIIHHBBBBHHBBH', 3, 4, packets, octets, first, last, sport, dport, 0, 0x1b, 6, 0,
+                            0, 0, 0, 0, 0)
+    return head + body
+
+
+def sets(*parts):
+    return b''.join(struct.pack('!HH', i, 4 + len(b)) + b for i, b in parts)
+
+
+def template(i, fields):
+    return struct.pack('!HH', i, len(fields)) + b''.join(struct.pack('!HH', *f) for f in fields)
+
+
+def v9(seq, body, count, source=7, export_s=T0, uptime_ms=UPTIME_MS):
+    return struct.pack('!HHIIII', 9, count, uptime_ms, export_s, seq, source) + body
+
+
+def ipfix(seq, body, domain=9, export_s=T0):
+    return struct.pack('!HHIII', 10, 16 + len(body), export_s, seq, domain) + body
+
+
+V9_FIELDS = [(8, 4), (12, 4), (7, 2), (11, 2), (4, 1), (6, 1), (2, 4), (1, 4), (22, 4), (21, 4)]
+IPFIX_FIELDS = [(27, 16), (28, 16), (7, 2), (11, 2), (4, 1), (152, 8), (153, 8), (136, 1), (2, 8)]
+
+
+def v9_record(sport):
+    return (socket.inet_aton('192.0.2.10') + socket.inet_aton('198.51.100.10')
+            + struct.pack('!HHBBIIII', sport, 443, 6, 0x13, 4, 400, UPTIME_MS - 2000, UPTIME_MS - 500))
+
+
+def ipfix_record(sport):
+    return (socket.inet_pton(socket.AF_INET6, '2001:db8::1') + socket.inet_pton(socket.AF_INET6, '2001:db8::2')
+            + struct.pack('!HHBQQBQ', sport, 53, 17, T0 * 1000 + 1, T0 * 1000 + 77, 1, 1))
+
+
+def exports():
+    """(source address, payload): three exporters, one format each, and one datagram that is none."""
+    yield '10.0.0.5', v5(100, [('192.0.2.1', '198.51.100.1', 3, 180, UPTIME_MS - 1000, UPTIME_MS - 10, 1025, 80)])
+    yield '10.0.0.9', v9(1, sets((0, template(256, V9_FIELDS))), 1)
+    yield '10.0.0.9', v9(2, sets((256, v9_record(2000) + v9_record(2001))), 2)
+    yield '10.0.0.10', ipfix(0, sets((2, template(300, IPFIX_FIELDS)), (300, ipfix_record(3000))))
+    yield '10.0.0.10', ipfix(1, sets((300, ipfix_record(3001))), export_s=T0 + 3)
+    yield '10.0.0.53', b'\x12\x34 not an export'
+
+
+# ---- captures -----------------------------------------------------------------------------------
+
+def frame(src, payload, vlan=False):
+    udp = struct.pack('!HHHH', 40000, 2055, 8 + len(payload), 0) + payload
+    ip = struct.pack('!BBHHHBBH', 0x45, 0, 20 + len(udp), 1, 0, 64, 17, 0)
+    ip += socket.inet_aton(src) + socket.inet_aton('10.0.0.1')
+    return bytes(12) + (b'\x81\x00\x00\x2a' if vlan else b'') + b'\x08\x00' + ip + udp
+
+
+def pcap(frames, ns=True, order='<'):
+    """frames: of (time in ns, bytes)"""
+    out = struct.pack(order + 'IHHiIII', 0xa1b23c4d if ns else 0xa1b2c3d4, 2, 4, 0, 0, 65535, 1)
+    for t, data in frames:
+        out += struct.pack(order + 'IIII', t // 10**9, t % 10**9 // (1 if ns else 1000), len(data), len(data)) + data
+    return out
+
+
+def pcapng(frames):
+    def block(kind, body):
+        body += bytes(-len(body) % 4)
+        return struct.pack('<II', kind, 12 + len(body)) + body + struct.pack('<I', 12 + len(body))
+    out = block(0x0a0d0d0a, struct.pack('<IHHq', 0x1a2b3c4d, 1, 0, -1))
+    out += block(1, struct.pack('<HHI', 1, 0, 0) + struct.pack('<HHBxxxHH', 9, 1, 9, 0, 0))
+    for t, data in frames:
+        out += block(6, struct.pack('<IIIII', 0, t >> 32, t & 0xffffffff, len(data), len(data)) + data)
+    return out
+
+
+def timed(step_ns=700_000_000, vlan=False):
+    return [(T0 * 10**9 + i * step_ns, frame(src, payload, vlan)) for i, (src, payload) in enumerate(exports())]
+
+
+# ---- running ------------------------------------------------------------------------------------
+
+def run(*args, stdin=None):
+    done = subprocess.run([PROGRAM, *args], input=stdin, capture_output=True, timeout=120, check=False)
+    return done.returncode, done.stdout.decode(), done.stderr.decode()
+
+
+def records(text):
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def in_some_order(objects):
+    return sorted(json.dumps(o, sort_keys=True) for o in objects)
+
+
+class Live:
+    """A running collector. ports: those that it says it listens on."""
+
+    def __init__(self, log, *args, listen=('127.0.0.1:0',)):
+        options = [option for address in listen for option in ('--listen', address)]
+        self.process = subprocess.Popen([PROGRAM, '--log', log, *options, *args], stderr=subprocess.PIPE, text=True)
+        self.lines = []
+        self.ports = []
+        while len(self.ports) < len(listen):
+            line = self.process.stderr.readline()
+            if not line:
+                raise RuntimeError('no collector: ' + ''.join(self.lines))
+            self.lines.append(line)
+            match = re.search(r'listening on UDP \S*:(\d+)', line)
+            if match:
+                self.ports.append(int(match[1]))
+        self.reader = threading.Thread(target=self._read)
+        self.reader.start()
+
+    def _read(self):
+        self.lines.extend(self.process.stderr)
+
+    def end(self, number=signal.SIGTERM):
+        self.process.send_signal(number)
+        status = self.process.wait(30)
+        self.reader.join()
+        self.process.stderr.close()
+        return status
+
+    def messages(self):
+        return ''.join(self.lines)
+
+
+class Case(unittest.TestCase):
+    def setUp(self):
+        stack = contextlib.ExitStack()
+        self.addCleanup(stack.close)
+        self.dir = stack.enter_context(tempfile.TemporaryDirectory(prefix='owd-collector-'))
+        self.log = os.path.join(self.dir, 'log')
+
+    def file(self, name, data):
+        path = os.path.join(self.dir, name)
+        with open(path, 'wb') as f:
+            f.write(data)
+        return path
+
+    def live(self, *args, **kwargs):
+        live = Live(self.log, *args, **kwargs)
+        self.addCleanup(lambda: live.process.poll() is None and live.end(signal.SIGKILL))
+        return live
+
+    def logged(self):
+        status, out, err = run('--dump', '--log', self.log)
+        self.assertIn(status, (0, 3), err)
+        return records(out)
+
+
+# ---- captures in --------------------------------------------------------------------------------
+
+class Dump(Case):
+    def test_values(self):
+        status, out, err = run('--dump', '--read', self.file('a.pcap', pcap(timed())))
+        self.assertEqual(status, 0, err)
+        rows = records(out)
+        self.assertEqual(len(rows), 5)
+        r5, r9, _, r10, last = rows
+        self.assertEqual({k: r5[k] for k in (
+            'exporter', 'exporter_port', 'domain', 'version', 'template', 'src', 'dst', 'sport', 'dport', 'proto',
+            'packets', 'octets', 'tcp_flags', 'start_raw', 'end_raw', 'start_kind', 'export_s', 'export_frac_ns',
+            'uptime_ms', 'recv_ns', 'seq', 'in_if', 'out_if', 'start_ns', 'end_ns')}, {
+                'exporter': '10.0.0.5', 'exporter_port': 40000, 'domain': 258, 'version': 5, 'template': 0,
+                'src': '192.0.2.1', 'dst': '198.51.100.1', 'sport': 1025, 'dport': 80, 'proto': 6, 'packets': 3,
+                'octets': 180, 'tcp_flags': 0x1b, 'start_raw': UPTIME_MS - 1000, 'end_raw': UPTIME_MS - 10,
+                'start_kind': 'uptime_ms', 'export_s': T0, 'export_frac_ns': 250_000_000, 'uptime_ms': UPTIME_MS,
+                'recv_ns': T0 * 10**9, 'seq': 100, 'in_if': 3, 'out_if': 4,
+                'start_ns': T0 * 10**9 - 750_000_000, 'end_ns': T0 * 10**9 + 240_000_000})
+        self.assertEqual((r9['version'], r9['domain'], r9['template'], r9['sport']), (9, 7, 256, 2000))
+        self.assertEqual(r9['start_ns'], T0 * 10**9 - 2 * 10**9)
+        self.assertEqual(r9['recv_ns'], T0 * 10**9 + 2 * 700_000_000)
+        self.assertEqual((r10['src'], r10['dst'], r10['domain']), ('2001:db8::1', '2001:db8::2', 9))
+        self.assertEqual((r10['start_ns'], r10['end_raw']), (T0 * 10**9 + 10**6, T0 * 1000 + 77))
+        self.assertEqual((r10['start_kind'], r10['end_reason']), ('unix_ms', 'idle'))
+        self.assertIsNone(r10['uptime_ms'])
+        self.assertIsNone(r10['octets'])
+        self.assertIsNone(r10['tcp_flags'])
+        self.assertEqual(last['export_s'], T0 + 3)
+        self.assertIn('5 export datagrams, 5 flow records, 1 other packets', err)
+
+    def test_every_form_of_capture(self):
+        want = run('--dump', '--read', self.file('a.pcap', pcap(timed())))[1]
+        self.assertEqual(run('--dump', '--read', self.file('b.pcap', pcap(timed(), order='>')))[1], want)
+        self.assertEqual(run('--dump', '--read', self.file('us.pcap', pcap(timed(), ns=False)))[1], want)
+        self.assertEqual(run('--dump', '--read', self.file('c.pcapng', pcapng(timed())))[1], want)
+        self.assertEqual(run('--dump', '--read', self.file('d.pcapng', pcapng(timed(vlan=True))))[1], want)
+        self.assertEqual(run('--dump', '--read', '-', stdin=pcapng(timed()))[1], want)
+
+    def test_template_of_the_first_file_serves_the_second(self):
+        frames = timed()
+        status, out, _ = run('--dump', '--read', self.file('1.pcap', pcap(frames[:2])),
+                             '--read', self.file('2.pcap', pcap(frames[2:])))
+        self.assertEqual((status, len(records(out))), (0, 5))
+
+    def test_malformed_datagram_is_said_and_its_neighbours_live(self):
+        bad = [(T0 * 10**9 + i, frame('10.0.0.66', v9(i, sets((0, template(10, V9_FIELDS))), 1))) for i in range(50)]
+        status, out, err = run('--dump', '--read', self.file('a.pcap', pcap(bad + timed())))
+        self.assertEqual((status, len(records(out))), (0, 5))
+        self.assertEqual(len([line for line in err.splitlines() if 'warning' in line]), 1, err)
+        self.assertRegex(err, r'exporter 10\.0\.0\.66 domain 7: .* at byte \d+ ')
+        self.assertIn(': 50 x ', err)
+
+
+class ExitStatus(Case):
+    def test_nothing_to_report(self):
+        nothing = self.file('n.pcap', pcap([(0, frame('10.0.0.53', b'hello'))]))
+        self.assertEqual(run('--dump', '--read', nothing)[0], 3)
+        self.assertEqual(run('--read', nothing, '--log', self.log)[0], 3)
+        self.assertEqual(run('--dump', '--log', self.log)[0], 3)
+
+    def test_no_capture(self):
+        status, _, err = run('--dump', '--read', self.file('text', b'#' * 100))
+        self.assertEqual(status, 1)
+        self.assertIn('no capture', err)
+        self.assertEqual(run('--dump', '--read', self.dir + '/missing')[0], 1)
+        self.assertEqual(run('--dump', '--log', self.dir + '/missing')[0], 1)
+
+    def test_capture_cut_short(self):
+        whole = pcap(timed())
+        status, out, err = run('--dump', '--read', self.file('cut.pcap', whole[:-60]))
+        self.assertEqual((status, len(records(out))), (0, 5), err)
+        status, out, err = run('--dump', '--read', self.file('cut.pcap', whole[:-200]))
+        self.assertEqual((status, len(records(out))), (0, 4), err)
+        self.assertRegex(err, r'warning: .*cut\.pcap: ends inside the record at offset \d+')
+
+    def test_usage(self):
+        for args in (['--no-such-option'], ['stray'], ['--dump', '--log', 'x', '--read', 'y'],
+                     ['--read', 'x', '--listen', '127.0.0.1:0'], ['--log', self.log, '--listen', 'nonsense']):
+            self.assertEqual(run(*args)[0], 2, args)
+        self.assertEqual(run('--version')[0], 0)
+        self.assertEqual(run('--help')[0], 0)
+
+
+class Log(Case):
+    def test_log_equals_dump(self):
+        path = self.file('a.pcap', pcap(timed()))
+        want = records(run('--dump', '--read', path)[1])
+        status, out, err = run('--read', path, '--log', self.log)
+        self.assertEqual((status, out), (0, ''), err)
+        self.assertEqual(in_some_order(self.logged()), in_some_order(want))
+        # a second capture goes behind the first
+        self.assertEqual(run('--read', path, '--log', self.log)[0], 0)
+        self.assertEqual(in_some_order(self.logged()), in_some_order(want + want))
+
+    def test_order_of_receive_time(self):
+        frames = [(T0 * 10**9 + i * 10**8,
+                   frame('10.0.0.5', v5(i, [('192.0.2.1', '198.51.100.1', 1, 40, 0, 0, 1000 + i, 80)])))
+                  for i in range(300)]
+        self.assertEqual(run('--read', self.file('a.pcap', pcap(frames)), '--log', self.log)[0], 0)
+        self.assertEqual([r['sport'] for r in self.logged()], list(range(1000, 1300)))
+
+
+# ---- live ---------------------------------------------------------------------------------------
+
+def numbered(i):
+    """Thirty records whose fields all follow from the datagram's number: a torn one would show."""
+    return v5(30 * i, [('10.%d.%d.%d' % (i >> 8 & 255, i & 255, k), '172.16.0.1', i + 1, (i + 1) * 100 + k,
+                        i, i + k, k, 2055) for k in range(30)], export_s=T0)
+
+
+class Numbered:
+    def __init__(self, port):
+        self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.to = ('127.0.0.1', port)
+
+    def send(self, first, n):
+        for i in range(first, first + n):
+            self.socket.sendto(numbered(i), self.to)
+        return first + n
+
+
+class LiveCollector(Case):
+    def check_whole(self, rows):
+        """Every record is one that was sent. Returns the set of (datagram, record)."""
+        seen = set()
+        for r in rows:
+            i, k = r['start_raw'], r['end_raw'] - r['start_raw']
+            self.assertEqual((r['src'], r['packets'], r['octets'], r['sport'], r['seq']),
+                             ('10.%d.%d.%d' % (i >> 8 & 255, i & 255, k), i + 1, (i + 1) * 100 + k, k, 30 * i))
+            self.assertNotIn((i, k), seen)
+            seen.add((i, k))
+        return seen
+
+    def test_orderly_end(self):
+        live = self.live()
+        begin_ns = time.time_ns()
+        Numbered(live.ports[0]).send(0, 200)
+        self.assertEqual(live.end(), 0, live.messages())  # at once: what waits in the socket counts
+        rows = self.logged()
+        self.assertEqual(len(self.check_whole(rows)), 6000)
+        for r in rows:
+            self.assertTrue(begin_ns <= r['recv_ns'] <= time.time_ns())
+            self.assertEqual(r['exporter'], '127.0.0.1')
+
+    def test_formats_and_addresses_together(self):
+        live = self.live(listen=('127.0.0.1:0', '*:0'))
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
+            for i, (_, payload) in enumerate(exports()):
+                s.sendto(payload, ('127.0.0.1', live.ports[i % 2]))
+                time.sleep(0.05)
+        self.assertEqual(live.end(signal.SIGINT), 0)
+        self.assertEqual(sorted(r['version'] for r in self.logged()), [5, 9, 9, 10, 10])
+        self.assertIn('exporter 127.0.0.1', live.messages())  # the one that is no export
+
+    def test_written_within_a_fifth_of_a_second(self):
+        live = self.live()
+        time.sleep(0.3)
+        Numbered(live.ports[0]).send(0, 1)
+        time.sleep(0.5)  # 0.2 s, and some for a busy machine
+        self.assertEqual(len(self.logged()), 30)
+        self.assertEqual(live.end(), 0)
+
+    def test_one_writer(self):
+        live = self.live()
+        status, _, err = run('--log', self.log, '--listen', '127.0.0.1:0')
+        self.assertEqual(status, 2, err)
+        self.assertEqual(live.end(), 0)
+
+    def test_reload(self):
+        conf = self.file('oneway.conf', b'[log]\nsync-interval = 1 s\n')
+        live = self.live('--config', conf)
+        self.file('oneway.conf', b'[log]\nsync-interval = 100 ms\n')
+        live.process.send_signal(signal.SIGHUP)
+        time.sleep(0.3)
+        self.file('oneway.conf', b'[log]\nsync-interval = soon\n')
+        live.process.send_signal(signal.SIGHUP)
+        time.sleep(0.3)
+        Numbered(live.ports[0]).send(0, 1)
+        self.assertEqual(live.end(), 0)
+        self.assertIn('settings read again', live.messages())
+        self.assertIn('settings not changed', live.messages())
+        self.assertEqual(len(self.logged()), 30)
+
+    def test_kill(self):
+        acknowledged = set()
+        sent = 0
+        for _ in range(4):
+            live = self.live()
+            sender = Numbered(live.ports[0])
+            until = time.monotonic() + 0.7
+            while time.monotonic() < until:
+                sent = sender.send(sent, 5)
+                time.sleep(0.002)
+            acknowledged |= self.check_whole(self.logged())  # what any reader sees has been acknowledged
+            for _ in range(20):
+                sent = sender.send(sent, 5)
+            self.assertEqual(live.end(signal.SIGKILL), -signal.SIGKILL)
+            after = self.check_whole(self.logged())
+            self.assertFalse(acknowledged - after)
+            acknowledged = after
+        live = self.live()  # and the log goes on
+        first = sent
+        Numbered(live.ports[0]).send(first, 10)
+        self.assertEqual(live.end(), 0)
+        seen = self.check_whole(self.logged())
+        self.assertFalse(acknowledged - seen)
+        self.assertEqual(len([i for i, _ in seen if i >= first]), 300)
+
+
+if __name__ == '__main__':
+    PROGRAM = os.path.abspath(sys.argv.pop(1))
+    os.environ.pop('NOTIFY_SOCKET', None)
+    unittest.main(verbosity=2)

@@ -1,0 +1,254 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <arpa/inet.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "owd-listener.h"
+
+static OwdTime
+now_ns (void)
+{
+  struct timespec t;
+
+  clock_gettime (CLOCK_REALTIME, &t);
+  return (gint64) t.tv_sec * OWD_NS_PER_S + t.tv_nsec;
+}
+
+static OwdListener *
+listen_on (const char *address, gsize receive_buffer, guint workers)
+{
+  const char *const addresses[] = { address, NULL };
+  g_autoptr (GError) error = NULL;
+  OwdListener *listener = owd_listener_new (addresses, receive_buffer, workers, &error);
+
+  assert_null (error);
+  assert_non_null (listener);
+  return listener;
+}
+
+static guint16
+port_of (const OwdListener *listener)
+{
+  const char *address = owd_listener_socket (listener, 0)->address;
+
+  return (guint16) g_ascii_strtoull (strrchr (address, ':') + 1, NULL, 10);
+}
+
+/* UDP socket on 127.0.0.HOST, connected to the port. */
+static int
+sender (guint host, guint16 port)
+{
+  struct sockaddr_in from = { .sin_family = AF_INET, .sin_addr.s_addr = g_htonl (INADDR_LOOPBACK - 1 + host) };
+  struct sockaddr_in to
+      = { .sin_family = AF_INET, .sin_addr.s_addr = g_htonl (INADDR_LOOPBACK), .sin_port = g_htons (port) };
+  int fd = socket (AF_INET, SOCK_DGRAM, 0);
+
+  assert_true (fd >= 0);
+  assert_int_equal (bind (fd, (struct sockaddr *) &from, sizeof from), 0);
+  assert_int_equal (connect (fd, (struct sockaddr *) &to, sizeof to), 0);
+  return fd;
+}
+
+typedef struct {
+  guint n;
+  guint64 bytes;
+  OwdDatagram last;
+  OwdTime lowest, highest;
+  guint by_host[256];
+  guint8 first[4];
+} Seen;
+
+static void
+on_datagram (void *user, const OwdDatagram *d)
+{
+  Seen *seen = user;
+
+  seen->lowest = seen->n == 0 ? d->recv_ns : MIN (seen->lowest, d->recv_ns);
+  seen->highest = MAX (seen->highest, d->recv_ns);
+  seen->n++;
+  seen->bytes += d->len;
+  seen->last = *d;
+  seen->by_host[d->from.b[15]]++;
+  memcpy (seen->first, d->data, MIN (d->len, sizeof seen->first));
+}
+
+/* Calls until n datagrams have come. */
+static void
+collect (OwdListener *listener, Seen *seen, guint n)
+{
+  g_autoptr (GError) error = NULL;
+
+  for (guint i = 0; i < 100 && seen->n < n; i++)
+    assert_true (owd_listener_receive (listener, 100, on_datagram, seen, &error) >= 0);
+  assert_int_equal (seen->n, n);
+}
+
+static void
+stamps_and_sources (void **state)
+{
+  g_autoptr (OwdListener) listener = listen_on ("*:0", 1 << 20, 1);
+  OwdTime before = now_ns ();
+  g_autofree guint8 *big = g_malloc0 (65507);
+  int fd = sender (7, port_of (listener));
+  Seen seen = { 0 };
+  char text[OWD_ADDR_TEXT];
+
+  (void) state;
+  assert_int_equal (owd_listener_time (listener), OWD_TIME_NONE);
+  assert_int_equal (send (fd, "\0\5ab", 4, 0), 4);
+  collect (listener, &seen, 1);
+  assert_memory_equal (seen.first, "\0\5ab", 4);
+  assert_string_equal (owd_addr_text (&seen.last.from, text), "127.0.0.7"); /* also on a socket for both families */
+  assert_int_equal (seen.last.len, 4);
+  assert_in_range (seen.last.recv_ns, before, now_ns ());
+  /* the greatest UDP over IPv4, then an empty one */
+  assert_int_equal (send (fd, big, 65507, 0), 65507);
+  assert_int_equal (send (fd, big, 0, 0), 0);
+  collect (listener, &seen, 3);
+  assert_int_equal (seen.bytes, 4 + 65507);
+  assert_int_equal (owd_listener_socket (listener, 0)->datagrams, 3);
+  assert_int_equal (owd_listener_socket (listener, 0)->bytes, 4 + 65507);
+  close (fd);
+}
+
+static void
+time_waits_for_the_queue (void **state)
+{
+  g_autoptr (OwdListener) listener = listen_on ("127.0.0.1:0", 8 << 20, 1);
+  g_autoptr (GError) error = NULL;
+  int fd = sender (1, port_of (listener));
+  Seen seen = { 0 };
+  OwdTime t;
+
+  (void) state;
+  assert_int_equal (owd_listener_receive (listener, 0, on_datagram, &seen, &error), 0);
+  t = owd_listener_time (listener);
+  assert_true (t != OWD_TIME_NONE && t <= now_ns () - OWD_LISTENER_GUARD_NS);
+  /* more than one turn takes: time stands at what was handed out, however late it is */
+  for (guint i = 0; i < 3000; i++)
+    assert_int_equal (send (fd, &i, sizeof i, 0), sizeof i);
+  g_usleep (100000);
+  assert_true (owd_listener_receive (listener, 0, on_datagram, &seen, &error) > 0);
+  assert_true (seen.n < 3000);
+  assert_int_equal (owd_listener_time (listener), MAX (t, seen.highest - OWD_LISTENER_GUARD_NS));
+  collect (listener, &seen, 3000);
+  while (owd_listener_receive (listener, 0, on_datagram, &seen, &error) > 0)
+    ;
+  assert_true (owd_listener_time (listener) >= seen.highest);
+  close (fd);
+}
+
+static void
+drops_are_counted (void **state)
+{
+  g_autoptr (OwdListener) listener = listen_on ("127.0.0.1:0", 4096, 1);
+  const OwdListenerSocket *s = owd_listener_socket (listener, 0);
+  int fd = sender (1, port_of (listener));
+  guint8 bytes[1000] = { 0 };
+  g_autoptr (GError) error = NULL;
+  Seen seen = { 0 };
+
+  (void) state;
+  assert_int_equal (s->buffer_asked, 4096);
+  assert_true (s->buffer_got >= 2048 && s->buffer_got < 65536);
+  for (guint i = 0; i < 500; i++)
+    assert_int_equal (send (fd, bytes, sizeof bytes, 0), sizeof bytes);
+  while (owd_listener_receive (listener, 0, on_datagram, &seen, &error) > 0)
+    ;
+  /* the count comes with the next datagram */
+  assert_int_equal (send (fd, bytes, sizeof bytes, 0), sizeof bytes);
+  collect (listener, &seen, seen.n + 1);
+  assert_true (s->dropped > 0);
+  assert_int_equal (s->datagrams + s->dropped, 501);
+  close (fd);
+}
+
+static void
+wake_ends_a_wait (void **state)
+{
+  g_autoptr (OwdListener) listener = listen_on ("127.0.0.1:0", 65536, 1);
+  g_autoptr (GError) error = NULL;
+  gint64 begin_us = g_get_monotonic_time ();
+  Seen seen = { 0 };
+
+  (void) state;
+  owd_listener_wake (listener);
+  assert_int_equal (owd_listener_receive (listener, 10000, on_datagram, &seen, &error), 0);
+  assert_true (g_get_monotonic_time () - begin_us < 5 * G_TIME_SPAN_SECOND);
+  begin_us = g_get_monotonic_time ();
+  assert_int_equal (owd_listener_receive (listener, 30, on_datagram, &seen, &error), 0);
+  assert_true (g_get_monotonic_time () - begin_us >= 30 * G_TIME_SPAN_MILLISECOND - 1000);
+}
+
+/* Whatever its port, an exporter's datagrams go to one of the listeners; and not all exporters to the same. */
+static void
+exporters_stay_together (void **state)
+{
+  g_autoptr (OwdListener) a = listen_on ("127.0.0.1:0", 1 << 20, 2);
+  g_autofree char *address = g_strdup_printf ("127.0.0.1:%u", port_of (a));
+  g_autoptr (OwdListener) b = listen_on (address, 1 << 20, 2);
+  g_autoptr (GError) error = NULL;
+  Seen seen_a = { 0 }, seen_b = { 0 };
+
+  (void) state;
+  for (guint host = 1; host <= 40; host++)
+    for (guint i = 0; i < 5; i++) {
+      int fd = sender (host, port_of (a));
+
+      assert_int_equal (send (fd, "x", 1, 0), 1);
+      close (fd);
+    }
+  while (owd_listener_receive (a, 20, on_datagram, &seen_a, &error) > 0)
+    ;
+  while (owd_listener_receive (b, 20, on_datagram, &seen_b, &error) > 0)
+    ;
+  assert_int_equal (seen_a.n + seen_b.n, 200);
+  assert_in_range (seen_a.n, 50, 150);
+  for (guint host = 1; host <= 40; host++)
+    assert_int_equal (MAX (seen_a.by_host[host], seen_b.by_host[host]), 5);
+}
+
+static void
+bad_addresses (void **state)
+{
+  static const char *const bad[]
+      = { "2055", "localhost:2055", "127.0.0.1:65536", "127.0.0.1:", "[::1:2055", "::1:2055", "[127.0.0.1]:1" };
+  g_autoptr (OwdListener) taken = listen_on ("127.0.0.1:0", 65536, 1);
+  g_autofree char *again = g_strdup_printf ("127.0.0.1:%u", port_of (taken));
+  const char *const twice[] = { again, NULL };
+  g_autoptr (GError) error = NULL;
+
+  (void) state;
+  for (gsize i = 0; i < G_N_ELEMENTS (bad); i++) {
+    const char *const addresses[] = { bad[i], NULL };
+
+    assert_null (owd_listener_new (addresses, 65536, 1, &error));
+    assert_true (g_error_matches (error, OWD_ERROR, OWD_ERROR_CONFIG));
+    assert_non_null (strstr (error->message, bad[i]));
+    g_clear_error (&error);
+  }
+  assert_null (owd_listener_new (twice, 65536, 1, &error));
+  assert_true (g_error_matches (error, OWD_ERROR, OWD_ERROR_IO));
+  assert_non_null (strstr (error->message, again));
+}
+
+int
+main (void)
+{
+  const struct CMUnitTest tests[] = {
+    cmocka_unit_test (stamps_and_sources),      cmocka_unit_test (time_waits_for_the_queue),
+    cmocka_unit_test (drops_are_counted),       cmocka_unit_test (wake_ends_a_wait),
+    cmocka_unit_test (exporters_stay_together), cmocka_unit_test (bad_addresses),
+  };
+
+  return cmocka_run_group_tests (tests, NULL, NULL);
+}
