@@ -210,10 +210,24 @@ fill_flow (OwdStoredFlow *s, guint8 type, guint8 words, const OwdFlow *f)
                         .sampling = f->sampling };
 }
 
+/* owd_addr_is_v4() of both, in line: this runs once per record. */
+static inline gboolean
+both_v4 (const OwdFlow *f)
+{
+  guint64 zeros[2];
+  guint32 marks[2];
+
+  memcpy (&zeros[0], f->src.b, 8);
+  memcpy (&zeros[1], f->dst.b, 8);
+  memcpy (&marks[0], f->src.b + 8, 4);
+  memcpy (&marks[1], f->dst.b + 8, 4);
+  return ((zeros[0] | zeros[1]) == 0) & ((marks[0] & marks[1]) == 0xffff0000u) & ((marks[0] | marks[1]) == 0xffff0000u);
+}
+
 static inline void
 put_flow (OwdLogSlot *slot, const OwdFlow *f)
 {
-  if (G_LIKELY (owd_addr_is_v4 (&f->src) && owd_addr_is_v4 (&f->dst))) {
+  if (G_LIKELY (both_v4 (f))) {
     OwdStoredFlow4 *s = add_item (slot, sizeof *s);
 
     fill_flow (&s->flow, OWD_STORED_FLOW4, sizeof *s / 8, f);

@@ -62,25 +62,6 @@ struct OwdLogReader {
   int inotify; /* -1: not made yet, or refused */
 };
 
-static guint
-key_hash (gconstpointer p)
-{
-  const OwdStateKey *key = p;
-  guint32 w[6], h = 0;
-
-  G_STATIC_ASSERT (sizeof w == sizeof *key);
-  memcpy (w, key, sizeof w);
-  for (guint i = 0; i < G_N_ELEMENTS (w); i++)
-    h = (h ^ w[i]) * 0x9e3779b1u;
-  return h ^ h >> 16;
-}
-
-static gboolean
-key_equal (gconstpointer a, gconstpointer b)
-{
-  return memcmp (a, b, sizeof (OwdStateKey)) == 0;
-}
-
 /* ---- window on the file ------------------------------------------------------------------------ */
 
 static void
@@ -547,6 +528,15 @@ get_flow (const OwdStoredFlow *s, OwdFlow *f)
   memset ((guint8 *) f + offsetof (OwdFlow, tos), 0, sizeof *f - offsetof (OwdFlow, tos));
 }
 
+static inline void
+get_v4 (const guint8 v4[4], OwdAddr *ret_addr)
+{
+  static const guint8 prefix[12] = { 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff };
+
+  memcpy (ret_addr->b, prefix, sizeof prefix);
+  memcpy (ret_addr->b + sizeof prefix, v4, 4);
+}
+
 /* Behind a flow: its rare fields, where they are. Returns: where the next item begins. */
 static inline const guint8 *
 take_ext (const guint8 *p, const guint8 *end, OwdFlow *f)
@@ -570,8 +560,8 @@ owd_log_block_next (OwdLogBlock *block, OwdItemType *ret_type, OwdHeader *header
       const OwdStoredFlow4 *s = (const OwdStoredFlow4 *) p;
 
       get_flow (&s->flow, flow);
-      owd_addr_set_v4 (&flow->src, s->src);
-      owd_addr_set_v4 (&flow->dst, s->dst);
+      get_v4 (s->src, &flow->src);
+      get_v4 (s->dst, &flow->dst);
       block->p = take_ext (block->p, block->end, flow);
       *ret_type = OWD_ITEM_FLOW;
       return TRUE;
@@ -633,7 +623,7 @@ owd_log_reader_open (const char *dir, guint partition, guint64 offset, GError **
   self->partition = partition;
   self->seed = owd_segment_seed (self->meta.uuid);
   self->pos = self->searched = self->delivered = offset;
-  self->numbers = g_hash_table_new (key_hash, key_equal);
+  self->numbers = g_hash_table_new (owd_state_key_hash, owd_state_key_equal);
   self->keys = g_ptr_array_new_with_free_func (g_free);
   self->dictionary = g_array_new (FALSE, FALSE, sizeof (guint32));
   if (!g_file_test (self->dir, G_FILE_TEST_IS_DIR)) {

@@ -8,6 +8,9 @@
 
 #include "owd-flow.h"
 
+#include <string.h>
+#include <xxhash.h>
+
 static OwdFlow
 a_flow (void)
 {
@@ -57,6 +60,48 @@ hash_never_changes (void **state)
   assert_int_equal (owd_flow_hash (&f), G_GUINT64_CONSTANT (0x96bd92cbf1f1fa02));
 }
 
+/* The hash by the book: key in memory, library function. */
+static guint64
+plain_hash (const OwdFlow *f)
+{
+  guint8 key[37];
+
+  memcpy (key, f->src.b, 16);
+  memcpy (key + 16, f->dst.b, 16);
+  key[32] = (guint8) (f->sport >> 8);
+  key[33] = (guint8) f->sport;
+  key[34] = (guint8) (f->dport >> 8);
+  key[35] = (guint8) f->dport;
+  key[36] = f->proto;
+  return XXH3_64bits (key, sizeof key);
+}
+
+static void
+hash_is_xxh3 (void **state)
+{
+  g_autoptr (GRand) rand = g_rand_new_with_seed (1);
+  OwdFlow f = { 0 };
+
+  (void) state;
+  for (guint i = 0; i < 10000; i++) {
+    OwdFlow low;
+    int order;
+
+    for (guint k = 0; k < 16; k++) {
+      f.src.b[k] = (guint8) g_rand_int (rand);
+      /* often equal up to some byte, so that each of them decides about the order now and then */
+      f.dst.b[k] = i % 2 == 0 && k < i / 2 % 17 ? f.src.b[k] : (guint8) g_rand_int (rand);
+    }
+    f.sport = (guint16) g_rand_int (rand);
+    f.dport = (guint16) g_rand_int (rand);
+    f.proto = (guint8) g_rand_int (rand);
+    order = memcmp (f.src.b, f.dst.b, 16);
+    low = order < 0 || (order == 0 && f.sport <= f.dport) ? f : turned (f);
+    assert_true (owd_flow_hash (&f) == plain_hash (&f));
+    assert_true (owd_flow_hash_undirected (&f) == plain_hash (&low));
+  }
+}
+
 static void
 partitions_are_even (void **state)
 {
@@ -81,7 +126,8 @@ claims (void **state)
 
   (void) state;
   /* across the wrap: 10 ms before an uptime of 5 ms */
-  assert_int_equal (owd_flow_claim (&h, &f, OWD_STAMP_UPTIME_MS, 0xfffffffbu), 1000 * OWD_NS_PER_S + 500 - 10 * OWD_NS_PER_MS);
+  assert_int_equal (owd_flow_claim (&h, &f, OWD_STAMP_UPTIME_MS, 0xfffffffbu),
+                    1000 * OWD_NS_PER_S + 500 - 10 * OWD_NS_PER_MS);
   /* last switched a little after the header's uptime is not a wrap */
   assert_int_equal (owd_flow_claim (&h, &f, OWD_STAMP_UPTIME_MS, 165), 1000 * OWD_NS_PER_S + 500 + 160 * OWD_NS_PER_MS);
   h.flags = 0;
@@ -136,9 +182,13 @@ int
 main (void)
 {
   const struct CMUnitTest tests[] = {
-    cmocka_unit_test (hash_is_direction_less), cmocka_unit_test (hash_never_changes),
-    cmocka_unit_test (partitions_are_even),    cmocka_unit_test (claims),
-    cmocka_unit_test (addresses),              cmocka_unit_test (time_text),
+    cmocka_unit_test (hash_is_direction_less),
+    cmocka_unit_test (hash_never_changes),
+    cmocka_unit_test (hash_is_xxh3),
+    cmocka_unit_test (partitions_are_even),
+    cmocka_unit_test (claims),
+    cmocka_unit_test (addresses),
+    cmocka_unit_test (time_text),
   };
 
   return cmocka_run_group_tests (tests, NULL, NULL);
