@@ -87,8 +87,8 @@ static const Option options[] = {
 
   { "database", "conninfo", TYPE_SECRET, "", NULL, NULL,
     "PostgreSQL connection string of libpq. Empty: the environment (PGHOST and its like) counts." },
-  { "database", "retain-samples", TYPE_DURATION, "48 h", "0", "3650 d",
-    "Raw samples older than this are removed. 0: never." },
+  { "database", "retain-samples", TYPE_DURATION, "30 d", "0", "3650 d",
+    "Days of samples that ended longer than this before the watermark are removed. 0: never." },
 };
 
 static const Option exporter_options[] = {

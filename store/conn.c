@@ -155,8 +155,9 @@ set_error_from (OwdConn *self, const PGresult *res, const char *what, GError **e
     self->broken = TRUE;
     g_set_error (error, OWD_ERROR, OWD_ERROR_DB_AWAY, "%s: connection lost while %s: %s", self->target, what, line);
   } else {
-    g_set_error (error, OWD_ERROR, may_pass (state) ? OWD_ERROR_DB_AWAY : OWD_ERROR_DB, "%s: %s: %s (SQLSTATE %s)%s%s",
-                 self->target, what, line, state, hint != NULL ? "; " : "", hint != NULL ? hint : "");
+    g_set_error (error, OWD_ERROR, may_pass (state) ? OWD_ERROR_DB_AWAY : OWD_ERROR_DB,
+                 "%s%s%s (while %s, %s, SQLSTATE %s)", line, hint != NULL ? ". " : "", hint != NULL ? hint : "", what,
+                 self->target, state);
   }
 }
 

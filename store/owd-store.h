@@ -90,7 +90,8 @@ gboolean owd_store_retain (OwdStore *self, gint64 keep_ns, guint *ret_dropped,
 
 /* ---- the front end's side ---------------------------------------------------------------------- */
 
-/* A result as text, for printing: rows x columns, NULL where SQL has NULL. Free with owd_table_free(). */
+/* A result as text, for printing: rows x columns, NULL where SQL has NULL; instants as 2026-11-22T06:46:54.5Z.
+ * Free with owd_table_free(). */
 typedef struct {
   guint n_rows, n_columns;
   char **names;      /* n_columns */

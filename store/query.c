@@ -7,6 +7,8 @@
 
 #include <string.h>
 
+#define TIMESTAMPTZ_OID 1184
+
 /* pg_type's oid of the types that are numbers: int8, int2, int4, float4, float8, numeric. */
 static gboolean
 is_number (Oid type)
@@ -17,6 +19,21 @@ is_number (Oid type)
     if (type == numbers[i])
       return TRUE;
   return FALSE;
+}
+
+/* The cell's text; an instant as ISO 8601 with T and Z (the session's time zone is UTC). */
+static char *
+cell_text (const PGresult *res, int row, int column)
+{
+  char *text = g_strdup (PQgetvalue (res, row, column));
+  gsize len = strlen (text);
+
+  if (PQftype (res, column) == TIMESTAMPTZ_OID && len > 13 && text[10] == ' ' && g_str_has_suffix (text, "+00")) {
+    text[10] = 'T';
+    text[len - 3] = 'Z';
+    text[len - 2] = '\0';
+  }
+  return text;
 }
 
 static OwdTable *
@@ -34,7 +51,7 @@ table_of (const PGresult *res)
     table->numeric[c] = is_number (PQftype (res, (int) c));
     for (guint r = 0; r < table->n_rows; r++)
       if (!PQgetisnull (res, (int) r, (int) c))
-        table->cells[(gsize) r * table->n_columns + c] = g_strdup (PQgetvalue (res, (int) r, (int) c));
+        table->cells[(gsize) r * table->n_columns + c] = cell_text (res, (int) r, (int) c);
   }
   return table;
 }

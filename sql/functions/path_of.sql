@@ -14,7 +14,7 @@ BEGIN
     SELECT p.point_id INTO id FROM owd.point p WHERE p.name = wanted;
     IF NOT FOUND THEN
       RAISE EXCEPTION 'no observation point is named %', coalesce ('"' || wanted || '"', 'NULL')
-        USING ERRCODE = 'undefined_object', HINT = 'SELECT src, dst FROM owd.paths shows the names.';
+        USING ERRCODE = 'undefined_object', HINT = 'The names are shown by `oneway paths`, or SELECT src, dst FROM owd.paths.';
     END IF;
     ids := ids || id;
   END LOOP;
