@@ -23,13 +23,15 @@
 #define FLUSH_DELAY_US (150 * G_TIME_SPAN_MILLISECOND)
 #define DRAIN_US (2 * G_TIME_SPAN_SECOND)
 #define COMPLAIN_US (60 * G_TIME_SPAN_SECOND)
+#define OVER_US (2 * G_TIME_SPAN_SECOND)
 #define RETAIN_US (60 * G_TIME_SPAN_SECOND)
 #define RETRY_US (100 * G_TIME_SPAN_MILLISECOND)
 
-/* Trouble that lasts: said when it begins, each minute, and when it is over. */
+/* Trouble that lasts: said when it begins, each minute, and when it is over. Over means that nothing failed for a
+ * while: a disk without room still takes a small block now and then. */
 typedef struct {
   gboolean lasts;
-  gint64 said_us;
+  gint64 said_us, failed_us;
 } Trouble;
 
 typedef struct {
@@ -43,7 +45,7 @@ typedef struct {
   gint64 turn_us;      /* monotonic time when this turn began */
   OwdTime beat_ns;     /* of the last heartbeat */
   Trouble disk, reception;
-  guint64 dropped_before; /* records, before the disk's trouble began */
+  guint64 dropped_before; /* records, before the disk's present trouble began */
 } Worker;
 
 typedef struct {
@@ -64,16 +66,27 @@ now_ns (void)
   return (gint64) t.tv_sec * OWD_NS_PER_S + t.tv_nsec;
 }
 
-/* Whether it is time to speak of it. */
+/* Something failed. Returns whether it is time to speak of it. */
 static gboolean
 trouble_is_news (Trouble *trouble)
 {
   gint64 now_us = g_get_monotonic_time ();
 
+  trouble->failed_us = now_us;
   if (trouble->lasts && now_us - trouble->said_us < COMPLAIN_US)
     return FALSE;
   trouble->lasts = TRUE;
   trouble->said_us = now_us;
+  return TRUE;
+}
+
+/* Something succeeded. Returns whether that is the end of trouble. */
+static gboolean
+trouble_is_over (Trouble *trouble)
+{
+  if (!trouble->lasts || g_get_monotonic_time () - trouble->failed_us < OVER_US)
+    return FALSE;
+  trouble->lasts = FALSE;
   return TRUE;
 }
 
@@ -113,20 +126,15 @@ judge_disk (Worker *self, gboolean ok, const GError *error)
 {
   guint64 records, dropped;
 
-  if (ok && !self->disk.lasts)
-    return;
   owd_log_appender_counts (self->appender, &records, &dropped);
-  if (ok) {
-    self->disk.lasts = FALSE;
-    g_message ("the log takes records again; %" G_GUINT64_FORMAT " were lost meanwhile",
-               dropped - self->dropped_before);
-    return;
-  }
-  if (!self->disk.lasts)
-    self->dropped_before = dropped;
-  if (trouble_is_news (&self->disk))
+  if (!ok && trouble_is_news (&self->disk))
     g_warning ("%s: records are counted and dropped until the log can be written again (%" G_GUINT64_FORMAT " so far)",
                error->message, dropped - self->dropped_before);
+  if (ok && trouble_is_over (&self->disk))
+    g_message ("the log takes records again; %" G_GUINT64_FORMAT " were lost meanwhile",
+               dropped - self->dropped_before);
+  if (!self->disk.lasts)
+    self->dropped_before = dropped;
 }
 
 /* Heartbeat or flush, whatever is due. */
@@ -171,7 +179,7 @@ receive (Worker *self, int timeout_ms)
   self->turn_us = g_get_monotonic_time ();
   n = owd_listener_receive (self->listener, timeout_ms, on_datagram, self, &error);
   if (n >= 0) {
-    self->reception.lasts = FALSE;
+    (void) trouble_is_over (&self->reception);
     return n;
   }
   if (trouble_is_news (&self->reception))
@@ -264,7 +272,7 @@ run_keeper (gpointer data)
       ;
     g_mutex_unlock (&self->lock);
     if (owd_log_writer_sync (self->writer, &error))
-      trouble.lasts = FALSE;
+      (void) trouble_is_over (&trouble);
     else if (trouble_is_news (&trouble))
       g_warning ("%s: the log is not safe against a power failure", error->message);
     if (g_get_monotonic_time () >= retain_us) {
@@ -356,15 +364,23 @@ announce (const OwdListener *listener)
   }
 }
 
+/* What a worker has to say at the end. */
 static void
-report_drops (const Worker *worker)
+summarise (const Worker *worker)
 {
+  guint64 records, dropped;
+
   for (guint i = 0; i < owd_listener_n_sockets (worker->listener); i++) {
     const OwdListenerSocket *s = owd_listener_socket (worker->listener, i);
 
     g_message ("%s: %" G_GUINT64_FORMAT " datagrams, %" G_GUINT64_FORMAT " dropped by the kernel", s->address,
                s->datagrams, s->dropped);
   }
+  owd_log_appender_counts (worker->appender, &records, &dropped);
+  if (dropped > 0)
+    g_warning ("%" G_GUINT64_FORMAT " flow records, %" G_GUINT64_FORMAT " lost to a full disk", records, dropped);
+  else
+    g_message ("%" G_GUINT64_FORMAT " flow records", records);
   owd_refusals_summary (worker->decoder);
 }
 
@@ -400,7 +416,7 @@ owd_live_run (OwdLogWriter *writer, OwdConfig *config, const char *const *listen
   }
   for (guint i = 0; i < n; i++) {
     g_thread_join (g_array_index (workers, Worker, i).thread);
-    report_drops (&g_array_index (workers, Worker, i));
+    summarise (&g_array_index (workers, Worker, i));
   }
   stop_keeper (&keeper);
   ok = owd_log_writer_sync (writer, error);

@@ -83,6 +83,15 @@ entry_equal (gconstpointer a, gconstpointer b)
   return memcmp (&((const Entry *) a)->key, &((const Entry *) b)->key, sizeof (Key)) == 0;
 }
 
+/* " 256" behind "unusable template": a template's offset is that of its id. Returns: (transfer full). */
+static char *
+template_id (OwdReason reason, const guint8 *data, gsize len, gsize offset)
+{
+  if (reason != OWD_REASON_TEMPLATE || offset > len || len - offset < 2)
+    return g_strdup ("");
+  return g_strdup_printf (" %u", owd_be16 (data + offset));
+}
+
 OwdRefusals *
 owd_refusals_new (void)
 {
@@ -135,7 +144,7 @@ owd_refusals_add (OwdRefusals *self, const OwdDecoder *decoder, const OwdAddr *f
                   OwdTime now)
 {
   Entry entry = { .key = { .from = *from, .version = len >= 2 ? owd_be16 (data) : 0 } }, *known;
-  g_autofree char *name = NULL;
+  g_autofree char *name = NULL, *id = NULL;
   OwdReason reason;
   gsize offset;
 
@@ -155,8 +164,9 @@ owd_refusals_add (OwdRefusals *self, const OwdDecoder *decoder, const OwdAddr *f
   g_hash_table_add (self->entries, g_memdup2 (&entry, sizeof entry));
   self->first_lines++;
   name = who (from, entry.key.version, entry.key.domain);
-  g_warning ("%s: %s, at byte %" G_GSIZE_FORMAT " of a datagram of %" G_GSIZE_FORMAT ": %s", name,
-             owd_reason_text (reason), offset, len, consequence (reason));
+  id = template_id (reason, data, len, offset);
+  g_warning ("%s: %s%s, at byte %" G_GSIZE_FORMAT " of a datagram of %" G_GSIZE_FORMAT ": %s", name,
+             owd_reason_text (reason), id, offset, len, consequence (reason));
 }
 
 void
@@ -213,5 +223,5 @@ owd_refusals_summary (const OwdDecoder *decoder)
 
     summarise (name, c->refused);
   }
-  summarise ("no exporter", owd_decoder_unattributed (decoder));
+  summarise ("datagrams of no known exporter", owd_decoder_unattributed (decoder));
 }

@@ -2,12 +2,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """The real oneway-collector on captures and traffic written here: --dump, --read, live, kill -9.
 
-usage: test_collector.py PROGRAM
+usage: test_collector.py PROGRAM [CASE ...]
 """
 import contextlib
 import json
 import os
 import re
+import resource
 import signal
 import socket
 import struct
@@ -123,12 +124,14 @@ def in_some_order(objects):
     return sorted(json.dumps(o, sort_keys=True) for o in objects)
 
 
-class Live:
+class Collector:
     """A running collector. ports: those that it says it listens on."""
 
-    def __init__(self, log, *args, listen=('127.0.0.1:0',)):
+    def __init__(self, log, *args, listen=('127.0.0.1:0',), env=None):
         options = [option for address in listen for option in ('--listen', address)]
-        self.process = subprocess.Popen([PROGRAM, '--log', log, *options, *args], stderr=subprocess.PIPE, text=True)
+        # Python ignores SIGXFSZ; so does the child: a file too large is an error then, as a full disk is
+        self.process = subprocess.Popen([PROGRAM, '--log', log, *options, *args], stderr=subprocess.PIPE, text=True,
+                                        restore_signals=False, env={**os.environ, **(env or {})})
         self.lines = []
         self.ports = []
         while len(self.ports) < len(listen):
@@ -170,7 +173,7 @@ class Case(unittest.TestCase):
         return path
 
     def live(self, *args, **kwargs):
-        live = Live(self.log, *args, **kwargs)
+        live = Collector(self.log, *args, **kwargs)
         self.addCleanup(lambda: live.process.poll() is None and live.end(signal.SIGKILL))
         return live
 
@@ -230,7 +233,7 @@ class Dump(Case):
         status, out, err = run('--dump', '--read', self.file('a.pcap', pcap(bad + timed())))
         self.assertEqual((status, len(records(out))), (0, 5))
         self.assertEqual(len([line for line in err.splitlines() if 'warning' in line]), 1, err)
-        self.assertRegex(err, r'exporter 10\.0\.0\.66 domain 7: .* at byte \d+ ')
+        self.assertRegex(err, r'exporter 10\.0\.0\.66 domain 7: unusable template 10, at byte 24 ')
         self.assertIn(': 50 x ', err)
 
 
@@ -291,18 +294,17 @@ def numbered(i):
                         i, i + k, k, 2055) for k in range(30)], export_s=T0)
 
 
-class Numbered:
-    def __init__(self, port):
+class Live(Case):
+    def setUp(self):
+        super().setUp()
         self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self.to = ('127.0.0.1', port)
+        self.addCleanup(self.socket.close)
 
-    def send(self, first, n):
+    def send(self, live, first, n):
         for i in range(first, first + n):
-            self.socket.sendto(numbered(i), self.to)
+            self.socket.sendto(numbered(i), ('127.0.0.1', live.ports[0]))
         return first + n
 
-
-class LiveCollector(Case):
     def check_whole(self, rows):
         """Every record is one that was sent. Returns the set of (datagram, record)."""
         seen = set()
@@ -317,7 +319,7 @@ class LiveCollector(Case):
     def test_orderly_end(self):
         live = self.live()
         begin_ns = time.time_ns()
-        Numbered(live.ports[0]).send(0, 200)
+        self.send(live, 0, 200)
         self.assertEqual(live.end(), 0, live.messages())  # at once: what waits in the socket counts
         rows = self.logged()
         self.assertEqual(len(self.check_whole(rows)), 6000)
@@ -338,7 +340,7 @@ class LiveCollector(Case):
     def test_written_within_a_fifth_of_a_second(self):
         live = self.live()
         time.sleep(0.3)
-        Numbered(live.ports[0]).send(0, 1)
+        self.send(live, 0, 1)
         time.sleep(0.5)  # 0.2 s, and some for a busy machine
         self.assertEqual(len(self.logged()), 30)
         self.assertEqual(live.end(), 0)
@@ -358,32 +360,80 @@ class LiveCollector(Case):
         self.file('oneway.conf', b'[log]\nsync-interval = soon\n')
         live.process.send_signal(signal.SIGHUP)
         time.sleep(0.3)
-        Numbered(live.ports[0]).send(0, 1)
+        self.send(live, 0, 1)
         self.assertEqual(live.end(), 0)
         self.assertIn('settings read again', live.messages())
         self.assertIn('settings not changed', live.messages())
         self.assertEqual(len(self.logged()), 30)
+
+    def test_full_disk(self):
+        live = self.live()
+        self.send(live, 0, 50)
+        time.sleep(0.5)
+        before = self.check_whole(self.logged())
+        self.assertEqual(len(before), 1500)
+        size = max(os.path.getsize(os.path.join(d, f)) for d, _, files in os.walk(self.log) for f in files)
+        limits = resource.prlimit(live.process.pid, resource.RLIMIT_FSIZE, (size + 100, resource.RLIM_INFINITY))
+        self.send(live, 50, 50)
+        time.sleep(0.6)
+        self.send(live, 100, 50)
+        time.sleep(0.6)
+        self.assertIsNone(live.process.poll())
+        resource.prlimit(live.process.pid, resource.RLIMIT_FSIZE, limits)
+        time.sleep(3.5)  # trouble counts as over when nothing failed for two seconds
+        self.send(live, 150, 50)
+        self.assertEqual(live.end(), 0)
+        seen = self.check_whole(self.logged())
+        self.assertFalse(before - seen)
+        self.assertEqual(len([i for i, _ in seen if i >= 150]), 1500)
+        lost = 6000 - len(seen)
+        self.assertGreater(lost, 0)
+        self.assertEqual(len(re.findall('until the log can be written', live.messages())), 1, live.messages())
+        self.assertIn('the log takes records again; %d were lost' % lost, live.messages())
+
+    def test_workers_share_a_port(self):
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
+            s.bind(('127.0.0.1', 0))
+            port = s.getsockname()[1]
+        live = self.live(listen=('127.0.0.1:%d' % port,), env={'ONEWAY_COLLECTOR_WORKERS': '3'})
+        want = 0
+        for host in range(1, 21):
+            exporter = '127.0.1.%d' % host
+            body = sets((256, v9_record(2000) + v9_record(2001)))
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as a, \
+                    socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as b:
+                for s in (a, b):
+                    s.bind((exporter, 0))
+                # template from one port, data from another: one exporter, one worker
+                a.sendto(v9(1, sets((0, template(256, V9_FIELDS))), 1), ('127.0.0.1', port))
+                b.sendto(v9(2, body, 2), ('127.0.0.1', port))
+                want += 2
+        time.sleep(0.3)
+        self.assertEqual(live.end(), 0)
+        rows = self.logged()
+        self.assertEqual(len(rows), want, live.messages())
+        self.assertFalse([r for r in rows if 'late_template' in r])
+        self.assertEqual(len({r['exporter'] for r in rows}), 20)
 
     def test_kill(self):
         acknowledged = set()
         sent = 0
         for _ in range(4):
             live = self.live()
-            sender = Numbered(live.ports[0])
             until = time.monotonic() + 0.7
             while time.monotonic() < until:
-                sent = sender.send(sent, 5)
+                sent = self.send(live, sent, 5)
                 time.sleep(0.002)
             acknowledged |= self.check_whole(self.logged())  # what any reader sees has been acknowledged
             for _ in range(20):
-                sent = sender.send(sent, 5)
+                sent = self.send(live, sent, 5)
             self.assertEqual(live.end(signal.SIGKILL), -signal.SIGKILL)
             after = self.check_whole(self.logged())
             self.assertFalse(acknowledged - after)
             acknowledged = after
         live = self.live()  # and the log goes on
         first = sent
-        Numbered(live.ports[0]).send(first, 10)
+        self.send(live, first, 10)
         self.assertEqual(live.end(), 0)
         seen = self.check_whole(self.logged())
         self.assertFalse(acknowledged - seen)
