@@ -46,7 +46,7 @@ static const Field SEGMENT_FIELDS[] = {
   SEGMENT (text_bytes, "u32", "length of this text"),
   SEGMENT (text, "text", "this"),
   SEGMENT (checksum, "u64", "XXH3-64(all before)"),
-  { NULL },
+  { .name = NULL },
 };
 
 #define BLOCK(name, type, unit)                                                                                        \
@@ -61,7 +61,7 @@ static const Field BLOCK_FIELDS[] = {
   BLOCK (time, "i64", "ns since 1970"),
   BLOCK (offset, "u64", "of this block in the stream"),
   BLOCK (checksum, "u64", "XXH3-64(body, seed XXH3-64(bytes 0..31, seed uuid[0..7]))"),
-  { NULL },
+  { .name = NULL },
 };
 
 #define STATE(name, type, unit)                                                                                        \
@@ -73,7 +73,7 @@ static const Field STATE_FIELDS[] = {
   STATE (domain, "u32", ""),
   STATE (version, "u32", "5, 9, 10"),
   STATE (addr, "ip16", "exporter"),
-  { NULL },
+  { .name = NULL },
 };
 
 #define HEADER(name, type, unit)                                                                                       \
@@ -90,7 +90,7 @@ static const Field HEADER_FIELDS[] = {
   HEADER (export_frac_ns, "u32", "ns"),
   HEADER (uptime_ms, "u32", "ms"),
   HEADER (seq, "u32", ""),
-  { NULL },
+  { .name = NULL },
 };
 
 #define FLOW(name, type, unit)                                                                                         \
@@ -117,19 +117,19 @@ static const Field FLOW_FIELDS[] = {
   FLOW (flags, "u32",
         "1 packets 2 octets 4 tcpflags 8 egress 16 ingress 32 reverse 64 biflow 128 totals 256 postnat 512 ext"),
   FLOW (sampling, "u32", "1 in N"),
-  { NULL },
+  { .name = NULL },
 };
 
 static const Field FLOW4_ADDRESSES[] = {
   { "src", "ip4", offsetof (OwdStoredFlow4, src), "" },
   { "dst", "ip4", offsetof (OwdStoredFlow4, dst), "" },
-  { NULL },
+  { .name = NULL },
 };
 
 static const Field FLOW6_ADDRESSES[] = {
   { "src", "ip16", offsetof (OwdStoredFlow6, src), "" },
   { "dst", "ip16", offsetof (OwdStoredFlow6, dst), "" },
-  { NULL },
+  { .name = NULL },
 };
 
 #define EXT(name, type, unit)                                                                                          \
@@ -142,7 +142,7 @@ static const Field EXT_FIELDS[] = {
        "a word per bit from 8 on: 0 vlan 1 vrf 2 mpls 3 line_card 4 obs_point 5 init_ms 6 post_src(2 words) "
        "7 post_dst(2 words) 8 post_sport+65536*post_dport 9 delay_mean_us 10 delay_min_us 11 delay_max_us 12 "
        "delay_sum_us"),
-  { NULL },
+  { .name = NULL },
 };
 
 static const char INTRO[]
