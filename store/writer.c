@@ -193,7 +193,8 @@ fenced (const OwdConn *conn, guint part, GError **error)
   return FALSE;
 }
 
-/* After a reconnect: what became of the last commit. */
+/* After a reconnect: what became of the last commit. The server may still be at it, with the row locked: FOR SHARE
+ * waits for its end. */
 static gboolean
 settle_claim (OwdConn *conn, guint part, OwdClaim *claim, GError **error)
 {
@@ -205,8 +206,8 @@ settle_claim (OwdConn *conn, guint part, OwdClaim *claim, GError **error)
   if (claim->generation == conn->generation)
     return TRUE;
   res = owd_conn_query (conn, "reading a partition's mark", PGRES_TUPLES_OK,
-                        "SELECT epoch, log_offset, seq, watermark_ns FROM owd.partition WHERE part = $1", 1, values,
-                        error);
+                        "SELECT epoch, log_offset, seq, watermark_ns FROM owd.partition WHERE part = $1 FOR SHARE", 1,
+                        values, error);
   if (res == NULL)
     return FALSE;
   if (PQntuples (res) == 0 || get_int (res, 0, 0) != claim->epoch)

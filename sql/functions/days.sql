@@ -1,7 +1,8 @@
 -- SPDX-License-Identifier: Apache-2.0
 --
 -- One table per UTC day. Making it beside its parent and attaching it takes a lock that lets readers and writers go on
--- (CREATE TABLE ... PARTITION OF would stop both); two writers that want the same day wait for each other.
+-- (CREATE TABLE ... PARTITION OF would stop both); two writers that want the same day wait for each other. Whether it is
+-- there is asked of the catalog itself: to_regclass() does not see what was made while this waited.
 CREATE OR REPLACE FUNCTION owd.add_day (day date) RETURNS boolean
 LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
@@ -9,11 +10,11 @@ AS $$
 DECLARE
   child text := 'sample_' || to_char (day, 'YYYYMMDD');
 BEGIN
-  IF to_regclass ('owd.' || child) IS NOT NULL THEN
+  IF EXISTS (SELECT FROM pg_class WHERE relname = child AND relnamespace = 'owd'::regnamespace) THEN
     RETURN false;
   END IF;
   PERFORM pg_advisory_xact_lock (hashtextextended ('oneway add_day', 0));
-  IF to_regclass ('owd.' || child) IS NOT NULL THEN
+  IF EXISTS (SELECT FROM pg_class WHERE relname = child AND relnamespace = 'owd'::regnamespace) THEN
     RETURN false;
   END IF;
   EXECUTE format ('CREATE TABLE owd.%I (LIKE owd.sample)', child);

@@ -66,10 +66,10 @@ may_pass (Proxy *self, const char *data, gsize len, gboolean *ret_cut, gboolean 
     g_atomic_int_set (&self->bytes, (gint) (left - MIN (left, len)));
     return MIN (left, len);
   }
-  if ((mode == PROXY_CUT_COMMIT || mode == PROXY_CUT_COMMITTED) && memmem (data, len, "COMMIT", 6) != NULL) {
+  if (mode >= PROXY_CUT_COMMIT && memmem (data, len, "COMMIT", 6) != NULL) {
     *ret_cut = TRUE;
     *ret_await_answer = mode == PROXY_CUT_COMMITTED;
-    return mode == PROXY_CUT_COMMITTED ? len : 0;
+    return mode == PROXY_CUT_COMMIT ? 0 : len;
   }
   return len;
 }

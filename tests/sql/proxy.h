@@ -11,10 +11,11 @@
 typedef struct Proxy Proxy;
 
 typedef enum {
-  PROXY_WHOLE,         /* pass everything */
-  PROXY_CUT_BYTES,     /* cut after so many bytes from the client */
-  PROXY_CUT_COMMIT,    /* cut before the client's COMMIT reaches the server */
-  PROXY_CUT_COMMITTED, /* let COMMIT through, cut before its answer reaches the client */
+  PROXY_WHOLE,          /* pass everything */
+  PROXY_CUT_BYTES,      /* cut after so many bytes from the client */
+  PROXY_CUT_COMMIT,     /* cut before the client's COMMIT reaches the server */
+  PROXY_CUT_COMMITTING, /* let COMMIT through, cut at once */
+  PROXY_CUT_COMMITTED,  /* let COMMIT through, cut before its answer reaches the client */
 } ProxyMode;
 
 /* server_dir: folder of the server's socket. Clients use host=proxy_dir (). */

@@ -579,6 +579,30 @@ survives_cuts_anywhere (void **state)
   with_cuts (60, cut_somewhere, 20261122);
 }
 
+/* The wire is gone, and the server still at the COMMIT: whoever looks at once sees the old mark. */
+static void
+waits_for_a_commit_under_way (void **state)
+{
+  Proxy *proxy = proxy_new (g_getenv ("PGHOST"));
+  g_autofree char *conninfo = g_strdup_printf ("host=%s", proxy_dir (proxy));
+  OwdStore *store = open_store (conninfo);
+  GError *error = NULL;
+
+  (void) state;
+  (void) claim (store, 0);
+  g_free (sql ("CREATE FUNCTION owd.linger () RETURNS trigger LANGUAGE plpgsql AS"
+               " 'BEGIN PERFORM pg_sleep (0.5); RETURN NULL; END'"));
+  g_free (sql ("CREATE CONSTRAINT TRIGGER linger AFTER UPDATE ON owd.partition DEFERRABLE INITIALLY DEFERRED"
+               " FOR EACH ROW EXECUTE FUNCTION owd.linger ()"));
+  proxy_arm (proxy, PROXY_CUT_COMMITTING, 0);
+  assert_false (commit (store, 0, 1, 100, &error));
+  assert_error (error, OWD_ERROR_DB_AWAY);
+  assert_works (commit (store, 0, 1, 100, &error));
+  assert_sql ("100,100", "SELECT concat_ws (',', count (*), count (DISTINCT seq)) FROM owd.sample");
+  owd_store_free (store);
+  proxy_free (proxy);
+}
+
 /* After a commit whose fate was unknown the caller may come with a longer batch. */
 static void
 continues_with_a_longer_batch (void **state)
@@ -769,6 +793,35 @@ exporters_are_replaced (void **state)
               "SELECT concat_ws (',', addr, sampling, boot IS NULL) FROM owd.exporters WHERE version = 5");
 }
 
+/* The second writer of a day has seen that it is missing, and waits. */
+static void
+makes_a_day_once (void **state)
+{
+  static const char add_day[] = "SELECT owd.add_day ('2026-11-22')";
+  PGconn *other = PQconnectdb ("");
+  PGresult *res;
+
+  (void) state;
+  g_free (sql ("BEGIN"));
+  assert_sql ("t", add_day);
+  assert_int_equal (PQsendQuery (other, add_day), 1);
+  assert_int_equal (PQflush (other), 0);
+  while (TRUE) {
+    g_autofree char *waiting = sql ("SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted");
+
+    if (waiting != NULL)
+      break;
+    g_usleep (5000);
+  }
+  g_free (sql ("COMMIT"));
+  res = PQgetResult (other);
+  if (PQresultStatus (res) != PGRES_TUPLES_OK)
+    fail_msg ("%s", PQresultErrorMessage (res));
+  assert_string_equal (PQgetvalue (res, 0, 0), "f");
+  PQclear (res);
+  PQfinish (other);
+}
+
 static void
 drops_old_days (void **state)
 {
@@ -864,6 +917,7 @@ main (void)
     T (survives_death_inside_commit),
     T (survives_cuts_at_commit),
     T (survives_cuts_anywhere),
+    T (waits_for_a_commit_under_way),
     T (continues_with_a_longer_batch),
     T (fenced_while_away),
     T (survives_a_server_restart),
@@ -871,6 +925,7 @@ main (void)
     T (watermark_is_the_last_microsecond_over),
     T (points_are_the_same_for_every_store),
     T (exporters_are_replaced),
+    T (makes_a_day_once),
     T (drops_old_days),
     T (answers_the_front_end),
   };
