@@ -14,13 +14,11 @@
  *
  * References: socket(7), udp(7), recvmmsg(2).
  */
+#include "address.h"
 #include "owd-listener.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <linux/filter.h>
-#include <netdb.h>
-#include <netinet/in.h>
 #include <poll.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -42,12 +40,6 @@ typedef union {
   guint8 bytes[CMSG_SPACE (sizeof (struct timespec)) + CMSG_SPACE (sizeof (guint32))];
 } Control;
 
-typedef union {
-  struct sockaddr any;
-  struct sockaddr_in v4;
-  struct sockaddr_in6 v6;
-} Address;
-
 typedef struct {
   int fd;
   OwdListenerSocket counters;
@@ -64,7 +56,7 @@ struct OwdListener {
   guint8 *buffers;
   struct mmsghdr messages[BATCH];
   struct iovec vectors[BATCH];
-  Address from[BATCH];
+  OwdSocketAddress from[BATCH];
   Control control[BATCH];
 };
 
@@ -78,64 +70,6 @@ now_ns (void)
 }
 
 /* ---- set-up ------------------------------------------------------------------------------------ */
-
-/* "ADDR:PORT" into a socket address. A wildcard is IPv6, which takes IPv4 as well. */
-static gboolean
-parse_address (const char *text, Address *address, socklen_t *len, gboolean *wildcard, GError **error)
-{
-  const char *colon = strrchr (text, ':');
-  g_autofree char *host = NULL;
-  guint64 port = 0;
-
-  memset (address, 0, sizeof *address);
-  if (colon == NULL || !g_ascii_string_to_unsigned (colon + 1, 10, 0, 65535, &port, NULL))
-    goto nonsense;
-  host = g_strndup (text, (gsize) (colon - text));
-  if (host[0] == '[' && g_str_has_suffix (host, "]")) {
-    host[strlen (host) - 1] = '\0';
-    memmove (host, host + 1, strlen (host));
-    if (inet_pton (AF_INET6, host, &address->v6.sin6_addr) != 1)
-      goto nonsense;
-    address->v6.sin6_family = AF_INET6;
-  } else if (host[0] == '\0' || strcmp (host, "*") == 0) {
-    address->v6.sin6_family = AF_INET6;
-  } else {
-    if (inet_pton (AF_INET, host, &address->v4.sin_addr) != 1)
-      goto nonsense;
-    address->v4.sin_family = AF_INET;
-  }
-  if (address->any.sa_family == AF_INET6) {
-    address->v6.sin6_port = g_htons ((guint16) port);
-    *len = sizeof address->v6;
-  } else {
-    address->v4.sin_port = g_htons ((guint16) port);
-    *len = sizeof address->v4;
-  }
-  *wildcard = address->any.sa_family == AF_INET6 && IN6_IS_ADDR_UNSPECIFIED (&address->v6.sin6_addr);
-  return TRUE;
-
-nonsense:
-  g_set_error (error, OWD_ERROR, OWD_ERROR_CONFIG,
-               "listen address \"%s\": expected ADDR:PORT, as 192.0.2.1:2055, [2001:db8::1]:2055 or *:2055", text);
-  return FALSE;
-}
-
-/* As bound: port 0 has become a real one. */
-static char *
-bound_address (int fd)
-{
-  Address address = { 0 };
-  socklen_t len = sizeof address;
-  char host[INET6_ADDRSTRLEN] = "?";
-
-  (void) getsockname (fd, &address.any, &len);
-  if (address.any.sa_family == AF_INET6) {
-    (void) inet_ntop (AF_INET6, &address.v6.sin6_addr, host, sizeof host);
-    return g_strdup_printf ("[%s]:%u", host, g_ntohs (address.v6.sin6_port));
-  }
-  (void) inet_ntop (AF_INET, &address.v4.sin_addr, host, sizeof host);
-  return g_strdup_printf ("%s:%u", host, g_ntohs (address.v4.sin_port));
-}
 
 static void
 set_receive_buffer (Socket *s, gsize asked)
@@ -183,7 +117,7 @@ steer_by_source (int fd, guint workers)
 }
 
 static gboolean
-bind_socket (Socket *s, const Address *address, socklen_t len, guint workers)
+bind_socket (Socket *s, const OwdSocketAddress *address, guint workers)
 {
   int on = 1, off = 0;
 
@@ -197,7 +131,7 @@ bind_socket (Socket *s, const Address *address, socklen_t len, guint workers)
   if (setsockopt (s->fd, SOL_SOCKET, SO_TIMESTAMPNS, &on, sizeof on) != 0)
     return FALSE;
   (void) setsockopt (s->fd, SOL_SOCKET, SO_RXQ_OVFL, &on, sizeof on);
-  if (bind (s->fd, &address->any, len) != 0)
+  if (bind (s->fd, &address->any, owd_socket_address_len (address)) != 0)
     return FALSE;
   return workers <= 1 || steer_by_source (s->fd, workers);
 }
@@ -206,20 +140,20 @@ static gboolean
 add_socket (OwdListener *self, const char *text, gsize receive_buffer, guint workers, GError **error)
 {
   Socket *s = &self->sockets[self->n_sockets];
-  Address address;
-  socklen_t len;
-  gboolean wildcard, bound;
+  OwdSocketAddress address;
+  gboolean bound;
 
-  if (!parse_address (text, &address, &len, &wildcard, error))
+  if (!owd_socket_address_parse (text, &address, error))
     return FALSE;
-  bound = bind_socket (s, &address, len, workers);
-  if (!bound && wildcard && (errno == EAFNOSUPPORT || errno == EADDRNOTAVAIL)) {
+  bound = bind_socket (s, &address, workers);
+  if (!bound && address.any.sa_family == AF_INET6 && IN6_IS_ADDR_UNSPECIFIED (&address.v6.sin6_addr)
+      && (errno == EAFNOSUPPORT || errno == EADDRNOTAVAIL)) {
     /* a machine without IPv6 */
-    Address v4 = { .v4 = { .sin_family = AF_INET, .sin_port = address.v6.sin6_port } };
+    OwdSocketAddress v4 = { .v4 = { .sin_family = AF_INET, .sin_port = address.v6.sin6_port } };
 
     if (s->fd >= 0)
       close (s->fd);
-    bound = bind_socket (s, &v4, sizeof v4.v4, workers);
+    bound = bind_socket (s, &v4, workers);
   }
   if (!bound) {
     g_set_error (error, OWD_ERROR, OWD_ERROR_IO, "cannot listen on UDP %s: %s%s", text, g_strerror (errno),
@@ -229,7 +163,7 @@ add_socket (OwdListener *self, const char *text, gsize receive_buffer, guint wor
     return FALSE;
   }
   set_receive_buffer (s, receive_buffer);
-  s->address = bound_address (s->fd);
+  s->address = owd_socket_address_bound (s->fd);
   s->counters.address = s->address;
   s->seen_ns = OWD_TIME_NONE;
   self->polls[self->n_sockets] = (struct pollfd){ .fd = s->fd, .events = POLLIN };
@@ -309,7 +243,7 @@ read_control (Socket *s, struct msghdr *message)
 }
 
 static void
-read_source (const Address *address, OwdDatagram *datagram)
+read_source (const OwdSocketAddress *address, OwdDatagram *datagram)
 {
   if (address->any.sa_family == AF_INET) {
     owd_addr_set_v4 (&datagram->from, (const guint8 *) &address->v4.sin_addr);
@@ -327,7 +261,7 @@ receive_batch (OwdListener *self, Socket *s)
   int n;
 
   for (guint i = 0; i < BATCH; i++) {
-    self->messages[i].msg_hdr.msg_namelen = sizeof (Address);
+    self->messages[i].msg_hdr.msg_namelen = sizeof (OwdSocketAddress);
     self->messages[i].msg_hdr.msg_controllen = sizeof (Control);
   }
   do

@@ -1,11 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The worker's loop: receive, decode, append; a heartbeat when a second of receive time is over, a flush at latest
- * FLUSH_DELAY_US after the first record that waits for one. Both carry owd_listener_time(), not the clock: it lags
- * behind while datagrams still wait in a socket, and what the log promises about its time stays true under overload.
- *
- * A disk that refuses blocks costs those blocks, counted, and one line a minute; reception and counting go on, and so
- * does the log as soon as there is room.
+ * The main thread waits for signals; workers receive; the keeper syncs the log and removes what is too old; the metrics
+ * server answers. Started in this order and ended so that each outlives what it serves: server, workers, keeper, and a
+ * last sync.
  */
 #include "live.h"
 
@@ -16,37 +13,11 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "owd-listener.h"
 #include "owd-program.h"
-#include "refusals.h"
+#include "trouble.h"
+#include "worker.h"
 
-#define FLUSH_DELAY_US (150 * G_TIME_SPAN_MILLISECOND)
-#define DRAIN_US (2 * G_TIME_SPAN_SECOND)
-#define COMPLAIN_US (60 * G_TIME_SPAN_SECOND)
-#define OVER_US (2 * G_TIME_SPAN_SECOND)
 #define RETAIN_US (60 * G_TIME_SPAN_SECOND)
-#define RETRY_US (100 * G_TIME_SPAN_MILLISECOND)
-
-/* Trouble that lasts: said when it begins, each minute, and when it is over. Over means that nothing failed for a
- * while: a disk without room still takes a small block now and then. */
-typedef struct {
-  gboolean lasts;
-  gint64 said_us, failed_us;
-} Trouble;
-
-typedef struct {
-  GThread *thread;
-  OwdListener *listener;
-  OwdDecoder *decoder;
-  OwdLogAppender *appender;
-  OwdRefusals *refusals;
-  gint stop;           /* atomic */
-  gint64 unflushed_us; /* monotonic time of the first record that was not flushed; 0: none */
-  gint64 turn_us;      /* monotonic time when this turn began */
-  OwdTime beat_ns;     /* of the last heartbeat */
-  Trouble disk, reception;
-  guint64 dropped_before; /* records, before the disk's present trouble began */
-} Worker;
 
 typedef struct {
   OwdLogWriter *writer;
@@ -64,176 +35,6 @@ now_ns (void)
 
   (void) clock_gettime (CLOCK_REALTIME, &t);
   return (gint64) t.tv_sec * OWD_NS_PER_S + t.tv_nsec;
-}
-
-/* Something failed. Returns whether it is time to speak of it. */
-static gboolean
-trouble_is_news (Trouble *trouble)
-{
-  gint64 now_us = g_get_monotonic_time ();
-
-  trouble->failed_us = now_us;
-  if (trouble->lasts && now_us - trouble->said_us < COMPLAIN_US)
-    return FALSE;
-  trouble->lasts = TRUE;
-  trouble->said_us = now_us;
-  return TRUE;
-}
-
-/* Something succeeded. Returns whether that is the end of trouble. */
-static gboolean
-trouble_is_over (Trouble *trouble)
-{
-  if (!trouble->lasts || g_get_monotonic_time () - trouble->failed_us < OVER_US)
-    return FALSE;
-  trouble->lasts = FALSE;
-  return TRUE;
-}
-
-/* ---- worker ------------------------------------------------------------------------------------ */
-
-static void
-on_header (void *user, const OwdHeader *header)
-{
-  Worker *self = user;
-
-  owd_log_appender_header (self->appender, header);
-  if (self->unflushed_us == 0)
-    self->unflushed_us = self->turn_us;
-}
-
-static void
-on_flow (void *user, const OwdHeader *header, const OwdFlow *flow)
-{
-  Worker *self = user;
-
-  (void) header;
-  /* refusals of the disk are counted by the appender, and the next flush says why */
-  (void) !owd_log_appender_flow (self->appender, flow);
-}
-
-static void
-on_datagram (void *user, const OwdDatagram *d)
-{
-  Worker *self = user;
-
-  if (owd_decoder_feed (self->decoder, &d->from, d->port, d->recv_ns, d->data, d->len) != OWD_STATUS_OK)
-    owd_refusals_add (self->refusals, self->decoder, &d->from, d->data, d->len, d->recv_ns);
-}
-
-static void
-judge_disk (Worker *self, gboolean ok, const GError *error)
-{
-  guint64 records, dropped;
-
-  owd_log_appender_counts (self->appender, &records, &dropped);
-  if (!ok && trouble_is_news (&self->disk))
-    g_warning ("%s: records are counted and dropped until the log can be written again (%" G_GUINT64_FORMAT " so far)",
-               error->message, dropped - self->dropped_before);
-  if (ok && trouble_is_over (&self->disk))
-    g_message ("the log takes records again; %" G_GUINT64_FORMAT " were lost meanwhile",
-               dropped - self->dropped_before);
-  if (!self->disk.lasts)
-    self->dropped_before = dropped;
-}
-
-/* Heartbeat or flush, whatever is due. */
-static void
-write_log (Worker *self, gboolean now)
-{
-  g_autoptr (GError) error = NULL;
-  OwdTime t = owd_listener_time (self->listener);
-  gboolean ok;
-
-  if (t == OWD_TIME_NONE)
-    return;
-  if (now || t / OWD_NS_PER_S != self->beat_ns / OWD_NS_PER_S) {
-    ok = owd_log_appender_beat (self->appender, t, &error);
-    self->beat_ns = t;
-  } else if (self->unflushed_us != 0 && self->turn_us - self->unflushed_us >= FLUSH_DELAY_US) {
-    ok = owd_log_appender_flush (self->appender, t, &error);
-  } else {
-    return;
-  }
-  self->unflushed_us = 0;
-  judge_disk (self, ok, error);
-}
-
-/* Until the next flush or the next full second, as far as the listener will know of it. */
-static int
-wait_ms (const Worker *self)
-{
-  gint64 left_ns = OWD_NS_PER_S - (now_ns () - OWD_LISTENER_GUARD_NS) % OWD_NS_PER_S;
-
-  if (self->unflushed_us != 0)
-    left_ns = MIN (left_ns, (self->unflushed_us + FLUSH_DELAY_US - g_get_monotonic_time ()) * OWD_NS_PER_US);
-  return (int) (MAX (left_ns, 0) / OWD_NS_PER_MS) + 1;
-}
-
-static int
-receive (Worker *self, int timeout_ms)
-{
-  g_autoptr (GError) error = NULL;
-  int n;
-
-  self->turn_us = g_get_monotonic_time ();
-  n = owd_listener_receive (self->listener, timeout_ms, on_datagram, self, &error);
-  if (n >= 0) {
-    (void) trouble_is_over (&self->reception);
-    return n;
-  }
-  if (trouble_is_news (&self->reception))
-    g_warning ("%s: trying again", error->message);
-  g_usleep (RETRY_US);
-  return 0;
-}
-
-static gpointer
-run_worker (gpointer data)
-{
-  Worker *self = data;
-  gint64 drain_until_us;
-
-  while (!g_atomic_int_get (&self->stop)) {
-    (void) receive (self, wait_ms (self));
-    self->turn_us = g_get_monotonic_time ();
-    write_log (self, FALSE);
-    owd_refusals_tick (self->refusals, now_ns ());
-  }
-  drain_until_us = g_get_monotonic_time () + DRAIN_US;
-  while (receive (self, 0) > 0 && g_get_monotonic_time () < drain_until_us)
-    write_log (self, FALSE);
-  write_log (self, TRUE);
-  return NULL;
-}
-
-static gboolean
-init_worker (Worker *self, OwdLogWriter *writer, const OwdConfig *config, const char *const *listen,
-             const OwdDecoderLimits *limits, guint workers, GError **error)
-{
-  OwdDecoderSink sink = { .header = on_header, .flow = on_flow, .user = self };
-
-  self->listener = owd_listener_new (listen, owd_config_size (config, "collector", "receive-buffer"), workers, error);
-  if (self->listener == NULL)
-    return FALSE;
-  self->decoder = owd_decoder_new (&sink, limits, error);
-  if (self->decoder == NULL)
-    return FALSE;
-  self->appender = owd_log_appender_new (writer);
-  self->refusals = owd_refusals_new ();
-  self->beat_ns = now_ns ();
-  return TRUE;
-}
-
-static void
-clear_worker (gpointer data)
-{
-  Worker *self = data;
-
-  owd_listener_free (self->listener);
-  owd_decoder_free (self->decoder);
-  owd_log_appender_free (self->appender);
-  owd_refusals_free (self->refusals);
 }
 
 /* ---- keeper ------------------------------------------------------------------------------------ */
@@ -259,7 +60,7 @@ static gpointer
 run_keeper (gpointer data)
 {
   Keeper *self = data;
-  Trouble trouble = { 0 };
+  OwdTrouble trouble = { 0 };
   gint64 sync_us = g_get_monotonic_time (), retain_us = sync_us;
 
   g_mutex_lock (&self->lock);
@@ -272,8 +73,8 @@ run_keeper (gpointer data)
       ;
     g_mutex_unlock (&self->lock);
     if (owd_log_writer_sync (self->writer, &error))
-      (void) trouble_is_over (&trouble);
-    else if (trouble_is_news (&trouble))
+      (void) owd_trouble_is_over (&trouble);
+    else if (owd_trouble_is_news (&trouble))
       g_warning ("%s: the log is not safe against a power failure", error->message);
     if (g_get_monotonic_time () >= retain_us) {
       retain (self->writer, config);
@@ -364,61 +165,90 @@ announce (const OwdListener *listener)
   }
 }
 
-/* What a worker has to say at the end. */
 static void
-summarise (const Worker *worker)
+write_metrics (void *user, gboolean table, GString *out)
 {
-  guint64 records, dropped;
+  const GPtrArray *workers = user;
+  g_autofree OwdMetrics *metrics = g_new0 (OwdMetrics, workers->len);
+  guint n = 0; /* that answered */
 
-  for (guint i = 0; i < owd_listener_n_sockets (worker->listener); i++) {
-    const OwdListenerSocket *s = owd_listener_socket (worker->listener, i);
-
-    g_message ("%s: %" G_GUINT64_FORMAT " datagrams, %" G_GUINT64_FORMAT " dropped by the kernel", s->address,
-               s->datagrams, s->dropped);
+  for (guint i = 0; i < workers->len; i++) {
+    owd_metrics_init (&metrics[n]);
+    if (owd_worker_metrics (g_ptr_array_index (workers, i), &metrics[n]))
+      n++;
+    else
+      owd_metrics_clear (&metrics[n]);
   }
-  owd_log_appender_counts (worker->appender, &records, &dropped);
-  if (dropped > 0)
-    g_warning ("%" G_GUINT64_FORMAT " flow records, %" G_GUINT64_FORMAT " lost to a full disk", records, dropped);
+  if (table)
+    owd_metrics_write_table (out, metrics, n);
   else
-    g_message ("%" G_GUINT64_FORMAT " flow records", records);
-  owd_refusals_summary (worker->decoder);
+    owd_metrics_write_openmetrics (out, metrics, n);
+  for (guint i = 0; i < n; i++)
+    owd_metrics_clear (&metrics[i]);
+}
+
+/* Returns: (transfer full), or NULL where it is not wanted or not possible; the collector's work does not hang on it.
+ */
+static OwdMetricsServer *
+start_metrics (const char *address, GPtrArray *workers)
+{
+  g_autoptr (GError) error = NULL;
+  OwdMetricsServer *server;
+
+  if (address[0] == '\0')
+    return NULL;
+  server = owd_metrics_server_new (address, write_metrics, workers, &error);
+  if (server != NULL)
+    g_message ("metrics on http://%s/metrics", owd_metrics_server_address (server));
+  else
+    g_warning ("no metrics: %s", error->message);
+  return server;
+}
+
+static GPtrArray *
+make_workers (OwdLogWriter *writer, const OwdConfig *config, const char *const *listen, const OwdDecoderLimits *limits,
+              GError **error)
+{
+  const OwdWorkerOptions options = {
+    .writer = writer,
+    .addresses = listen,
+    .receive_buffer = owd_config_size (config, "collector", "receive-buffer"),
+    .limits = limits,
+    .workers = (guint) owd_config_int (config, "collector", "workers"),
+  };
+  g_autoptr (GPtrArray) workers = g_ptr_array_new_with_free_func ((GDestroyNotify) owd_worker_free);
+
+  for (guint i = 0; i < options.workers; i++) {
+    OwdWorker *worker = owd_worker_new (&options, error);
+
+    if (worker == NULL)
+      return NULL;
+    g_ptr_array_add (workers, worker);
+  }
+  return g_steal_pointer (&workers);
 }
 
 gboolean
 owd_live_run (OwdLogWriter *writer, OwdConfig *config, const char *const *listen, const OwdDecoderLimits *limits,
               int signal_fd, GError **error)
 {
-  guint n = (guint) owd_config_int (config, "collector", "workers");
-  g_autoptr (GArray) workers = g_array_new (FALSE, TRUE, sizeof (Worker));
+  g_autoptr (GPtrArray) workers = make_workers (writer, config, listen, limits, error);
+  OwdMetricsServer *server;
   Keeper keeper = { 0 };
-  gboolean ok;
 
-  g_array_set_clear_func (workers, clear_worker);
-  g_array_set_size (workers, n);
-  for (guint i = 0; i < n; i++)
-    if (!init_worker (&g_array_index (workers, Worker, i), writer, config, listen, limits, n, error))
-      return FALSE;
-  announce (g_array_index (workers, Worker, 0).listener);
+  if (workers == NULL)
+    return FALSE;
   start_keeper (&keeper, writer, config);
-  for (guint i = 0; i < n; i++) {
-    Worker *worker = &g_array_index (workers, Worker, i);
-
-    worker->thread = g_thread_new ("worker", run_worker, worker);
-  }
+  for (guint i = 0; i < workers->len; i++)
+    owd_worker_start (g_ptr_array_index (workers, i));
+  server = start_metrics (owd_config_string (config, "collector", "metrics"), workers);
+  announce (owd_worker_listener (g_ptr_array_index (workers, 0)));
   owd_program_notify ("READY=1");
   wait_for_signals (signal_fd, &keeper);
   owd_program_notify ("STOPPING=1");
-  for (guint i = 0; i < n; i++) {
-    Worker *worker = &g_array_index (workers, Worker, i);
-
-    g_atomic_int_set (&worker->stop, 1);
-    owd_listener_wake (worker->listener);
-  }
-  for (guint i = 0; i < n; i++) {
-    g_thread_join (g_array_index (workers, Worker, i).thread);
-    summarise (&g_array_index (workers, Worker, i));
-  }
+  owd_metrics_server_free (server);
+  for (guint i = 0; i < workers->len; i++)
+    owd_worker_stop (g_ptr_array_index (workers, i));
   stop_keeper (&keeper);
-  ok = owd_log_writer_sync (writer, error);
-  return ok;
+  return owd_log_writer_sync (writer, error);
 }

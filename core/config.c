@@ -68,6 +68,9 @@ static const Option options[] = {
   { "collector", "max-templates", TYPE_INT, "1024", "1", "65536", "Templates kept per exporter state." },
   { "collector", "template-timeout", TYPE_DURATION, "2 h", "0", "365 d",
     "A template that was not sent again for this long is forgotten. 0: never." },
+  { "collector", "metrics", TYPE_STRING, "127.0.0.1:9255", NULL, NULL,
+    "TCP address where counters can be read over HTTP: OpenMetrics on /metrics, a table of exporters on /. Empty: "
+    "nowhere." },
 
   { "correlator", "workers", TYPE_INT, "0", "0", "256",
     "Worker threads. 0: one per processor, at most one per partition." },

@@ -18,6 +18,8 @@ import tempfile
 import threading
 import time
 import unittest
+import urllib.error
+import urllib.request
 
 PROGRAM = None
 T0 = 1_700_000_000  # capture time of the first datagram
@@ -131,7 +133,8 @@ class Collector:
         options = [option for address in listen for option in ('--listen', address)]
         # Python ignores SIGXFSZ; so does the child: a file too large is an error then, as a full disk is
         self.process = subprocess.Popen([PROGRAM, '--log', log, *options, *args], stderr=subprocess.PIPE, text=True,
-                                        restore_signals=False, env={**os.environ, **(env or {})})
+                                        restore_signals=False,
+                                        env={**os.environ, 'ONEWAY_COLLECTOR_METRICS': '', **(env or {})})
         self.lines = []
         self.ports = []
         while len(self.ports) < len(listen):
@@ -415,15 +418,56 @@ class Live(Case):
         self.assertFalse([r for r in rows if 'late_template' in r])
         self.assertEqual(len({r['exporter'] for r in rows}), 20)
 
+    def test_metrics(self):
+        live = self.live(env={'ONEWAY_COLLECTOR_METRICS': '127.0.0.1:0', 'ONEWAY_COLLECTOR_WORKERS': '2'})
+        url = re.search(r'metrics on (http://127\.0\.0\.1:\d+)/metrics', live.messages())[1]
+        for i, (_, payload) in enumerate(exports()):
+            self.socket.sendto(payload, ('127.0.0.1', live.ports[0]))
+        self.socket.sendto(v5(110, []), ('127.0.0.1', live.ports[0]))
+        time.sleep(0.3)
+        with urllib.request.urlopen(url + '/metrics', timeout=10) as answer:
+            self.assertTrue(answer.headers['Content-Type'].startswith('application/openmetrics-text; version=1.0.0'))
+            text = answer.read().decode()
+        samples = {}
+        families = set()
+        lines = text.splitlines()
+        self.assertEqual(lines.pop(), '# EOF')
+        for line in lines:
+            if line.startswith('#'):
+                families.add(line.split()[2])
+                continue
+            match = re.fullmatch(r'(\w+)\{(\w+="[^"]*"(?:,\w+="[^"]*")*)?\} ([0-9.]+)', line)
+            self.assertTrue(match, line)
+            self.assertIn(re.sub('_total$', '', match[1]), families)
+            self.assertNotIn((match[1], match[2]), samples)
+            samples[match[1], match[2]] = float(match[3])
+        of = 'exporter="127.0.0.1",domain="%d",version="%d"'
+        self.assertEqual(samples['oneway_collector_records_total', of % (258, 5)], 1)
+        self.assertEqual(samples['oneway_collector_records_total', of % (7, 9)], 2)
+        self.assertEqual(samples['oneway_collector_datagrams_total', of % (9, 10)], 2)
+        self.assertAlmostEqual(samples['oneway_collector_last_seen_seconds', of % (9, 10)], time.time(), delta=30)
+        self.assertEqual(samples['oneway_collector_log_records_total', None], 5)
+        self.assertEqual(samples['oneway_collector_log_dropped_total', None], 0)
+        self.assertEqual(sum(v for (name, _), v in samples.items() if name == 'oneway_collector_socket_datagrams_total'), 7)
+        self.assertGreater(sum(v for (name, _), v in samples.items() if name == 'oneway_collector_refused_total'), 0)
+        with urllib.request.urlopen(url, timeout=10) as answer:
+            self.assertRegex(answer.read().decode(), r'127\.0\.0\.1 +7 v9 +2 +2 ')
+        with self.assertRaises(urllib.error.HTTPError) as caught:
+            urllib.request.urlopen(url + '/other', timeout=10)
+        self.assertEqual(caught.exception.code, 404)
+        caught.exception.close()
+        with socket.create_connection(url[7:].split(':')):  # a client that says nothing holds up nobody for long
+            self.assertEqual(live.end(), 0)
+
     def test_kill(self):
         acknowledged = set()
         sent = 0
         for _ in range(4):
             live = self.live()
-            until = time.monotonic() + 0.7
+            until = time.monotonic() + 0.5
             while time.monotonic() < until:
                 sent = self.send(live, sent, 5)
-                time.sleep(0.002)
+                time.sleep(0.01)
             acknowledged |= self.check_whole(self.logged())  # what any reader sees has been acknowledged
             for _ in range(20):
                 sent = self.send(live, sent, 5)

@@ -1,0 +1,251 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Counters as text. OpenMetrics wants all samples of a family together, so the families are the outer loop and a table
+ * tells how each reads its number from an exporter state.
+ *
+ * Label values are addresses and numbers and texts of ours: nothing in them needs escaping.
+ *
+ * Reference: OpenMetrics 1.0.
+ */
+#include "metrics.h"
+
+#include <stddef.h>
+
+void
+owd_metrics_init (OwdMetrics *self)
+{
+  *self = (OwdMetrics){ .states = g_array_new (FALSE, FALSE, sizeof (OwdStateCounters)),
+                        .sockets = g_array_new (FALSE, FALSE, sizeof (OwdListenerSocket)) };
+}
+
+void
+owd_metrics_clear (OwdMetrics *self)
+{
+  g_clear_pointer (&self->states, g_array_unref);
+  g_clear_pointer (&self->sockets, g_array_unref);
+}
+
+void
+owd_metrics_take (OwdMetrics *self, const OwdDecoder *decoder, const OwdListener *listener, guint64 records,
+                  guint64 dropped)
+{
+  g_array_set_size (self->states, 0);
+  for (guint i = 0; i < owd_decoder_n_states (decoder); i++)
+    g_array_append_vals (self->states, owd_decoder_state (decoder, i), 1);
+  g_array_set_size (self->sockets, 0);
+  for (guint i = 0; i < owd_listener_n_sockets (listener); i++)
+    g_array_append_vals (self->sockets, owd_listener_socket (listener, i), 1);
+  memcpy (self->unattributed, owd_decoder_unattributed (decoder), sizeof self->unattributed);
+  self->records = records;
+  self->dropped = dropped;
+}
+
+/* ---- OpenMetrics ------------------------------------------------------------------------------- */
+
+static const struct {
+  const char *name, *help;
+  gsize offset; /* of a guint64 in OwdStateCounters */
+} state_counters[] = {
+  { "datagrams", "Export datagrams accepted", offsetof (OwdStateCounters, datagrams) },
+  { "bytes", "Bytes of export datagrams accepted", offsetof (OwdStateCounters, bytes) },
+  { "records", "Flow records decoded", offsetof (OwdStateCounters, flows) },
+  { "skipped_records", "Data records without a pair of addresses", offsetof (OwdStateCounters, skipped) },
+  { "options_records", "Options records", offsetof (OwdStateCounters, options) },
+  { "templates", "Templates learnt or changed", offsetof (OwdStateCounters, templates) },
+  { "late_records", "Flow records decoded after their template came", offsetof (OwdStateCounters, late_flows) },
+  { "lost", "Gaps in the sequence numbers: records (v5, IPFIX) or datagrams (v9)", offsetof (OwdStateCounters, lost) },
+  { "reordered", "Datagrams that came after a later one", offsetof (OwdStateCounters, reordered) },
+  { "restarts", "Sequence numbers that began anew", offsetof (OwdStateCounters, restarts) },
+};
+
+static void
+begin_family (GString *out, const char *name, const char *type, const char *help)
+{
+  g_string_append_printf (out, "# TYPE oneway_collector_%s %s\n# HELP oneway_collector_%s %s\n", name, type, name,
+                          help);
+}
+
+static void
+put_sample (GString *out, const char *name, const char *labels, guint64 value)
+{
+  g_string_append_printf (out, "oneway_collector_%s{%s} %" G_GUINT64_FORMAT "\n", name, labels, value);
+}
+
+/* exporter="192.0.2.1",domain="0",version="9" */
+static char *
+state_labels (const OwdStateCounters *c)
+{
+  char addr[OWD_ADDR_TEXT];
+
+  return g_strdup_printf ("exporter=\"%s\",domain=\"%u\",version=\"%u\"", owd_addr_text (&c->key.addr, addr),
+                          c->key.domain, c->key.version);
+}
+
+static void
+put_state_counters (GString *out, const OwdMetrics *workers, guint n)
+{
+  for (gsize k = 0; k < G_N_ELEMENTS (state_counters); k++) {
+    g_autofree char *sample = g_strdup_printf ("%s_total", state_counters[k].name);
+
+    begin_family (out, state_counters[k].name, "counter", state_counters[k].help);
+    for (guint w = 0; w < n; w++)
+      for (guint i = 0; i < workers[w].states->len; i++) {
+        const OwdStateCounters *c = &g_array_index (workers[w].states, OwdStateCounters, i);
+        g_autofree char *labels = state_labels (c);
+        guint64 value;
+
+        memcpy (&value, (const guint8 *) c + state_counters[k].offset, sizeof value);
+        put_sample (out, sample, labels, value);
+      }
+  }
+}
+
+static void
+put_refusals (GString *out, const char *labels, const guint64 refused[OWD_REASONS])
+{
+  for (guint r = 0; r < OWD_REASONS; r++) {
+    g_autofree char *all = g_strdup_printf ("%s,reason=\"%s\"", labels, owd_reason_text ((OwdReason) r));
+
+    if (refused[r] > 0)
+      put_sample (out, "refused_total", all, refused[r]);
+  }
+}
+
+static void
+put_state_rest (GString *out, const OwdMetrics *workers, guint n)
+{
+  guint64 unattributed[OWD_REASONS] = { 0 };
+
+  begin_family (out, "refused", "counter", "What was refused, by reason; without an exporter: datagrams of none known");
+  for (guint w = 0; w < n; w++) {
+    for (guint i = 0; i < workers[w].states->len; i++) {
+      const OwdStateCounters *c = &g_array_index (workers[w].states, OwdStateCounters, i);
+      g_autofree char *labels = state_labels (c);
+
+      put_refusals (out, labels, c->refused);
+    }
+    for (guint r = 0; r < OWD_REASONS; r++)
+      unattributed[r] += workers[w].unattributed[r];
+  }
+  put_refusals (out, "exporter=\"\",domain=\"\",version=\"\"", unattributed);
+  begin_family (out, "last_seen_seconds", "gauge", "Receive time of the last datagram, since 1970");
+  for (guint w = 0; w < n; w++)
+    for (guint i = 0; i < workers[w].states->len; i++) {
+      const OwdStateCounters *c = &g_array_index (workers[w].states, OwdStateCounters, i);
+      g_autofree char *labels = state_labels (c);
+
+      g_string_append_printf (out,
+                              "oneway_collector_last_seen_seconds{%s} %" G_GINT64_FORMAT ".%09" G_GINT64_FORMAT "\n",
+                              labels, c->last_ns / OWD_NS_PER_S, c->last_ns % OWD_NS_PER_S);
+    }
+}
+
+typedef guint64 (*SocketValue) (const OwdListenerSocket *s);
+
+static guint64
+socket_datagrams (const OwdListenerSocket *s)
+{
+  return s->datagrams;
+}
+
+static guint64
+socket_bytes (const OwdListenerSocket *s)
+{
+  return s->bytes;
+}
+
+static guint64
+socket_dropped (const OwdListenerSocket *s)
+{
+  return s->dropped;
+}
+
+static guint64
+socket_asked (const OwdListenerSocket *s)
+{
+  return s->buffer_asked;
+}
+
+static guint64
+socket_got (const OwdListenerSocket *s)
+{
+  return s->buffer_got;
+}
+
+static void
+put_sockets (GString *out, const OwdMetrics *workers, guint n)
+{
+  static const struct {
+    const char *name, *sample, *type, *help;
+    SocketValue value;
+  } families[] = {
+    { "socket_datagrams", "socket_datagrams_total", "counter", "Datagrams received", socket_datagrams },
+    { "socket_bytes", "socket_bytes_total", "counter", "Bytes received", socket_bytes },
+    { "socket_dropped", "socket_dropped_total", "counter", "Datagrams that the kernel dropped: receive buffer full",
+      socket_dropped },
+    { "socket_buffer_asked_bytes", "socket_buffer_asked_bytes", "gauge", "Receive buffer asked for", socket_asked },
+    { "socket_buffer_bytes", "socket_buffer_bytes", "gauge", "Receive buffer that the kernel gave", socket_got },
+  };
+
+  for (gsize k = 0; k < G_N_ELEMENTS (families); k++) {
+    begin_family (out, families[k].name, families[k].type, families[k].help);
+    for (guint w = 0; w < n; w++)
+      for (guint i = 0; i < workers[w].sockets->len; i++) {
+        const OwdListenerSocket *s = &g_array_index (workers[w].sockets, OwdListenerSocket, i);
+        g_autofree char *labels = g_strdup_printf ("socket=\"%s\",worker=\"%u\"", s->address, w);
+
+        put_sample (out, families[k].sample, labels, families[k].value (s));
+      }
+  }
+}
+
+static void
+put_log (GString *out, const OwdMetrics *workers, guint n)
+{
+  guint64 records = 0, dropped = 0;
+
+  for (guint w = 0; w < n; w++) {
+    records += workers[w].records;
+    dropped += workers[w].dropped;
+  }
+  begin_family (out, "log_records", "counter", "Records given to the log");
+  put_sample (out, "log_records_total", "", records);
+  begin_family (out, "log_dropped", "counter", "Records that the log's disk refused");
+  put_sample (out, "log_dropped_total", "", dropped);
+}
+
+void
+owd_metrics_write_openmetrics (GString *out, const OwdMetrics *workers, guint n)
+{
+  put_state_counters (out, workers, n);
+  put_state_rest (out, workers, n);
+  put_sockets (out, workers, n);
+  put_log (out, workers, n);
+  g_string_append (out, "# EOF\n");
+}
+
+/* ---- table ------------------------------------------------------------------------------------- */
+
+void
+owd_metrics_write_table (GString *out, const OwdMetrics *workers, guint n)
+{
+  g_string_append_printf (out, "%-39s %10s %-7s %12s %14s %10s %10s %8s  %s\n", "exporter", "domain", "version",
+                          "datagrams", "records", "lost", "refused", "1 in", "last seen");
+  for (guint w = 0; w < n; w++)
+    for (guint i = 0; i < workers[w].states->len; i++) {
+      const OwdStateCounters *c = &g_array_index (workers[w].states, OwdStateCounters, i);
+      char addr[OWD_ADDR_TEXT], time[OWD_TIME_TEXT];
+      guint64 refused = 0;
+
+      for (guint r = 0; r < OWD_REASONS; r++)
+        refused += c->refused[r];
+      g_string_append_printf (out,
+                              "%-39s %10u %-7s %12" G_GUINT64_FORMAT " %14" G_GUINT64_FORMAT " %10" G_GUINT64_FORMAT
+                              " %10" G_GUINT64_FORMAT " %8u  %s\n",
+                              owd_addr_text (&c->key.addr, addr), c->key.domain,
+                              c->key.version == 10  ? "IPFIX"
+                              : c->key.version == 9 ? "v9"
+                                                    : "v5",
+                              c->datagrams, c->flows, c->lost, refused, c->sampling, owd_time_text (c->last_ns, time));
+    }
+}

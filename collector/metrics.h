@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * What the collector counts, for people and for Prometheus: OpenMetrics text on /metrics, a table of exporters on /.
+ */
+#ifndef OWD_METRICS_H
+#define OWD_METRICS_H
+
+#include "owd-decoder.h"
+#include "owd-listener.h"
+
+/* One worker's counters at one instant. */
+typedef struct {
+  GArray *states;  /* of OwdStateCounters */
+  GArray *sockets; /* of OwdListenerSocket; address: borrowed from the listener */
+  guint64 unattributed[OWD_REASONS];
+  guint64 records, dropped; /* taken by the log; refused by its disk */
+} OwdMetrics;
+
+void owd_metrics_init (OwdMetrics *self);
+void owd_metrics_clear (OwdMetrics *self);
+/* Overwrites what it held. Call from the worker's thread. */
+void owd_metrics_take (OwdMetrics *self, const OwdDecoder *decoder, const OwdListener *listener, guint64 records,
+                       guint64 dropped);
+
+/* workers: n of them. */
+void owd_metrics_write_openmetrics (GString *out, const OwdMetrics *workers, guint n);
+void owd_metrics_write_table (GString *out, const OwdMetrics *workers, guint n);
+
+/* ---- HTTP -------------------------------------------------------------------------------------- */
+
+typedef struct OwdMetricsServer OwdMetricsServer;
+
+/* Called in the server's thread for each request. table: / was asked for, not /metrics. */
+typedef void (*OwdMetricsFunc) (void *user, gboolean table, GString *out);
+
+/* address: "ADDR:PORT"; port 0 takes a free one. Serves one client at a time, in a thread of its own. */
+OwdMetricsServer *owd_metrics_server_new (const char *address, OwdMetricsFunc func, void *user,
+                                          GError **error) G_GNUC_WARN_UNUSED_RESULT;
+/* As bound. */
+const char *owd_metrics_server_address (const OwdMetricsServer *self);
+void owd_metrics_server_free (OwdMetricsServer *self); /* NULL is fine */
+
+#endif

@@ -1,0 +1,279 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The loop: receive, decode, append; a heartbeat when a second of receive time is over, a flush soon after the first
+ * record that waits for one. Both carry owd_listener_time(), not the clock: it lags behind while datagrams still wait
+ * in a socket, and what the log promises about its time stays true under overload.
+ *
+ * A disk that refuses blocks costs those blocks, counted, and one line a minute; reception and counting go on, and so
+ * does the log as soon as there is room.
+ *
+ * Counters belong to the thread. Who wants them asks, wakes it and waits; so the hot path holds no lock.
+ */
+#include "worker.h"
+#include "refusals.h"
+#include "trouble.h"
+
+#include <time.h>
+
+/* A record is in the kernel's hands 200 ms after its arrival at the latest; some of that belongs to the writing. */
+#define FLUSH_DELAY_US (150 * G_TIME_SPAN_MILLISECOND)
+#define DRAIN_US (2 * G_TIME_SPAN_SECOND)
+#define RETRY_US (100 * G_TIME_SPAN_MILLISECOND)
+#define METRICS_US (2 * G_TIME_SPAN_SECOND)
+
+struct OwdWorker {
+  GThread *thread;
+  OwdListener *listener;
+  OwdDecoder *decoder;
+  OwdLogAppender *appender;
+  OwdRefusals *refusals;
+  gint stop;           /* atomic */
+  gint64 unflushed_us; /* monotonic time of the first record that was not flushed; 0: none */
+  gint64 turn_us;      /* monotonic time when this turn began */
+  OwdTime beat_ns;     /* of the last heartbeat */
+  OwdTrouble disk, reception;
+  guint64 dropped_before; /* records, before the disk's present trouble began */
+  gint metrics_wanted;    /* atomic */
+  GMutex metrics_lock;    /* guards: */
+  GCond metrics_taken;
+  OwdMetrics *metrics; /* who asked has it */
+};
+
+static OwdTime
+now_ns (void)
+{
+  struct timespec t;
+
+  (void) clock_gettime (CLOCK_REALTIME, &t);
+  return (gint64) t.tv_sec * OWD_NS_PER_S + t.tv_nsec;
+}
+
+static void
+on_header (void *user, const OwdHeader *header)
+{
+  OwdWorker *self = user;
+
+  owd_log_appender_header (self->appender, header);
+  if (self->unflushed_us == 0)
+    self->unflushed_us = self->turn_us;
+}
+
+static void
+on_flow (void *user, const OwdHeader *header, const OwdFlow *flow)
+{
+  OwdWorker *self = user;
+
+  (void) header;
+  /* refusals of the disk are counted by the appender, and the next flush says why */
+  (void) !owd_log_appender_flow (self->appender, flow);
+}
+
+static void
+on_datagram (void *user, const OwdDatagram *d)
+{
+  OwdWorker *self = user;
+
+  if (owd_decoder_feed (self->decoder, &d->from, d->port, d->recv_ns, d->data, d->len) != OWD_STATUS_OK)
+    owd_refusals_add (self->refusals, self->decoder, &d->from, d->data, d->len, d->recv_ns);
+}
+
+static void
+judge_disk (OwdWorker *self, gboolean ok, const GError *error)
+{
+  guint64 records, dropped;
+
+  owd_log_appender_counts (self->appender, &records, &dropped);
+  if (!ok && owd_trouble_is_news (&self->disk))
+    g_warning ("%s: records are counted and dropped until the log can be written again (%" G_GUINT64_FORMAT " so far)",
+               error->message, dropped - self->dropped_before);
+  if (ok && owd_trouble_is_over (&self->disk))
+    g_message ("the log takes records again; %" G_GUINT64_FORMAT " were lost meanwhile",
+               dropped - self->dropped_before);
+  if (!self->disk.lasts)
+    self->dropped_before = dropped;
+}
+
+/* Heartbeat or flush, whatever is due. */
+static void
+write_log (OwdWorker *self, gboolean now)
+{
+  g_autoptr (GError) error = NULL;
+  OwdTime t = owd_listener_time (self->listener);
+  gboolean ok;
+
+  if (t == OWD_TIME_NONE)
+    return;
+  if (now || t / OWD_NS_PER_S != self->beat_ns / OWD_NS_PER_S) {
+    ok = owd_log_appender_beat (self->appender, t, &error);
+    self->beat_ns = t;
+  } else if (self->unflushed_us != 0 && self->turn_us - self->unflushed_us >= FLUSH_DELAY_US) {
+    ok = owd_log_appender_flush (self->appender, t, &error);
+  } else {
+    return;
+  }
+  self->unflushed_us = 0;
+  judge_disk (self, ok, error);
+}
+
+/* Until the next flush or the next full second, as far as the listener will know of it. */
+static int
+wait_ms (const OwdWorker *self)
+{
+  gint64 left_ns = OWD_NS_PER_S - (now_ns () - OWD_LISTENER_GUARD_NS) % OWD_NS_PER_S;
+
+  if (self->unflushed_us != 0)
+    left_ns = MIN (left_ns, (self->unflushed_us + FLUSH_DELAY_US - g_get_monotonic_time ()) * OWD_NS_PER_US);
+  return (int) (MAX (left_ns, 0) / OWD_NS_PER_MS) + 1;
+}
+
+static int
+receive (OwdWorker *self, int timeout_ms)
+{
+  g_autoptr (GError) error = NULL;
+  int n;
+
+  self->turn_us = g_get_monotonic_time ();
+  n = owd_listener_receive (self->listener, timeout_ms, on_datagram, self, &error);
+  if (n >= 0) {
+    (void) owd_trouble_is_over (&self->reception);
+    return n;
+  }
+  if (owd_trouble_is_news (&self->reception))
+    g_warning ("%s: trying again", error->message);
+  g_usleep (RETRY_US);
+  return 0;
+}
+
+static void
+answer_metrics (OwdWorker *self)
+{
+  guint64 records, dropped;
+
+  if (!g_atomic_int_get (&self->metrics_wanted))
+    return;
+  owd_log_appender_counts (self->appender, &records, &dropped);
+  g_mutex_lock (&self->metrics_lock);
+  if (g_atomic_int_get (&self->metrics_wanted)) { /* who asked may have lost patience meanwhile */
+    owd_metrics_take (self->metrics, self->decoder, self->listener, records, dropped);
+    g_atomic_int_set (&self->metrics_wanted, 0);
+    g_cond_signal (&self->metrics_taken);
+  }
+  g_mutex_unlock (&self->metrics_lock);
+}
+
+static gpointer
+run_worker (gpointer data)
+{
+  OwdWorker *self = data;
+  gint64 drain_until_us;
+
+  while (!g_atomic_int_get (&self->stop)) {
+    (void) receive (self, wait_ms (self));
+    self->turn_us = g_get_monotonic_time ();
+    write_log (self, FALSE);
+    owd_refusals_tick (self->refusals, now_ns ());
+    answer_metrics (self);
+  }
+  drain_until_us = g_get_monotonic_time () + DRAIN_US;
+  while (receive (self, 0) > 0 && g_get_monotonic_time () < drain_until_us)
+    write_log (self, FALSE);
+  write_log (self, TRUE);
+  return NULL;
+}
+
+/* What there is to say at the end. */
+static void
+summarise (const OwdWorker *self)
+{
+  guint64 records, dropped;
+
+  for (guint i = 0; i < owd_listener_n_sockets (self->listener); i++) {
+    const OwdListenerSocket *s = owd_listener_socket (self->listener, i);
+
+    g_message ("%s: %" G_GUINT64_FORMAT " datagrams, %" G_GUINT64_FORMAT " dropped by the kernel", s->address,
+               s->datagrams, s->dropped);
+  }
+  owd_log_appender_counts (self->appender, &records, &dropped);
+  if (dropped > 0)
+    g_warning ("%" G_GUINT64_FORMAT " flow records, %" G_GUINT64_FORMAT " lost to a full disk", records, dropped);
+  else
+    g_message ("%" G_GUINT64_FORMAT " flow records", records);
+  owd_refusals_summary (self->decoder);
+}
+
+/* ---- public ------------------------------------------------------------------------------------ */
+
+OwdWorker *
+owd_worker_new (const OwdWorkerOptions *options, GError **error)
+{
+  OwdWorker *self = g_new0 (OwdWorker, 1);
+  OwdDecoderSink sink = { .header = on_header, .flow = on_flow, .user = self };
+
+  g_mutex_init (&self->metrics_lock);
+  g_cond_init (&self->metrics_taken);
+  self->listener = owd_listener_new (options->addresses, options->receive_buffer, options->workers, error);
+  if (self->listener != NULL)
+    self->decoder = owd_decoder_new (&sink, options->limits, error);
+  if (self->decoder == NULL) {
+    owd_worker_free (self);
+    return NULL;
+  }
+  self->appender = owd_log_appender_new (options->writer);
+  self->refusals = owd_refusals_new ();
+  self->beat_ns = now_ns ();
+  return self;
+}
+
+void
+owd_worker_start (OwdWorker *self)
+{
+  self->thread = g_thread_new ("worker", run_worker, self);
+}
+
+const OwdListener *
+owd_worker_listener (const OwdWorker *self)
+{
+  return self->listener;
+}
+
+gboolean
+owd_worker_metrics (OwdWorker *self, OwdMetrics *ret_metrics)
+{
+  gint64 until_us = g_get_monotonic_time () + METRICS_US;
+  gboolean answered;
+
+  g_mutex_lock (&self->metrics_lock);
+  self->metrics = ret_metrics;
+  g_atomic_int_set (&self->metrics_wanted, 1);
+  owd_listener_wake (self->listener);
+  while (g_atomic_int_get (&self->metrics_wanted))
+    if (!g_cond_wait_until (&self->metrics_taken, &self->metrics_lock, until_us))
+      break;
+  answered = !g_atomic_int_get (&self->metrics_wanted);
+  g_atomic_int_set (&self->metrics_wanted, 0);
+  g_mutex_unlock (&self->metrics_lock);
+  return answered;
+}
+
+void
+owd_worker_stop (OwdWorker *self)
+{
+  g_atomic_int_set (&self->stop, 1);
+  owd_listener_wake (self->listener);
+  g_thread_join (self->thread);
+  summarise (self);
+}
+
+void
+owd_worker_free (OwdWorker *self)
+{
+  if (self == NULL)
+    return;
+  owd_log_appender_free (self->appender);
+  owd_decoder_free (self->decoder);
+  owd_listener_free (self->listener);
+  owd_refusals_free (self->refusals);
+  g_mutex_clear (&self->metrics_lock);
+  g_cond_clear (&self->metrics_taken);
+  g_free (self);
+}

@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * One worker of the live collector: sockets, decoder and appender in a thread of its own. It shares nothing with other
+ * workers but the log's writer.
+ */
+#ifndef OWD_WORKER_H
+#define OWD_WORKER_H
+
+#include "metrics.h"
+#include "owd-flowlog.h"
+
+typedef struct OwdWorker OwdWorker;
+
+typedef struct {
+  OwdLogWriter *writer;           /* borrowed */
+  const char *const *addresses;   /* borrowed for _new; NULL-terminated */
+  gsize receive_buffer;           /* bytes, per socket */
+  const OwdDecoderLimits *limits; /* borrowed for _new */
+  guint workers;                  /* how many there will be */
+} OwdWorkerOptions;
+
+/* Sockets are bound, nothing is received yet. */
+OwdWorker *owd_worker_new (const OwdWorkerOptions *options, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+void owd_worker_start (OwdWorker *self);
+/* For its addresses; counters only before _start and after _stop. */
+const OwdListener *owd_worker_listener (const OwdWorker *self);
+/* The worker's counters now, from any thread. FALSE: it did not answer within two seconds. */
+gboolean owd_worker_metrics (OwdWorker *self, OwdMetrics *ret_metrics) G_GNUC_WARN_UNUSED_RESULT;
+/* Takes what waits in the sockets, writes it, ends the thread, says what there was. */
+void owd_worker_stop (OwdWorker *self);
+void owd_worker_free (OwdWorker *self); /* stopped, or never started; NULL is fine */
+
+#endif
