@@ -68,8 +68,9 @@ void owd_log_appender_header (OwdLogAppender *self, const OwdHeader *header);
  * post_* swapped and OWD_FLOW_POST_NAT set. Hot path: no allocation, no system call unless a block is full.
  * OWD_STATUS_FULL: the disk refused a block: it was dropped whole and counted; see owd_log_appender_flush() for why. */
 OwdStatus owd_log_appender_flow (OwdLogAppender *self, const OwdFlow *flow) G_GNUC_WARN_UNUSED_RESULT;
-/* Heartbeat: time has come to `now`, and everything this appender got with recv_ns up to `now` has been given to it.
- * Closes and writes all partitions' blocks (an empty block for a partition without records). */
+/* Heartbeat: time has come to `now`, and everything this appender got with recv_ns up to `now` has been given to it
+ * (OWD_HEADER_REPLAY excepted: those come late). A block's time is the least that all appenders have said so; one that
+ * has not said anything yet holds it back. Closes and writes all partitions' blocks (an empty block for a partition without records). */
 gboolean owd_log_appender_beat (OwdLogAppender *self, OwdTime now, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 /* Closes and writes blocks that have records. now: as for _beat. */
 gboolean owd_log_appender_flush (OwdLogAppender *self, OwdTime now, GError **error) G_GNUC_WARN_UNUSED_RESULT;
@@ -121,7 +122,8 @@ gboolean owd_log_block_next (OwdLogBlock *block, OwdItemType *ret_type, OwdHeade
 /* Sleeps until the partition may have grown, or timeout_ms are over. No polling: inotify. Returns TRUE if it may. */
 gboolean owd_log_reader_wait (OwdLogReader *self, int timeout_ms);
 /* File descriptor that becomes readable when the partition may have grown; belongs to the reader. After it fired call
- * owd_log_reader_wait (self, 0) to clear it. */
+ * owd_log_reader_wait (self, 0) to clear it. It is readable at first. -1 where the kernel has no inotify instance left
+ * (fs.inotify.max_user_instances): then owd_log_reader_wait() is short naps. */
 int owd_log_reader_fd (OwdLogReader *self);
 /* Offset behind the last block that was returned. */
 guint64 owd_log_reader_offset (const OwdLogReader *self);

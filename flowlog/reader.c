@@ -237,7 +237,8 @@ check_header (OwdLogReader *self, guint64 base, const OwdSegmentHeader *header, 
 /* Opens a segment and reads its header.
  *   OWD_STATUS_OK        ret_fd, ret_header
  *   OWD_STATUS_CHECKSUM  ret_fd; the header is damaged, error is not set
- *   OWD_STATUS_END       gone meanwhile, or not written yet
+ *   OWD_STATUS_END       not written yet
+ *   OWD_STATUS_LATE      gone meanwhile
  *   negative             final, error set */
 static OwdStatus
 open_segment (OwdLogReader *self, guint64 base, OwdSegmentHeader *ret_header, int *ret_fd, GError **error)
@@ -248,7 +249,7 @@ open_segment (OwdLogReader *self, guint64 base, OwdSegmentHeader *ret_header, in
   gsize done = 0;
 
   if (fd < 0 && errno == ENOENT)
-    return OWD_STATUS_END;
+    return OWD_STATUS_LATE;
   if (fd < 0)
     saved = errno;
   else
@@ -267,7 +268,7 @@ open_segment (OwdLogReader *self, guint64 base, OwdSegmentHeader *ret_header, in
 }
 
 /* Moves to the segment at base. Everything up to `known` has been read or is known to be void.
- * OWD_STATUS_OK, _END (try later), _GAP or _CHECKSUM (moved, and this is to be told), or final. */
+ * OWD_STATUS_OK, _END (try later), _LATE (gone), _GAP or _CHECKSUM (moved, and this is to be told), or final. */
 static OwdStatus
 enter (OwdLogReader *self, guint64 base, guint64 known, GError **error)
 {
@@ -296,7 +297,8 @@ file_end (const OwdLogReader *self)
   return self->base + (fstat (self->fd, &st) == 0 ? (guint64) st.st_size : 0);
 }
 
-/* First segment for a reader that stands at pos: the one that has it, else the next one. */
+/* First segment for a reader that stands at pos: the one that has it, else the next one. OWD_STATUS_LATE: it was
+ * removed under our eyes, the names have to be looked at again. */
 static OwdStatus
 enter_first (OwdLogReader *self, GError **error)
 {
@@ -314,7 +316,7 @@ enter_first (OwdLogReader *self, GError **error)
   return enter (self, g_array_index (bases, guint64, i), self->pos, error);
 }
 
-/* Nothing more at pos for now: is there a later segment? OWD_STATUS_OK: look again. */
+/* Nothing more at pos for now: is there a later segment? OWD_STATUS_OK: look again; _LATE: as enter_first(). */
 static OwdStatus
 go_on (OwdLogReader *self, GError **error)
 {
@@ -403,6 +405,18 @@ take (OwdLogReader *self, OwdLogBlock *ret_block, GError **error)
   return status;
 }
 
+/* A step that was overtaken by retention is taken anew. */
+static OwdStatus
+settle (OwdLogReader *self, OwdStatus (*step) (OwdLogReader *, GError **), GError **error)
+{
+  OwdStatus status;
+
+  do
+    status = step (self, error);
+  while (status == OWD_STATUS_LATE);
+  return status;
+}
+
 OwdStatus
 owd_log_reader_next (OwdLogReader *self, OwdLogBlock *ret_block, GError **error)
 {
@@ -410,13 +424,13 @@ owd_log_reader_next (OwdLogReader *self, OwdLogBlock *ret_block, GError **error)
 
   do {
     if (self->fd < 0)
-      status = enter_first (self, error);
+      status = settle (self, enter_first, error);
     if (status != OWD_STATUS_OK)
       return status;
     status = take (self, ret_block, error);
     if (status != OWD_STATUS_END)
       return status;
-    status = go_on (self, error);
+    status = settle (self, go_on, error);
   } while (status == OWD_STATUS_OK);
   return status;
 }
@@ -633,18 +647,23 @@ owd_log_reader_open (const char *dir, guint partition, guint64 offset, GError **
   return g_steal_pointer (&self);
 }
 
-/* TRUE: made just now. Made late, because many readers never wait and instances are scarce (fs.inotify). */
-static gboolean
+/* Made late, because many readers never wait and instances are scarce (fs.inotify). What came before the watch cannot
+ * be told, so the descriptor begins readable: a watch that is removed leaves an event. */
+static void
 make_inotify (OwdLogReader *self)
 {
+  int watch;
+
   if (self->inotify >= 0)
-    return FALSE;
+    return;
   self->inotify = inotify_init1 (IN_NONBLOCK | IN_CLOEXEC);
-  if (self->inotify >= 0 && inotify_add_watch (self->inotify, self->dir, IN_MODIFY | IN_CREATE) < 0) {
+  watch = inotify_add_watch (self->inotify, self->dir, IN_MODIFY);
+  if (watch >= 0 && inotify_rm_watch (self->inotify, watch) == 0
+      && inotify_add_watch (self->inotify, self->dir, IN_MODIFY | IN_CREATE) >= 0)
+    return;
+  if (self->inotify >= 0)
     close (self->inotify);
-    self->inotify = -1;
-  }
-  return self->inotify >= 0;
+  self->inotify = -1;
 }
 
 static gboolean
@@ -663,8 +682,7 @@ owd_log_reader_wait (OwdLogReader *self, int timeout_ms)
 {
   struct pollfd pfd = { .events = POLLIN };
 
-  if (make_inotify (self))
-    return TRUE; /* what came before the watch cannot be told */
+  make_inotify (self);
   if (self->inotify < 0) {
     (void) poll (NULL, 0, timeout_ms < 0 ? BLIND_WAIT_MS : MIN (timeout_ms, BLIND_WAIT_MS));
     return TRUE;
@@ -676,7 +694,7 @@ owd_log_reader_wait (OwdLogReader *self, int timeout_ms)
 int
 owd_log_reader_fd (OwdLogReader *self)
 {
-  (void) make_inotify (self);
+  make_inotify (self);
   return self->inotify;
 }
 

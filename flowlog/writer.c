@@ -538,8 +538,10 @@ sync_partition (Partition *part, GError **error)
 
   for (guint i = 0; i < unsynced->len && ok; i++)
     ok = sync_closed (part, g_array_index (unsynced, guint64, i), error);
-  if (fd >= 0)
-    ok = ok ? sync_fd (fd, part->dir, error) : (close (fd), FALSE);
+  if (ok && fd >= 0)
+    ok = sync_fd (fd, part->dir, error);
+  else if (fd >= 0)
+    close (fd);
   ok = ok && (!names || owd_log_sync_dir (part->dir, error));
   if (!ok) {
     pthread_mutex_lock (&part->lock);
