@@ -39,7 +39,8 @@ typedef struct {
   OwdState *state;
   OwdHeader header;
   const guint8 *begin; /* of the datagram */
-  guint32 n_records;
+  guint32 n_records;   /* data records, */
+  guint32 n_options;   /* of options among them */
   gboolean unsure;     /* some records could not be counted */
   gboolean maybe_late; /* a template came for which sets may be waiting */
   /* The format: reads the next template record of a set. */

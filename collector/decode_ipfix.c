@@ -70,6 +70,7 @@ owd_decode_ipfix (OwdDecoder *self, const OwdDatagram *datagram)
   owd_state_sequence (msg.state, &(OwdSequence){ .port = datagram->port,
                                                  .seq = header->seq,
                                                  .units = msg.n_records,
+                                                 .options = msg.n_options,
                                                  .unsure = msg.unsure,
                                                  .recv_ns = datagram->recv_ns });
   owd_message_replay_late (&msg);

@@ -4,16 +4,20 @@
  * one address may hold an eighth of them at most: somebody who invents domains takes nothing from others.
  *
  * Sequences. A datagram from ahead means loss; one from behind is late (and takes back the loss that was counted for
- * it) or a restart. A restart shows by three datagrams in order from behind, by a sysUptime that went back, or by a
- * jump that no loss explains.
+ * it) or a restart. A restart shows by three datagrams in order from behind, by a sysUptime that went back far, or by
+ * a jump that no loss explains.
+ *
+ * IPFIX sequence numbers count the data records before a message. softflowd counts the message's own as well. That
+ * is told by numbers that fit so and not otherwise, twice; what was miscounted until then is taken back.
  */
 #include "exporter.h"
 
 #include <string.h>
 
-#define BEHIND_MAX 65536            /* units: further back is no reordering */
-#define AHEAD_MAX (1 << 24)         /* units: further ahead is no loss */
-#define RESTART_RUN 3               /* datagrams in order from behind */
+#define BEHIND_MAX 65536    /* units: further back is no reordering */
+#define AHEAD_MAX (1 << 24) /* units: further ahead is no loss */
+#define RESTART_RUN 3       /* datagrams in order from behind */
+#define INCLUSIVE_VOTES 2
 #define UPTIME_SLACK_MS (60 * 1000) /* sysUptime goes back by less when datagrams are reordered */
 
 struct OwdStateTable {
@@ -50,41 +54,58 @@ find_stream (OwdState *self, guint16 port)
   return victim;
 }
 
+static guint32
+own_flows (const OwdSequence *seq)
+{
+  return seq->units - seq->options;
+}
+
 static void
 resume (OwdStream *s, const OwdSequence *seq)
 {
-  s->expected = seq->seq + seq->units;
+  s->expected = s->inclusive ? seq->seq : seq->seq + seq->units;
+  s->options = seq->options;
   s->sure = !seq->unsure;
   s->uptime_ms = seq->uptime_ms;
   s->behind_run = 0;
   s->behind_found = 0;
 }
 
-static gboolean
-rebooted (const OwdStream *s, const OwdSequence *seq)
+static void
+restart (OwdState *self, OwdStream *s, const OwdSequence *seq)
 {
-  return seq->has_uptime && owd_uptime_diff_ms (seq->uptime_ms, s->uptime_ms) < -UPTIME_SLACK_MS;
+  self->counters.restarts++;
+  s->inclusive = FALSE; /* may be another program now */
+  resume (s, seq);
 }
 
-/* The datagram comes from behind. */
+/* Since the last header in order; 0 where the format has no sysUptime. */
+static gint64
+uptime_step (const OwdStream *s, const OwdSequence *seq)
+{
+  return seq->has_uptime ? owd_uptime_diff_ms (seq->uptime_ms, s->uptime_ms) : 0;
+}
+
+/* The datagram comes from behind. An older sysUptime proves that it is late. */
 static void
 from_behind (OwdState *self, OwdStream *s, const OwdSequence *seq, gint64 ahead)
 {
   OwdStateCounters *c = &self->counters;
   guint64 found = MIN (c->lost, seq->units);
+  gboolean older = uptime_step (s, seq) < 0;
 
-  if (s->behind_run > 0 && seq->seq != s->behind) {
+  if (s->behind_run > 0 && (seq->seq != s->behind || older)) {
     s->behind_run = 0;
     s->behind_found = 0;
   }
-  s->behind_run++;
+  if (!older)
+    s->behind_run++;
   s->behind = seq->seq + seq->units;
   if (s->behind_run >= RESTART_RUN || ahead < -BEHIND_MAX) {
     /* those before were the beginning of it, not late */
-    c->reordered -= s->behind_run - 1;
+    c->reordered -= s->behind_run > 0 ? s->behind_run - 1 : 0;
     c->lost += s->behind_found;
-    c->restarts++;
-    resume (s, seq);
+    restart (self, s, seq);
     return;
   }
   c->reordered++;
@@ -92,29 +113,79 @@ from_behind (OwdState *self, OwdStream *s, const OwdSequence *seq, gint64 ahead)
   s->behind_found += found;
 }
 
-void
-owd_state_sequence (OwdState *self, const OwdSequence *seq)
+static void
+place (OwdState *self, OwdStream *s, const OwdSequence *seq, gint64 ahead)
 {
-  OwdStream *s = find_stream (self, seq->port);
-  gint64 ahead = (gint32) (seq->seq - s->expected);
-
-  s->last_ns = seq->recv_ns;
-  if (!s->used || !s->sure) {
-    s->used = TRUE;
-    resume (s, seq);
-    return;
-  }
   if (ahead == 0) {
     resume (s, seq);
-  } else if (rebooted (s, seq) || ahead > AHEAD_MAX) {
-    self->counters.restarts++;
-    resume (s, seq);
+  } else if (uptime_step (s, seq) < -UPTIME_SLACK_MS || ahead > AHEAD_MAX) {
+    restart (self, s, seq);
   } else if (ahead > 0) {
     self->counters.lost += (guint64) ahead;
     resume (s, seq);
   } else {
     from_behind (self, s, seq, ahead);
   }
+}
+
+/* Late datagrams in between may have taken something off already. */
+static guint64
+take_back (guint64 counter, gint64 miscounted)
+{
+  return (guint64) MAX ((gint64) counter - miscounted, 0);
+}
+
+/* The datagram stands at the wrong place, but would be right if numbers counted its own records. */
+static void
+place_and_vote (OwdState *self, OwdStream *s, const OwdSequence *seq, gint64 ahead)
+{
+  OwdStateCounters *c = &self->counters;
+  OwdStateCounters before = *c;
+
+  place (self, s, seq, ahead);
+  s->vote_lost += (gint64) (c->lost - before.lost);
+  s->vote_reordered += (gint64) (c->reordered - before.reordered);
+  s->vote_restarts += (gint64) (c->restarts - before.restarts);
+  if (++s->votes < INCLUSIVE_VOTES)
+    return;
+  c->lost = take_back (c->lost, s->vote_lost);
+  c->reordered = take_back (c->reordered, s->vote_reordered);
+  c->restarts = take_back (c->restarts, s->vote_restarts);
+  s->inclusive = TRUE;
+  resume (s, seq);
+}
+
+static void
+forget_votes (OwdStream *s)
+{
+  s->votes = 0;
+  s->vote_lost = s->vote_reordered = s->vote_restarts = 0;
+}
+
+void
+owd_state_sequence (OwdState *self, const OwdSequence *seq)
+{
+  OwdStream *s = find_stream (self, seq->port);
+  guint32 at = s->inclusive ? seq->seq - own_flows (seq) : seq->seq;
+  gint64 ahead = (gint32) (at - s->expected);
+  gboolean fits_inclusive = own_flows (seq) > 0 && seq->seq - own_flows (seq) == s->last_seq;
+  gboolean fits_exclusive = seq->seq == s->last_seq + s->last_units;
+
+  s->last_ns = seq->recv_ns;
+  if (ahead < 0 && ahead >= -(gint64) s->options)
+    ahead = 0; /* does not count options records */
+  if (!s->used || !s->sure) {
+    s->used = TRUE;
+    resume (s, seq);
+  } else if (ahead != 0 && !s->inclusive && fits_inclusive && !fits_exclusive) {
+    place_and_vote (self, s, seq, ahead);
+  } else {
+    if (ahead == 0 && !fits_inclusive)
+      forget_votes (s);
+    place (self, s, seq, ahead);
+  }
+  s->last_seq = seq->seq;
+  s->last_units = seq->units;
 }
 
 /* ---- options ----------------------------------------------------------------------------------- */

@@ -18,14 +18,21 @@ G_BEGIN_DECLS
  * router may share a domain. */
 typedef struct {
   gboolean used;
-  gboolean sure; /* expected holds: all records of the last datagram could be counted */
+  gboolean sure;      /* expected holds: all records of the last datagram could be counted */
+  gboolean inclusive; /* numbers count the datagram's own records too (softflowd's IPFIX) */
   guint16 port;
-  guint32 expected;     /* next sequence number */
-  guint32 uptime_ms;    /* of the last header, v5 and v9 */
+  guint32 expected;             /* next sequence number; if inclusive, less the next datagram's own records */
+  guint32 options;              /* of the last datagram: some exporters do not count options records */
+  guint32 last_seq, last_units; /* of the last datagram, wherever it came from */
+  guint32 uptime_ms;            /* of the last header in order, v5 and v9 */
+  OwdTime last_ns;
+
   guint32 behind;       /* what comes next if the last datagram from behind was a restart */
   guint behind_run;     /* so many datagrams came in order from behind */
   guint64 behind_found; /* units taken off `lost` for them */
-  OwdTime last_ns;
+
+  guint votes; /* for inclusive; counted in the meantime: */
+  gint64 vote_lost, vote_reordered, vote_restarts;
 } OwdStream;
 
 typedef struct {
@@ -51,6 +58,7 @@ typedef struct {
   guint16 port;
   guint32 seq;
   guint32 units;   /* by which the next datagram's number is higher */
+  guint32 options; /* options records among units, IPFIX */
   gboolean unsure; /* units is not known: records of an unknown template */
   gboolean has_uptime;
   guint32 uptime_ms;

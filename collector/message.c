@@ -124,6 +124,7 @@ run_options (OwdMessage *self, const OwdPlan *plan, OwdWire *set)
   for (; owd_plan_next (plan, set, rec); n++)
     owd_state_options (self->state, owd_plan_info (plan)->options, rec->option);
   self->state->counters.options += n;
+  self->n_options += n;
   return n;
 }
 

@@ -17,7 +17,7 @@
 
 /* ---- a sink that remembers --------------------------------------------------------------------- */
 
-#define KEEP 256
+#define KEEP 512
 
 typedef struct {
   OwdDecoder *decoder;
@@ -1226,6 +1226,55 @@ sequence_ipfix (void **state)
   assert_int_equal (counters (s)->reordered, 0);
 }
 
+/* softflowd: the number counts the message's own records, options left out. */
+static void
+sequence_inclusive (void **state)
+{
+  static const DgramField options[] = { { 144, 4, 0 }, { 160, 8, 0 } };
+  static const guint n[] = { 24, 32, 32, 10, 7, 12 };
+  g_autoptr (Sink) s = sink_new (NULL);
+  guint32 seq = 0;
+  Dgram d;
+
+  (void) state;
+  for (guint i = 0; i < G_N_ELEMENTS (n); i++) {
+    seq += n[i];
+    dgram_ipfix (&d, EXPORT_S, seq, 1);
+    dgram_template (&d, 10, 256, USUAL_N, USUAL);
+    if (i % 3 == 0) {
+      dgram_options_template (&d, 10, 257, 1, G_N_ELEMENTS (options), options);
+      dgram_set (&d, 257);
+      dgram_u32 (&d, 1);
+      dgram_u64 (&d, 1);
+    }
+    dgram_set (&d, 256);
+    for (guint k = 0; k < n[i]; k++)
+      usual_record (&d, 1);
+    assert_int_equal (feed (s, &d), OWD_STATUS_OK);
+  }
+  assert_int_equal (counters (s)->lost, 0);
+  assert_int_equal (counters (s)->reordered, 0);
+  assert_int_equal (counters (s)->restarts, 0);
+  feed_ipfix_seq (s, seq + 5 + 9, 256, 9); /* five missing before the nine that it has */
+  assert_int_equal (counters (s)->lost, 5);
+}
+
+/* sysUptime tells a late datagram from a restart, however many are late. */
+static void
+sequence_late_start (void **state)
+{
+  g_autoptr (Sink) s = sink_new (NULL);
+
+  (void) state;
+  feed_v9_seq (s, 120, UPTIME, 1);
+  for (guint32 seq = 100; seq < 110; seq++)
+    feed_v9_seq (s, seq, UPTIME - 1000 * (120 - seq), 1);
+  feed_v9_seq (s, 121, UPTIME + 1000, 1);
+  assert_int_equal (counters (s)->reordered, 10);
+  assert_int_equal (counters (s)->restarts, 0);
+  assert_int_equal (counters (s)->lost, 0);
+}
+
 static void
 sequence_v5 (void **state)
 {
@@ -1303,6 +1352,8 @@ main (void)
     cmocka_unit_test (sequence_v9),
     cmocka_unit_test (sequence_restart),
     cmocka_unit_test (sequence_ipfix),
+    cmocka_unit_test (sequence_inclusive),
+    cmocka_unit_test (sequence_late_start),
     cmocka_unit_test (sequence_v5),
     cmocka_unit_test (elements_are_sorted),
   };
