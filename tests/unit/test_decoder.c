@@ -7,7 +7,6 @@
 #include <cmocka.h>
 
 #include "datagram.h"
-#include "elements.h"
 #include "owd-decoder.h"
 
 #include <string.h>
@@ -1291,27 +1290,6 @@ sequence_v5 (void **state)
   assert_int_equal (counters (s)->lost, 36);
 }
 
-/* ---- the table --------------------------------------------------------------------------------- */
-
-static void
-elements_are_sorted (void **state)
-{
-  guint n, rows;
-  const OwdElement *e = owd_elements (&n);
-
-  (void) state;
-  for (guint i = 0; i < n; i++) {
-    assert_non_null (e[i].name);
-    assert_non_null (e[i].field);
-    if (i > 0)
-      assert_true (e[i - 1].pen < e[i].pen || (e[i - 1].pen == e[i].pen && e[i - 1].id <= e[i].id));
-    assert_non_null (owd_element_find (e[i].pen, e[i].id, &rows));
-    assert_true (rows >= 1);
-  }
-  assert_null (owd_element_find (0, 65535, &rows));
-  assert_null (owd_element_find (OWD_PEN_CERT, 1, &rows));
-}
-
 int
 main (void)
 {
@@ -1355,7 +1333,6 @@ main (void)
     cmocka_unit_test (sequence_inclusive),
     cmocka_unit_test (sequence_late_start),
     cmocka_unit_test (sequence_v5),
-    cmocka_unit_test (elements_are_sorted),
   };
 
   return cmocka_run_group_tests (tests, NULL, NULL);
