@@ -54,7 +54,9 @@ OwdState *owd_decoder_get_state (OwdDecoder *self, const OwdStateKey *key);
 /* Books the datagram and gives the header to the sink. header: state is filled in. */
 void owd_decoder_accept (OwdDecoder *self, OwdState *state, const OwdDatagram *datagram, OwdHeader *header);
 
-/* message.c. Both for an accepted message; seq->units as the format counts them, for IPFIX after the walk. */
+/* message.c. The state of a message; NULL (and refused) where there is none and none is made: see there. */
+OwdState *owd_message_state (OwdDecoder *self, const OwdStateKey *key, const OwdDatagram *datagram, gsize header_len);
+/* These two for an accepted message. */
 void owd_message_walk (OwdMessage *self, OwdWire sets, guint template_set, guint options_set);
 void owd_message_replay_late (OwdMessage *self);
 

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * IPFIX (RFC 7011): header and template records.
+ * IPFIX (RFC 7011): header and template records. A length that is not the datagram's is counted; the sets that are
+ * there are taken all the same, each being bounded by itself.
  */
 #include "decode.h"
 
+#define HEADER_LEN 16
 #define TEMPLATE_SET 2
 #define OPTIONS_SET 3
 
@@ -57,14 +59,18 @@ owd_decode_ipfix (OwdDecoder *self, const OwdDatagram *datagram)
   header->key.addr = *datagram->from;
   header->key.domain = owd_wire_u32 (&w);
   header->key.version = 10;
-  if (w.failed || len != datagram->len) {
-    owd_decoder_refuse (self, w.failed ? NULL : owd_state_table_find (self->states, &header->key), datagram->from,
-                        w.failed ? OWD_REASON_SHORT : OWD_REASON_LENGTH, w.failed ? datagram->len : 2);
+  if (w.failed) {
+    owd_decoder_refuse (self, NULL, datagram->from, OWD_REASON_SHORT, datagram->len);
     return;
   }
-  msg.state = owd_decoder_get_state (self, &header->key);
+  msg.state = owd_message_state (self, &header->key, datagram, HEADER_LEN);
   if (msg.state == NULL)
     return;
+  if (len != datagram->len) {
+    owd_decoder_refuse (self, msg.state, datagram->from, OWD_REASON_LENGTH, 2);
+    msg.unsure = TRUE;
+    w = owd_wire (w.p, len < HEADER_LEN ? 0 : MIN (len, datagram->len) - HEADER_LEN);
+  }
   owd_decoder_accept (self, msg.state, datagram, header);
   owd_message_walk (&msg, w, TEMPLATE_SET, OPTIONS_SET);
   owd_state_sequence (msg.state, &(OwdSequence){ .port = datagram->port,

@@ -9,7 +9,6 @@
 #include "decode.h"
 
 #define HEADER_LEN 20
-#define SET_HEADER_LEN 4
 
 static guint32
 scope_element (guint16 type, guint16 *ret_id)
@@ -69,18 +68,6 @@ read_template (OwdWire *set, gboolean is_options, OwdTemplateDef *def)
   return OWD_TEMPLATE_READ;
 }
 
-/* A message is a message when it has a whole header and the first set could be one: nobody gets a state for less. */
-static gboolean
-plausible (const OwdDatagram *datagram)
-{
-  gsize set_len;
-
-  if (datagram->len < HEADER_LEN + SET_HEADER_LEN)
-    return datagram->len == HEADER_LEN;
-  set_len = owd_be16 (datagram->data + HEADER_LEN + 2);
-  return set_len >= SET_HEADER_LEN && set_len <= datagram->len - HEADER_LEN;
-}
-
 void
 owd_decode_v9 (OwdDecoder *self, const OwdDatagram *datagram)
 {
@@ -100,12 +87,7 @@ owd_decode_v9 (OwdDecoder *self, const OwdDatagram *datagram)
     owd_decoder_refuse (self, NULL, datagram->from, OWD_REASON_SHORT, datagram->len);
     return;
   }
-  msg.state = owd_state_table_find (self->states, &header->key);
-  if (msg.state == NULL && !plausible (datagram)) {
-    owd_decoder_refuse (self, NULL, datagram->from, OWD_REASON_SET_LENGTH, HEADER_LEN);
-    return;
-  }
-  msg.state = owd_decoder_get_state (self, &header->key);
+  msg.state = owd_message_state (self, &header->key, datagram, HEADER_LEN);
   if (msg.state == NULL)
     return;
   owd_decoder_accept (self, msg.state, datagram, header);

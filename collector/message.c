@@ -9,6 +9,30 @@
  */
 #include "decode.h"
 
+#define SET_HEADER_LEN 4
+
+/* Nobody gets a state for a version and some noise: the first set must be one, or there must be none. */
+static gboolean
+plausible (const OwdDatagram *datagram, gsize header_len)
+{
+  gsize set_len;
+
+  if (datagram->len < header_len + SET_HEADER_LEN)
+    return datagram->len == header_len;
+  set_len = owd_be16 (datagram->data + header_len + 2);
+  return set_len >= SET_HEADER_LEN && set_len <= datagram->len - header_len;
+}
+
+OwdState *
+owd_message_state (OwdDecoder *self, const OwdStateKey *key, const OwdDatagram *datagram, gsize header_len)
+{
+  if (owd_state_table_find (self->states, key) == NULL && !plausible (datagram, header_len)) {
+    owd_decoder_refuse (self, NULL, datagram->from, OWD_REASON_SET_LENGTH, header_len);
+    return NULL;
+  }
+  return owd_decoder_get_state (self, key);
+}
+
 static gsize
 offset_of (const OwdMessage *self, const guint8 *p)
 {
@@ -168,7 +192,7 @@ static void
 walk_data (OwdMessage *self, OwdWire set, guint16 set_id)
 {
   OwdState *state = self->state;
-  gsize offset = offset_of (self, set.p) - 4;
+  gsize offset = offset_of (self, set.p) - SET_HEADER_LEN;
   const OwdTemplate *template = owd_template_table_find (&state->templates, set_id, self->header.recv_ns);
 
   if (template != NULL) {
@@ -186,11 +210,11 @@ void
 owd_message_walk (OwdMessage *self, OwdWire sets, guint template_set, guint options_set)
 {
   charge_late (self, owd_late_expire (&self->state->late, self->header.recv_ns), 0);
-  while (owd_wire_left (&sets) >= 4) {
+  while (owd_wire_left (&sets) >= SET_HEADER_LEN) {
     gsize offset = offset_of (self, sets.p);
     guint16 set_id = owd_wire_u16 (&sets);
     guint16 len = owd_wire_u16 (&sets);
-    OwdWire set = owd_wire_sub (&sets, len >= 4 ? len - 4u : G_MAXSIZE);
+    OwdWire set = owd_wire_sub (&sets, len >= SET_HEADER_LEN ? (gsize) len - SET_HEADER_LEN : G_MAXSIZE);
 
     if (set.failed) {
       self->unsure = TRUE;

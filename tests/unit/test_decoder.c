@@ -301,22 +301,35 @@ ipfix_variable_length (void **state)
   assert_int_equal (counters (s)->refused[OWD_REASON_RECORD], 1);
 }
 
+/* A wrong length is counted; what is whole is taken. Noise behind a version gets no state. */
 static void
-ipfix_length_must_fit (void **state)
+ipfix_length_lies (void **state)
 {
   g_autoptr (Sink) s = sink_new (NULL);
+  guint8 noise[40] = { 0, 10, 1, 2, 3 };
   Dgram d;
 
   (void) state;
+  assert_int_equal (feed_from (s, "10.0.0.1", 2055, noise, sizeof noise), OWD_STATUS_LENGTH);
+  assert_int_equal (owd_decoder_n_states (s->decoder), 0);
+  assert_int_equal (owd_decoder_unattributed (s->decoder)[OWD_REASON_SET_LENGTH], 1);
   dgram_ipfix (&d, EXPORT_S, 0, 1);
   dgram_template (&d, 10, 256, USUAL_N, USUAL);
-  dgram_finish (&d);
-  for (int off = -1; off <= 1; off += 2) {
-    d.b[3] = (guint8) (d.len + (guint) off);
-    assert_int_equal (feed_from (s, "10.0.0.1", 2055, d.b, d.len), OWD_STATUS_LENGTH);
+  for (guint i = 0; i < 2; i++) {
+    dgram_set (&d, 256);
+    usual_record (&d, i);
   }
-  assert_int_equal (owd_decoder_n_states (s->decoder), 0); /* nobody gets a state for that */
-  assert_int_equal (owd_decoder_unattributed (s->decoder)[OWD_REASON_LENGTH], 2);
+  dgram_finish (&d);
+  /* too long, all there; the second data set outside; nothing inside */
+  for (guint i = 0; i < 3; i++) {
+    guint len = i == 0 ? (guint) d.len + 9 : i == 1 ? (guint) d.len - 1 : 3;
+
+    d.b[2] = (guint8) (len >> 8);
+    d.b[3] = (guint8) len;
+    assert_int_equal (feed_from (s, "10.0.0.1", 2055, d.b, d.len), OWD_STATUS_LENGTH);
+    assert_int_equal (counters (s)->refused[OWD_REASON_LENGTH], i + 1);
+    assert_int_equal (s->n_flows, i == 0 ? 2 : 3);
+  }
 }
 
 /* ---- malformed --------------------------------------------------------------------------------- */
@@ -1299,7 +1312,7 @@ main (void)
     cmocka_unit_test (v9_record),
     cmocka_unit_test (odd_sizes),
     cmocka_unit_test (ipfix_variable_length),
-    cmocka_unit_test (ipfix_length_must_fit),
+    cmocka_unit_test (ipfix_length_lies),
     cmocka_unit_test (not_an_export),
     cmocka_unit_test (every_prefix),
     cmocka_unit_test (bad_template_leaves_neighbours),
