@@ -1,19 +1,28 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Boot time of one exporter state by interval intersection; see owd-clock.h for the idea.
+ * Boot time of one exporter state by feasible lines; see owd-clock.h for the idea.
  *
  * A header read at true time T and true uptime U shows floor (T) and floor (U):
- *     boot = T - U  lies in  (export - uptime - uptime_step, export - uptime + tick).
- * Constraints of the past are still true later, only less sharp: uptime and wall clock drift apart by at most
- * skew_bound. So [lo, hi) is widened by skew_bound times the uptime that went by, then intersected with the new one.
+ *     boot (U) = T - U  lies in  (export - uptime - uptime_step, export - uptime + tick).
+ * boot (U) moves with the skew between wall clock and uptime, so each header gives two half-planes over (skew, offset).
+ * Their intersection is kept as a polygon of few corners: a new header clips it, the extent at an uptime is read off
+ * the corners. Both cost O(corners); a header that would need one corner too many is left out, which only loses
+ * sharpness.
+ *
+ * Clocks wander, so lines are good for hours at most: `young` starts anew each hour and then takes over, so that what
+ * is used rests on the last one to two hours.
  *
  * A contradiction is one of
- *   jitter     a gap of a few ms: the header's two fields were not read at one instant; the interval is moved to the
- * gap floating   boot moves as fast as time: sysUptime stands still; there is no boot time, each datagram has its own
- *   alternative everything else: kept beside the main interval; confirmed by the next header that fits it and not the
- *              main one. Uptime that began anew: a reboot. Uptime going on: somebody set the clock.
- *   unstable   steps again and again within few headers: not steps but bad header times; then only their hull is
+ *   jitter      a gap of a few ms: the header's two fields were not read at one instant, or the clock has wandered off
+ *               its line; older knowledge is dropped, and if that does not help constraints are widened by the gap
+ *   floating    boot moves as fast as time: sysUptime stands still; there is no boot time, each datagram has its own
+ *   alternative everything else: kept beside the main lines; confirmed by the next header that fits it and not the main
+ *               ones. Uptime that began anew: a reboot. Uptime going on: somebody set the clock.
+ *   unstable    steps again and again within few headers: not steps but bad header times; then only their hull is
  * honest.
+ *
+ * Source: the feasible region of a clock's line under interval constraints is textbook linear programming in two
+ * variables; Moon, Skelly, Towsley (INFOCOM 1999) use it for delays.
  */
 #include "owd-clock.h"
 
@@ -21,14 +30,121 @@
 
 #define JITTER_NS (5 * OWD_NS_PER_MS)
 #define WRAP_MS (G_GINT64_CONSTANT (1) << 32)
-#define STEPS_APART 64     /* headers between two real steps, at least */
-#define UNSTABLE_FOR 256   /* headers without contradiction until a bad clock is believed again */
+#define WINDOW 256                      /* headers; so many contradictions in it are */
+#define UNSTABLE 3                      /* not steps any more, if each is */
+#define UNSTABLE_NS (10 * OWD_NS_PER_S) /* no larger than this */
+#define CALM 1024                       /* headers without contradiction after which the jitter is halved */
+#define FLOATING_SURE 2
+#define FLOATING_MEMORY 16
 #define FLOATING_SHARE 0.5 /* of the elapsed time, by which boot moved */
+#define GENERATION_MS (G_GINT64_CONSTANT (3600) * 1000)
 
 typedef struct {
   gint64 lo_ns, hi_ns;
   gint64 uptime_ms; /* unwrapped to fit */
 } Constraint;
+
+/* ---- lines ---------------------------------------------------------------------------------------- */
+
+/* One constraint, any skew within the bound: a rectangle. */
+static OwdBootLines
+lines_from (const Constraint *c, double skew_bound_ppm)
+{
+  OwdBootLines l = { .ref_ns = c->lo_ns,
+                     .ref_uptime_ms = c->uptime_ms,
+                     .first_uptime_ms = c->uptime_ms,
+                     .last_uptime_ms = c->uptime_ms,
+                     .headers = 1,
+                     .n = 4 };
+
+  for (guint i = 0; i < 4; i++) {
+    l.corner[i].skew_ppm = i == 1 || i == 2 ? skew_bound_ppm : -skew_bound_ppm;
+    l.corner[i].offset_ns = i >= 2 ? (double) (c->hi_ns - c->lo_ns) : 0;
+  }
+  return l;
+}
+
+/* Offset of corner i at uptime; ms * ppm = ns. */
+static double
+value_at (const OwdBootLines *l, guint i, gint64 uptime_ms)
+{
+  return l->corner[i].offset_ns + l->corner[i].skew_ppm * (double) (uptime_ms - l->ref_uptime_ms);
+}
+
+static Constraint
+extent (const OwdBootLines *l, gint64 uptime_ms)
+{
+  double lo = INFINITY, hi = -INFINITY;
+
+  for (guint i = 0; i < l->n; i++) {
+    double v = value_at (l, i, uptime_ms);
+
+    lo = MIN (lo, v);
+    hi = MAX (hi, v);
+  }
+  return (Constraint){ .lo_ns = l->ref_ns + (gint64) floor (lo),
+                       .hi_ns = l->ref_ns + MAX ((gint64) ceil (hi), (gint64) floor (lo) + 1),
+                       .uptime_ms = uptime_ms };
+}
+
+/* Keeps the side of the polygon where sign * (value at uptime - limit) <= 0 (Sutherland and Hodgman for one edge).
+ * FALSE, and nothing changed: nothing would be left, or it would need too many corners. */
+static gboolean
+clip (OwdBootLines *l, gint64 uptime_ms, double limit_ns, double sign)
+{
+  OwdBootLines out = *l;
+
+  out.n = 0;
+  for (guint i = 0; i < l->n; i++) {
+    guint k = (i + 1) % l->n;
+    double di = sign * (value_at (l, i, uptime_ms) - limit_ns), dk = sign * (value_at (l, k, uptime_ms) - limit_ns);
+
+    if (out.n + 2 > OWD_BOOT_CORNERS)
+      return FALSE;
+    if (di <= 0)
+      out.corner[out.n++] = l->corner[i];
+    if ((di < 0 && dk > 0) || (di > 0 && dk < 0)) {
+      double f = di / (di - dk);
+
+      out.corner[out.n].skew_ppm = l->corner[i].skew_ppm + f * (l->corner[k].skew_ppm - l->corner[i].skew_ppm);
+      out.corner[out.n++].offset_ns = l->corner[i].offset_ns + f * (l->corner[k].offset_ns - l->corner[i].offset_ns);
+    }
+  }
+  if (out.n < 3)
+    return FALSE;
+  *l = out;
+  return TRUE;
+}
+
+static void
+take (OwdBootLines *l, const Constraint *c)
+{
+  (void) clip (l, c->uptime_ms, (double) (c->hi_ns - l->ref_ns), 1);
+  (void) clip (l, c->uptime_ms, (double) (c->lo_ns - l->ref_ns), -1);
+  l->last_uptime_ms = MAX (l->last_uptime_ms, c->uptime_ms);
+  l->headers++;
+}
+
+/* 0 if they intersect, else the gap between them. */
+static gint64
+gap (const Constraint *a, const Constraint *b)
+{
+  if (b->lo_ns >= a->hi_ns)
+    return b->lo_ns - a->hi_ns + 1;
+  if (b->hi_ns <= a->lo_ns)
+    return a->lo_ns - b->hi_ns + 1;
+  return 0;
+}
+
+static gint64
+gap_to (const OwdBootLines *l, const Constraint *c)
+{
+  Constraint now = extent (l, c->uptime_ms);
+
+  return gap (&now, c);
+}
+
+/* ---- headers -------------------------------------------------------------------------------------- */
 
 /* sysUptime wraps each 49.7 days: the multiple of the wrap that brings the boot time nearest to what is known. */
 static Constraint
@@ -43,65 +159,38 @@ constraint_near (gint64 lo_ns, gint64 hi_ns, guint32 uptime_ms, gint64 near_ns)
       Constraint){ .lo_ns = lo_ns - k * wrap_ns, .hi_ns = hi_ns - k * wrap_ns, .uptime_ms = uptime_ms + k * WRAP_MS };
 }
 
-static OwdBootInterval
-interval_from (const Constraint *c)
-{
-  return (OwdBootInterval){ .lo_ns = c->lo_ns, .hi_ns = c->hi_ns, .uptime_ms = c->uptime_ms, .headers = 1 };
-}
-
-/* The interval as it stands after drifting to the constraint's uptime. */
-static OwdBootInterval
-drifted (const OwdBootInterval *i, gint64 uptime_ms, double skew_bound_ppm)
-{
-  OwdBootInterval d = *i;
-  double by_ns = fabs ((double) (uptime_ms - i->uptime_ms)) * skew_bound_ppm; /* ms * ppm = ns */
-
-  d.lo_ns -= (gint64) by_ns;
-  d.hi_ns += (gint64) by_ns;
-  return d;
-}
-
-/* 0 if they intersect, else the gap between them. */
-static gint64
-gap (const OwdBootInterval *i, const Constraint *c)
-{
-  if (c->lo_ns >= i->hi_ns)
-    return c->lo_ns - i->hi_ns + 1;
-  if (c->hi_ns <= i->lo_ns)
-    return i->lo_ns - c->hi_ns + 1;
-  return 0;
-}
-
-/* i: already drifted. Intersects; over a gap of jitter the interval covers the gap and its own width on both sides. */
 static void
-tighten (OwdBootInterval *i, const Constraint *c)
+use (OwdBoot *self, const Constraint *c, guint32 segment)
 {
-  gint64 g = gap (i, c);
+  self->use_lo_ns = c->lo_ns;
+  self->use_hi_ns = c->hi_ns;
+  self->use_uptime_ms = c->uptime_ms;
+  self->use_segment = segment;
+}
 
-  if (g == 0) {
-    i->lo_ns = MAX (i->lo_ns, c->lo_ns);
-    i->hi_ns = MIN (i->hi_ns, c->hi_ns);
-  } else {
-    gint64 a = MIN (i->hi_ns, c->hi_ns), b = MAX (i->lo_ns, c->lo_ns);
+/* What may be used of lines. Their constraints carry the jitter once; that they agree shows only that the errors of two
+ * headers differ by at most twice the jitter, so the one error common to all may be as large again. */
+static Constraint
+usable (const OwdBoot *self, const OwdBootLines *l, gint64 uptime_ms)
+{
+  Constraint c = extent (l, uptime_ms);
 
-    i->lo_ns = a - g;
-    i->hi_ns = b + g;
-  }
-  i->uptime_ms = MAX (i->uptime_ms, c->uptime_ms);
-  i->headers++;
+  c.lo_ns -= self->jitter_ns;
+  c.hi_ns += self->jitter_ns;
+  return c;
 }
 
 static void
-use (OwdBoot *self, const OwdBootInterval *i, gint64 uptime_ms)
+use_main (OwdBoot *self, gint64 uptime_ms)
 {
-  self->use_lo_ns = i->lo_ns;
-  self->use_hi_ns = i->hi_ns;
-  self->use_uptime_ms = uptime_ms;
+  Constraint now = usable (self, &self->main, uptime_ms);
+
+  use (self, &now, self->segments);
 }
 
 /* An export cannot arrive before it was sent: boot <= recv - uptime in the collector's time. Where that contradicts the
- * header times, the exporter's clock is ahead. Where it does not, it may sharpen the upper end, if both clocks agree;
- * that is an assumption, so it is used only to prove the contradiction. */
+ * header times, the exporter's clock is ahead. Where it does not, it could sharpen the upper end only if both clocks
+ * agree; that is an assumption, so it is used only to prove the contradiction. */
 static void
 check_receive (OwdBoot *self, OwdTime recv_ns)
 {
@@ -114,27 +203,28 @@ check_receive (OwdBoot *self, OwdTime recv_ns)
     self->rtc_ahead_ns = MAX (self->rtc_ahead_ns, self->use_lo_ns - latest_ns);
 }
 
+/* Lines that hold both constraints and what lies between them. */
+static OwdBootLines
+lines_over (const Constraint *a, const Constraint *b, double skew_bound_ppm)
+{
+  Constraint both = { .lo_ns = MIN (a->lo_ns, b->lo_ns), .hi_ns = MAX (a->hi_ns, b->hi_ns), .uptime_ms = b->uptime_ms };
+
+  return lines_from (&both, skew_bound_ppm);
+}
+
 /* The alternative has its second witness. */
 static OwdBootEvent
 confirm (OwdBoot *self, const Constraint *c)
 {
-  gboolean reboot = c->uptime_ms < self->main.uptime_ms - 1000;
-  gboolean again = !reboot && self->since_step < STEPS_APART && self->segments > 1;
+  gboolean reboot = c->uptime_ms < self->main.last_uptime_ms - 1000;
 
-  self->since_step = 0;
   self->segments++;
-  if (again) {
-    self->unstable = UNSTABLE_FOR;
-    self->main.lo_ns = MIN (self->main.lo_ns, self->alt.lo_ns);
-    self->main.hi_ns = MAX (self->main.hi_ns, self->alt.hi_ns);
-    self->main.uptime_ms = c->uptime_ms;
-    self->alt.headers = 0;
-    use (self, &self->main, c->uptime_ms);
-    return OWD_BOOT_UNSTABLE;
-  }
-  self->main = self->alt;
+  self->past = self->main;
+  self->main = self->young = self->alt;
+  self->stepped = !reboot;
+  self->segment_uptime_ms = self->alt.first_uptime_ms;
   self->alt.headers = 0;
-  use (self, &self->main, c->uptime_ms);
+  use_main (self, c->uptime_ms);
   if (reboot)
     self->reboots++;
   else
@@ -142,65 +232,122 @@ confirm (OwdBoot *self, const Constraint *c)
   return reboot ? OWD_BOOT_REBOOT : OWD_BOOT_STEP;
 }
 
-/* Boot moved about as fast as time went by: the uptime is no clock. elapsed: between the two header times. */
+/* Counts contradictions that are small enough to be jitter. TRUE: there are too many for steps. */
 static gboolean
-is_floating (const OwdBootInterval *before, const Constraint *c)
+is_unstable (OwdBoot *self, gint64 gap_ns)
 {
-  double moved = (double) (c->lo_ns - before->lo_ns);
-  double elapsed = moved + (double) (c->uptime_ms - before->uptime_ms) * OWD_NS_PER_MS;
+  self->calm = 0;
+  if (gap_ns > UNSTABLE_NS)
+    return FALSE;
+  self->small++;
+  self->largest_ns = MAX (self->largest_ns, gap_ns);
+  return self->small >= UNSTABLE;
+}
 
-  return elapsed > 0.2 * OWD_NS_PER_S && moved > FLOATING_SHARE * elapsed && c->uptime_ms > before->uptime_ms - 2000
+static void
+count_header (OwdBoot *self)
+{
+  if (++self->window == WINDOW) {
+    self->window = self->small = 0;
+    self->largest_ns = 0;
+  }
+  if (++self->calm == CALM) {
+    self->calm = 0;
+    self->jitter_ns /= 2;
+  }
+}
+
+/* Boot moved about as fast as time went by: the uptime is no clock. */
+static gboolean
+is_floating (const OwdBootLines *last, const Constraint *c)
+{
+  Constraint before = extent (last, last->last_uptime_ms);
+  double moved = (double) (c->lo_ns - before.lo_ns);
+  double elapsed = moved + (double) (c->uptime_ms - before.uptime_ms) * OWD_NS_PER_MS;
+
+  return elapsed > 0.2 * OWD_NS_PER_S && moved > FLOATING_SHARE * elapsed && c->uptime_ms > before.uptime_ms - 2000
          && moved < 1.5 * elapsed;
 }
 
 static OwdBootEvent
-contradicts (OwdBoot *self, const OwdBootInterval *now, const Constraint *c)
+contradicts (OwdBoot *self, const Constraint *c, double skew_bound_ppm)
 {
-  const OwdBootInterval *last = self->alt.headers > 0 ? &self->alt : now;
-  gboolean floating = is_floating (last, c);
-  OwdBootInterval own = interval_from (c);
+  gint64 gap_ns = gap_to (&self->main, c);
 
-  if (self->unstable > 0) {
-    self->unstable = UNSTABLE_FOR;
-    self->main = *now;
-    self->main.lo_ns = MIN (now->lo_ns, c->lo_ns);
-    self->main.hi_ns = MAX (now->hi_ns, c->hi_ns);
-    self->main.uptime_ms = MAX (now->uptime_ms, c->uptime_ms);
-    use (self, &self->main, c->uptime_ms);
+  if (is_floating (self->alt.headers > 0 ? &self->alt : &self->main, c))
+    self->floating = MIN (self->floating + 1, FLOATING_MEMORY);
+  if (self->floating < FLOATING_SURE && is_unstable (self, gap_ns)) {
+    Constraint was = extent (&self->main, c->uptime_ms);
+
+    self->jitter_ns += self->largest_ns;
+    self->main = self->young = lines_over (&was, c, skew_bound_ppm);
+    self->alt.headers = 0;
+    use_main (self, c->uptime_ms);
     return OWD_BOOT_UNSTABLE;
   }
-  self->floating = floating ? self->floating + 1 : 0;
-  self->alt = own;
-  use (self, &own, c->uptime_ms);
-  if (self->floating < 2) {
+  self->alt = lines_from (c, skew_bound_ppm);
+  use (self, c, 0);
+  if (self->floating < FLOATING_SURE) {
     self->outliers++;
     return OWD_BOOT_OUTLIER;
   }
-  self->main = own; /* there is nothing to intersect with: the newest epoch is as good as any */
+  /* there is nothing to intersect with: the newest epoch is as good as any */
+  self->main = self->young = self->alt;
   self->alt.headers = 0;
   return OWD_BOOT_FLOATING;
 }
 
-static OwdBootEvent
-fits (OwdBoot *self, const OwdBootInterval *now, const Constraint *c)
+/* c lies at most a jitter beside the main lines. */
+static void
+refine (OwdBoot *self, const Constraint *c, double skew_bound_ppm)
 {
-  if (self->unstable > 0) {
-    if (--self->unstable == 0) {
-      self->main = interval_from (c);
-      use (self, &self->main, c->uptime_ms);
-      return OWD_BOOT_SAME;
-    }
-    self->main = *now;
-    self->main.uptime_ms = MAX (now->uptime_ms, c->uptime_ms);
-    use (self, &self->main, c->uptime_ms);
-    return OWD_BOOT_UNSTABLE;
+  gint64 gap_ns = gap_to (&self->main, c);
+
+  if (gap_ns > 0 && gap_to (&self->young, c) == 0) {
+    self->main = self->young;
+    gap_ns = 0;
   }
-  self->main = *now;
-  tighten (&self->main, c);
-  self->alt.headers = 0;
-  self->floating = 0;
-  use (self, &self->main, c->uptime_ms);
-  return OWD_BOOT_SAME;
+  if (gap_ns > 0) {
+    Constraint was = extent (&self->main, c->uptime_ms);
+
+    self->calm = 0;
+    self->jitter_ns += gap_ns;
+    self->main = self->young = lines_over (&was, c, skew_bound_ppm);
+    return;
+  }
+  take (&self->main, c);
+  take (&self->young, c);
+  if (c->uptime_ms - self->young.first_uptime_ms < GENERATION_MS)
+    return;
+  if (self->main.first_uptime_ms != self->young.first_uptime_ms)
+    self->main = self->young;
+  self->young = lines_from (c, skew_bound_ppm);
+}
+
+static OwdBootEvent
+next_header (OwdBoot *self, gint64 lo_ns, gint64 hi_ns, guint32 uptime_ms, double skew_bound_ppm)
+{
+  Constraint c = constraint_near (lo_ns, hi_ns, uptime_ms, self->main.ref_ns);
+
+  if (gap_to (&self->main, &c) <= JITTER_NS) {
+    refine (self, &c, skew_bound_ppm);
+    self->alt.headers = 0;
+    self->floating = self->floating > 0 ? self->floating - 1 : 0;
+    use_main (self, c.uptime_ms);
+    return OWD_BOOT_SAME;
+  }
+  if (self->alt.headers > 0) {
+    Constraint near_alt = constraint_near (lo_ns, hi_ns, uptime_ms, self->alt.ref_ns);
+
+    if (gap_to (&self->alt, &near_alt) <= JITTER_NS) {
+      if (gap_to (&self->alt, &near_alt) == 0)
+        take (&self->alt, &near_alt);
+      else
+        self->alt = lines_from (&near_alt, skew_bound_ppm);
+      return confirm (self, &near_alt);
+    }
+  }
+  return contradicts (self, &c, skew_bound_ppm);
 }
 
 OwdBootEvent
@@ -209,39 +356,63 @@ owd_boot_header (OwdBoot *self, OwdTime export_ns, gint64 tick_ns, guint32 uptim
 {
   gint64 b_ns = export_ns - (gint64) uptime_ms * OWD_NS_PER_MS;
   gint64 lo_ns = b_ns - uptime_step_ns, hi_ns = b_ns + tick_ns;
-  OwdBootEvent event;
-  OwdBootInterval now;
-  Constraint c;
+  OwdBootEvent event = OWD_BOOT_FIRST;
 
   if (self->main.headers == 0) {
-    c = (Constraint){ .lo_ns = lo_ns, .hi_ns = hi_ns, .uptime_ms = uptime_ms };
-    self->main = interval_from (&c);
-    self->segments = 1;
-    use (self, &self->main, uptime_ms);
-    check_receive (self, recv_ns);
-    return OWD_BOOT_FIRST;
-  }
-  if (self->since_step < G_MAXUINT32)
-    self->since_step++;
-  c = constraint_near (lo_ns, hi_ns, uptime_ms, self->main.lo_ns);
-  now = drifted (&self->main, c.uptime_ms, skew_bound_ppm);
-  if (gap (&now, &c) <= JITTER_NS) {
-    event = fits (self, &now, &c);
-  } else {
-    if (self->alt.headers > 0) {
-      Constraint near_alt = constraint_near (lo_ns, hi_ns, uptime_ms, self->alt.lo_ns);
-      OwdBootInterval alt = drifted (&self->alt, near_alt.uptime_ms, skew_bound_ppm);
+    Constraint c = { .lo_ns = lo_ns, .hi_ns = hi_ns, .uptime_ms = uptime_ms };
 
-      if (gap (&alt, &near_alt) <= JITTER_NS && self->unstable == 0) {
-        self->alt = alt;
-        tighten (&self->alt, &near_alt);
-        event = confirm (self, &near_alt);
-        check_receive (self, recv_ns);
-        return event;
-      }
-    }
-    event = contradicts (self, &now, &c);
+    self->main = self->young = lines_from (&c, skew_bound_ppm);
+    self->segments = 1;
+    use_main (self, uptime_ms);
+  } else {
+    count_header (self);
+    event = next_header (self, lo_ns - self->jitter_ns, hi_ns + self->jitter_ns, uptime_ms, skew_bound_ppm);
   }
   check_receive (self, recv_ns);
   return event;
+}
+
+void
+owd_boot_widen (OwdBoot *self, gint64 by_ns, double skew_bound_ppm)
+{
+  Constraint now;
+
+  if (self->main.headers == 0)
+    return;
+  now = extent (&self->main, self->main.last_uptime_ms);
+  now.lo_ns -= by_ns;
+  self->main = self->young = lines_from (&now, skew_bound_ppm);
+  self->alt.headers = 0;
+  if (self->use_segment == self->segments)
+    use_main (self, self->use_uptime_ms);
+  else
+    self->use_lo_ns -= by_ns;
+}
+
+gboolean
+owd_boot_at (const OwdBoot *self, guint32 segment, gint64 uptime_ms, gint64 *ret_lo_ns, gint64 *ret_hi_ns)
+{
+  const OwdBootLines *l = segment == self->segments ? &self->main : &self->past;
+  Constraint at;
+
+  if (segment == 0 || (segment != self->segments && segment + 1 != self->segments) || l->headers == 0)
+    return FALSE;
+  at = usable (self, l, uptime_ms);
+  *ret_lo_ns = at.lo_ns;
+  *ret_hi_ns = at.hi_ns;
+  return TRUE;
+}
+
+gboolean
+owd_boot_skew_ppm (const OwdBoot *self, double *ret_lo, double *ret_hi)
+{
+  if (self->main.headers == 0)
+    return FALSE;
+  *ret_lo = INFINITY;
+  *ret_hi = -INFINITY;
+  for (guint i = 0; i < self->main.n; i++) {
+    *ret_lo = MIN (*ret_lo, self->main.corner[i].skew_ppm);
+    *ret_hi = MAX (*ret_hi, self->main.corner[i].skew_ppm);
+  }
+  return TRUE;
 }

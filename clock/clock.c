@@ -7,6 +7,9 @@
 /* IE 160 moves by a ms between reports on some devices; more is another boot. */
 #define INIT_JITTER_MS 5
 
+/* A stamp further behind its header is nonsense. */
+#define LAG_MAX_MS 500
+
 /* Microseconds of a stamp on its own scale and the grid it belongs to. FALSE: nothing to learn from it. */
 static gboolean
 grid_of (OwdStampKind kind, guint64 raw, OwdGrid *ret_grid, guint64 *ret_us)
@@ -86,7 +89,10 @@ owd_clock_header (OwdClock *self, const OwdHeader *header, double skew_bound_ppm
   /* Stamps come from the same counter as the header's uptime: where exports are sent on whole seconds the header alone
    * cannot show how fine that counter is, its stamps can. */
   stamp_step_ns = owd_resolution_step_ns (&self->stamp[OWD_STAMP_END][OWD_GRID_UPTIME], OWD_NS_PER_MS);
+  self->uptime_ms = header->uptime_ms;
+  self->skew_bound_ppm = skew_bound_ppm;
   uptime_step_ns = MIN (owd_resolution_step_ns (&self->uptime, OWD_NS_PER_MS), stamp_step_ns);
+  uptime_step_ns += self->uptime_lag_ms[2] * OWD_NS_PER_MS;
   return owd_boot_header (&self->boot, self->export_ns, self->tick_ns, header->uptime_ms, uptime_step_ns,
                           header->recv_ns, skew_bound_ppm);
 }
@@ -101,9 +107,36 @@ learn_stamp (OwdResolution *grids, OwdStampKind kind, guint64 raw)
     owd_resolution_add (&grids[grid], us);
 }
 
+/* A packet cannot be seen after the export of its record. Where its stamp lies behind the header's uptime, that uptime
+ * was read some time before the header's wall clock; by 160 ms on real routers. */
+static void
+learn_lag (OwdClock *self, const OwdFlow *flow)
+{
+  gint64 *largest = self->uptime_lag_ms, was = largest[2], lag_ms;
+
+  if (!self->uptime_known || flow->end_kind != OWD_STAMP_UPTIME_MS)
+    return;
+  lag_ms = owd_uptime_diff_ms ((guint32) flow->end_raw, self->uptime_ms);
+  if (lag_ms <= was || lag_ms > LAG_MAX_MS)
+    return;
+  if (lag_ms > largest[0]) {
+    largest[2] = largest[1];
+    largest[1] = largest[0];
+    largest[0] = lag_ms;
+  } else if (lag_ms > largest[1]) {
+    largest[2] = largest[1];
+    largest[1] = lag_ms;
+  } else {
+    largest[2] = lag_ms;
+  }
+  if (largest[2] > was)
+    owd_boot_widen (&self->boot, (largest[2] - was) * OWD_NS_PER_MS, self->skew_bound_ppm);
+}
+
 void
 owd_clock_learn (OwdClock *self, const OwdFlow *flow)
 {
+  learn_lag (self, flow);
   learn_stamp (self->stamp[OWD_STAMP_START], flow->start_kind, flow->start_raw);
   learn_stamp (self->stamp[OWD_STAMP_END], flow->end_kind, flow->end_raw);
   learn_init (self, flow->init_ms);
@@ -125,6 +158,29 @@ owd_clock_step (const OwdClock *self, OwdStampKind kind, OwdStampEnd which)
   return step;
 }
 
+/* The packet came before the wall clock was stepped, its record after that: what the clock showed then counts. Between
+ * the last header before and the first one after the step it may have been either. */
+static void
+before_step (const OwdBoot *boot, gint64 uptime_ms, OwdInstant *i)
+{
+  gint64 lo_ns, hi_ns, end_ns = i->lo_ns + i->clock_ns;
+
+  if (!owd_boot_at (boot, boot->segments - 1, uptime_ms, &lo_ns, &hi_ns))
+    return;
+  lo_ns += uptime_ms * OWD_NS_PER_MS;
+  hi_ns += uptime_ms * OWD_NS_PER_MS;
+  if (uptime_ms <= boot->past.last_uptime_ms) {
+    *i = (OwdInstant){ .lo_ns = lo_ns,
+                       .clock_ns = hi_ns - lo_ns,
+                       .boot_ns = lo_ns - uptime_ms * OWD_NS_PER_MS,
+                       .segment = boot->segments - 1 };
+    return;
+  }
+  i->lo_ns = MIN (i->lo_ns, lo_ns);
+  i->clock_ns = MAX (end_ns, hi_ns) - i->lo_ns;
+  i->segment = 0;
+}
+
 gboolean
 owd_clock_instant (const OwdClock *self, const OwdFlow *flow, OwdStampEnd which, OwdInstant *ret_instant)
 {
@@ -139,22 +195,38 @@ owd_clock_instant (const OwdClock *self, const OwdFlow *flow, OwdStampEnd which,
   if (kind == OWD_STAMP_UPTIME_MS && self->uptime_known) {
     gint64 ms = self->boot.use_uptime_ms - owd_uptime_diff_ms ((guint32) self->boot.use_uptime_ms, (guint32) raw);
 
-    ret_instant->lo_ns = self->boot.use_lo_ns + ms * OWD_NS_PER_MS;
-    ret_instant->clock_ns = self->boot.use_hi_ns - self->boot.use_lo_ns;
+    *ret_instant = (OwdInstant){ .lo_ns = self->boot.use_lo_ns + ms * OWD_NS_PER_MS,
+                                 .clock_ns = self->boot.use_hi_ns - self->boot.use_lo_ns,
+                                 .boot_ns = self->boot.use_lo_ns,
+                                 .segment = self->boot.use_segment };
+    if (self->boot.stepped && ms < self->boot.segment_uptime_ms && self->boot.use_segment == self->boot.segments)
+      before_step (&self->boot, ms, ret_instant);
     return TRUE;
   }
   if (kind == OWD_STAMP_UPTIME_MS) {
     if (self->init_lo_ms == 0 || raw > G_MAXINT64 / OWD_NS_PER_MS / 2)
       return FALSE;
-    ret_instant->lo_ns = owd_time_add (self->init_lo_ms * OWD_NS_PER_MS, (gint64) raw * OWD_NS_PER_MS);
-    ret_instant->clock_ns = (self->init_hi_ms - self->init_lo_ms) * OWD_NS_PER_MS;
+    *ret_instant = (OwdInstant){ .lo_ns = owd_time_add (self->init_lo_ms * OWD_NS_PER_MS, (gint64) raw * OWD_NS_PER_MS),
+                                 .clock_ns = (self->init_hi_ms - self->init_lo_ms) * OWD_NS_PER_MS };
     return TRUE;
   }
   /* absolute, or relative to the export time alone */
   t = owd_flow_claim (&h, flow, kind, raw);
   if (t == OWD_TIME_NONE)
     return FALSE;
-  ret_instant->lo_ns = t;
-  ret_instant->clock_ns = kind == OWD_STAMP_DELTA_US ? self->tick_ns : 0;
+  *ret_instant = (OwdInstant){ .lo_ns = t, .clock_ns = kind == OWD_STAMP_DELTA_US ? self->tick_ns : 0 };
   return TRUE;
+}
+
+void
+owd_clock_refine (const OwdClock *self, OwdInstant *instant)
+{
+  gint64 up_ns = instant->lo_ns - instant->boot_ns, lo_ns, hi_ns;
+
+  if (instant->segment == 0 || !owd_boot_at (&self->boot, instant->segment, up_ns / OWD_NS_PER_MS, &lo_ns, &hi_ns)
+      || hi_ns - lo_ns >= instant->clock_ns)
+    return;
+  instant->lo_ns = lo_ns + up_ns;
+  instant->clock_ns = hi_ns - lo_ns;
+  instant->boot_ns = lo_ns;
 }

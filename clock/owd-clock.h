@@ -6,12 +6,13 @@
  * boot time that nobody exports: NetFlow v9 headers carry whole seconds, so one header locates the boot time only
  * within a second, and collectors that recompute it per datagram inherit that second as noise.
  *
- * Idea. Every header is a constraint, not a measurement: boot lies in [T - U, T - U + tick). Intersecting the
- * constraints of many headers shrinks the interval; skew is allowed for by letting an old constraint widen with time
- * (skew_bound_ppm), so the model never needs to look back and costs O(1) per header. A constraint that contradicts the
- * others opens an alternative: a second witness confirms a reboot or a clock step, the datagram's own records meanwhile
- * use their own header. Steps of stamps are learnt from residues (resolution.c); as long as few stamps were seen, the
- * interval takes the largest step that is not refuted yet, the best estimate the likeliest one.
+ * Idea. Every header is a constraint, not a measurement: boot lies in [T - U, T - U + tick). Uptime and wall clock run
+ * apart by a skew, so boot is a line over uptime; the lines that satisfy all headers form a small convex polygon of
+ * (skew, boot), clipped by each new one. Its extent at any uptime is the interval that holds the boot time there, exact
+ * for a constant skew. A constraint that contradicts the others opens an alternative: a second witness confirms a
+ * reboot or a clock step, the datagram's own records meanwhile use their own header. Steps of stamps are learnt from
+ * residues (resolution.c); as long as few stamps were seen, the interval takes the largest step that is not refuted
+ * yet, the best estimate the likeliest one.
  *
  * Invariants. lo < hi always. Nothing here is ever more certain than its inputs allow: an exporter whose timer is
  * locked to the second keeps an interval of a second. All structures are plain memory without pointers: a copy is a
@@ -64,25 +65,43 @@ typedef enum {
   OWD_BOOT_REBOOT,   /* confirmed: uptime began anew */
   OWD_BOOT_STEP,     /* confirmed: uptime goes on, wall clock jumped */
   OWD_BOOT_FLOATING, /* sysUptime does not follow time: every datagram has an epoch of its own (fprobe) */
-  OWD_BOOT_UNSTABLE, /* header times contradict each other again and again: the interval is their hull */
+  OWD_BOOT_UNSTABLE, /* header times contradict each other again and again: from now on all count for less */
 } OwdBootEvent;
 
+#define OWD_BOOT_CORNERS 24
+
+/* The lines boot (u) = ref_ns + offset + skew * (u - ref_uptime) that satisfy all headers taken: a convex polygon. */
 typedef struct {
-  gint64 lo_ns, hi_ns; /* boot time, Unix ns, in [lo, hi), at uptime_ms */
-  gint64 uptime_ms;    /* unwrapped uptime at the last header that took part */
-  guint32 headers;     /* in this segment */
-} OwdBootInterval;
+  gint64 ref_ns;        /* Unix ns */
+  gint64 ref_uptime_ms; /* unwrapped */
+  gint64 first_uptime_ms, last_uptime_ms;
+  guint32 headers; /* taken; 0: nothing known */
+  guint32 n;       /* corners, at least 3 */
+  struct {
+    double skew_ppm; /* wall clock against uptime; positive: boot moves on */
+    double offset_ns;
+  } corner[OWD_BOOT_CORNERS];
+} OwdBootLines;
 
 /* Zeroed memory is a fresh one. */
 typedef struct {
-  OwdBootInterval main, alt;   /* alt: the unconfirmed contradiction; headers 0: none */
-  gint64 use_lo_ns, use_hi_ns; /* for records of the current datagram */
+  OwdBootLines main;           /* the last one to two hours, or the whole segment if shorter */
+  OwdBootLines young;          /* the part of it that will stay when the older part is forgotten */
+  OwdBootLines alt;            /* the unconfirmed contradiction */
+  OwdBootLines past;           /* the segment before this one */
+  gint64 use_lo_ns, use_hi_ns; /* boot time for records of the current datagram, in [lo, hi) */
   gint64 use_uptime_ms;        /* unwrapped uptime of the current header */
-  guint32 segments;            /* confirmed reboots and steps, plus 1 */
+  guint32 use_segment;         /* 0: this datagram is read by its own header alone */
+  guint32 segments;            /* confirmed reboots and steps, plus 1; number of the current segment */
+  gint64 segment_uptime_ms;    /* where the current one began */
+  gboolean stepped;            /* it began with a step: uptimes before that belong to the one before */
   guint32 reboots, steps, outliers;
-  guint32 floating;    /* consecutive floating headers */
-  guint32 unstable;    /* headers left in unstable mode */
-  guint32 since_step;  /* headers since the last step */
+  guint32 floating;    /* headers whose epoch floats, less those that agree; small */
+  gint64 jitter_ns;    /* header times and uptimes contradict each other by so much, again and again */
+  guint32 window;      /* headers in the current window, */
+  guint32 small;       /* contradictions in it that may be jitter, */
+  gint64 largest_ns;   /* and the largest of them */
+  guint32 calm;        /* headers since the last contradiction */
   gint64 rtc_ahead_ns; /* the exporter's clock is at least this far ahead of the collector's; 0: not proven */
 } OwdBoot;
 
@@ -90,6 +109,14 @@ typedef struct {
  * clock of this exporter may drift apart. Headers may come out of order by a few seconds. */
 OwdBootEvent owd_boot_header (OwdBoot *self, OwdTime export_ns, gint64 tick_ns, guint32 uptime_ms,
                               gint64 uptime_step_ns, OwdTime recv_ns, double skew_bound_ppm);
+/* Header uptimes turned out to be older than their header by `by_ns` more than was known: all that was learnt may lie
+ * so much too late. */
+void owd_boot_widen (OwdBoot *self, gint64 by_ns, double skew_bound_ppm);
+/* The interval [lo, hi) of the boot time as it was at an uptime of a segment, with all that is known now. FALSE where
+ * the segment is too far back. */
+gboolean owd_boot_at (const OwdBoot *self, guint32 segment, gint64 uptime_ms, gint64 *ret_lo_ns, gint64 *ret_hi_ns);
+/* Range of skews in ppm that all headers of the current segment allow. FALSE: nothing known. */
+gboolean owd_boot_skew_ppm (const OwdBoot *self, double *ret_lo, double *ret_hi);
 
 /* ---- one exporter state ------------------------------------------------------------------------- */
 
@@ -104,7 +131,11 @@ typedef struct {
   gint64 init_lo_ms, init_hi_ms; /* systemInitTime (IE 160) as last seen, with its jitter; 0: never */
   OwdTime export_ns;             /* header time of the current datagram */
   gint64 tick_ns;                /* and its resolution */
-  gboolean uptime_known;         /* the current header has an uptime */
+  gboolean uptime_known;         /* the current header has an uptime, */
+  guint32 uptime_ms;             /* this one */
+  gint64 uptime_lag_ms[3]; /* flows ended so much after their header's uptime: the three largest, falling; the third
+                            * counts, so that two nonsense stamps do no harm */
+  double skew_bound_ppm;
 } OwdClock;
 
 /* Absolute time of a stamp: the true instant lies in [lo_ns, lo_ns + clock_ns + step.bound_ns) of the exporter's own
@@ -112,6 +143,8 @@ typedef struct {
 typedef struct {
   OwdTime lo_ns;
   gint64 clock_ns; /* width of the boot interval, common to all stamps of a segment at one time */
+  gint64 boot_ns;  /* what of lo_ns is boot time; 0 where the stamp needs none */
+  guint32 segment; /* of the boot time; 0: cannot be refined */
 } OwdInstant;
 
 typedef enum { OWD_STAMP_START, OWD_STAMP_END } OwdStampEnd;
@@ -131,6 +164,8 @@ void owd_clock_learn (OwdClock *self, const OwdFlow *flow);
 /* Absolute time of one stamp of a record of the current datagram. FALSE where none can be given: no stamp, or uptime
  * without any base. */
 gboolean owd_clock_instant (const OwdClock *self, const OwdFlow *flow, OwdStampEnd which, OwdInstant *ret_instant);
+/* The same instant with what later headers have shown. Never wider than it was. */
+void owd_clock_refine (const OwdClock *self, OwdInstant *instant);
 
 G_END_DECLS
 

@@ -84,7 +84,7 @@ static const Option options[] = {
   { "correlator", "state-directory", TYPE_STRING, "", NULL, NULL,
     "Where the correlator keeps what it needs to resume. Empty: folder state of the log's directory." },
   { "correlator", "clock-skew-bound-ppm", TYPE_DOUBLE, "100", "0.1", "1000",
-    "No exporter's clock is expected to run faster or slower than this against real time." },
+    "No exporter's wall clock is expected to run faster or slower than this against its uptime for long." },
   { "correlator", "idle-timeout", TYPE_DURATION, "60 s", "1 s", "1 d",
     "An exporter that has sent nothing for this long no longer holds the watermark back." },
 

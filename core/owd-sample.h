@@ -26,6 +26,8 @@ enum {
   OWD_SAMPLE_NO_RESOLUTION = 1 << 5, /* no profile yet: the step of a stamp is the default of its kind */
   OWD_SAMPLE_GATE = 1 << 6,          /* far from its path's recent samples, yet kept: not proven wrong */
   OWD_SAMPLE_SAMPLED = 1 << 7,       /* an exporter samples packets; equal counts prove the pair */
+  OWD_SAMPLE_BY_SIGN
+  = 1 << 8, /* who is upstream rests on the clocks' agreement: no TTL, no other half of the conversation */
 };
 
 /* Times in ns. The truth lies in [lo_ns, hi_ns) as far as stamps and clock models say. */

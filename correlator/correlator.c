@@ -43,6 +43,7 @@ owd_correlator_reset (OwdCorrelator *self)
   g_free (self->rec);
   g_free (self->bucket);
   g_free (self->pair);
+  g_free (self->side);
   g_free (self->pending.heap);
   g_free (self->index_of);
   g_clear_pointer (&self->by_key, g_hash_table_unref);
@@ -307,8 +308,8 @@ owd_correlator_state (const OwdCorrelator *self, guint i, OwdCorrelatorState *re
     .first_ns = s->first_ns,
     .last_ns = s->last_ns,
     .records = s->records,
-    .boot_lo_ns = boot ? s->clock.boot.main.lo_ns : OWD_TIME_NONE,
-    .boot_hi_ns = boot ? s->clock.boot.main.hi_ns : OWD_TIME_NONE,
+    .boot_lo_ns = boot ? s->clock.boot.use_lo_ns : OWD_TIME_NONE,
+    .boot_hi_ns = boot ? s->clock.boot.use_hi_ns : OWD_TIME_NONE,
     .start_step_ns = main_step_ns (s->clock.stamp[OWD_STAMP_START]),
     .end_step_ns = main_step_ns (s->clock.stamp[OWD_STAMP_END]),
     .segments = MAX (1, s->clock.boot.segments),
@@ -325,14 +326,14 @@ typedef struct {
   guint64 magic;
   guint32 sizes[4]; /* of the structures, so that another build's snapshot is refused */
   guint32 n_states, recs_size, used, free_head, fresh, oldest, youngest, n_buckets, keep_below;
-  guint32 n_pairs, pairs_size, n_pending;
+  guint32 n_pairs, pairs_size, n_pending, n_sides;
   OwdTime log_time, watermark, horizon_at, arrival_ns;
   gint64 horizon_ns;
   guint64 seq;
   OwdCorrelatorCounters counters;
 } Snapshot;
 
-static const guint32 SIZES[4] = { sizeof (State), sizeof (Rec), sizeof (Pair), sizeof (OwdSample) };
+static const guint32 SIZES[4] = { sizeof (State), sizeof (Rec), sizeof (Pair), sizeof (Waiting) };
 
 gboolean
 owd_correlator_save (const OwdCorrelator *self, OwdSaveFunc write, void *user)
@@ -354,6 +355,7 @@ owd_correlator_save (const OwdCorrelator *self, OwdSaveFunc write, void *user)
   s.n_pairs = self->n_pairs;
   s.pairs_size = self->pairs_size;
   s.n_pending = self->pending.n;
+  s.n_sides = self->side != NULL ? SIDES : 0;
   s.log_time = self->log_time;
   s.watermark = self->watermark;
   s.horizon_at = self->horizon_at;
@@ -372,8 +374,9 @@ static gboolean
 is_ours (const OwdCorrelator *self, const Snapshot *s)
 {
   return s->magic == SNAPSHOT_MAGIC && memcmp (s->sizes, SIZES, sizeof SIZES) == 0 && s->n_states < G_MAXUINT16
-         && s->fresh <= s->recs_size && s->recs_size <= self->config.max_waiting
-         && (s->n_buckets & (s->n_buckets - 1)) == 0 && (s->pairs_size & (s->pairs_size - 1)) == 0;
+         && s->fresh <= s->recs_size && (s->n_sides == 0 || s->n_sides == SIDES)
+         && s->recs_size <= self->config.max_waiting && (s->n_buckets & (s->n_buckets - 1)) == 0
+         && (s->pairs_size & (s->pairs_size - 1)) == 0;
 }
 
 gboolean
@@ -395,7 +398,8 @@ owd_correlator_load (OwdCorrelator *self, OwdLoadFunc read, void *user, GError *
   self->rec = g_new (Rec, s.recs_size);
   self->bucket = g_new (guint32, s.n_buckets);
   self->pair = g_new (Pair, s.pairs_size);
-  self->pending.heap = g_new (OwdSample, s.n_pending);
+  self->side = s.n_sides > 0 ? g_new (Side, SIDES) : NULL;
+  self->pending.heap = g_new (Waiting, s.n_pending);
   if (!read (user, self->state, s.n_states * sizeof *self->state)
       || !read (user, self->rec, s.fresh * sizeof *self->rec)
       || !read (user, self->bucket, s.n_buckets * sizeof *self->bucket)

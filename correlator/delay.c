@@ -6,7 +6,8 @@
  *     delay in (v_down - v_up - w_up - q_up,  v_down - v_up + w_down + q_down)
  *     best  =  v_down - v_up + (w_down - w_up) / 2 + (q_down - q_up) / 2
  *     var   =  (q_up^2 + q_down^2 + w_up^2 + w_down^2) / 12
- * Steps are those known at the moment of pairing. As long as a step is only bounded from above, the interval uses the
+ * Steps and boot intervals are those known when the sample is delivered, a horizon after the packet: what later headers
+ * have shown counts. As long as a step is only bounded from above, the interval uses the
  * bound, the best estimate the unit of the stamp. The two clocks are assumed to agree (NTP); nothing in two one-way
  * stamps can show otherwise.
  */
@@ -16,34 +17,63 @@
 
 #define WIDE_CLOCK_NS (20 * OWD_NS_PER_MS)
 
-static gint64
-lower_edge (StampOf s)
+Stamp
+stamp_of (const Rec *rec, OwdStampEnd which)
 {
-  return s.which == OWD_STAMP_START ? s.rec->start_ns : s.rec->end_ns;
-}
-
-static OwdStep
-step_of (const OwdCorrelator *self, StampOf s)
-{
-  OwdStampKind kind = s.which == OWD_STAMP_START ? s.rec->kinds & 15 : s.rec->kinds >> 4;
-
-  return owd_clock_step (&self->state[s.rec->state].clock, kind, s.which);
-}
-
-static gint64
-clock_of (StampOf s)
-{
-  return s.rec->clock_us * OWD_NS_PER_US;
-}
-
-static gint64
-best (StampOf s, const OwdStep *step)
-{
-  return lower_edge (s) + clock_of (s) / 2 + step->likely_ns / 2;
+  return (Stamp){
+    .lo_ns = which == OWD_STAMP_START ? rec->start_ns : rec->end_ns,
+    .boot_ns = rec->boot_ns,
+    .clock_us = rec->clock_us,
+    .state = rec->state,
+    .segment = rec->segment,
+    .kind = which == OWD_STAMP_START ? rec->kinds & 15 : rec->kinds >> 4,
+    .which = (guint8) which,
+    .ttl = rec->ttl,
+  };
 }
 
 void
-delay_see (const OwdCorrelator *self, StampOf a, StampOf b, Seen *ret_seen)
+stamp_refine (const OwdCorrelator *self, Stamp *stamp)
+{
+  OwdInstant i = { .lo_ns = stamp->lo_ns,
+                   .clock_ns = stamp->clock_us * OWD_NS_PER_US,
+                   .boot_ns = stamp->boot_ns,
+                   .segment = stamp->segment };
+
+  owd_clock_refine (&self->state[stamp->state].clock, &i);
+  stamp->lo_ns = i.lo_ns;
+  stamp->boot_ns = i.boot_ns;
+  stamp->clock_us = (guint32) ((i.clock_ns + OWD_NS_PER_US - 1) / OWD_NS_PER_US);
+}
+
+static OwdStep
+step_of (const OwdCorrelator *self, const Stamp *s)
+{
+  return owd_clock_step (&self->state[s->state].clock, s->kind, s->which);
+}
+
+static gint64
+clock_of (const Stamp *s)
+{
+  return s->clock_us * OWD_NS_PER_US;
+}
+
+static gint64
+best (const Stamp *s, const OwdStep *step)
+{
+  return s->lo_ns + clock_of (s) / 2 + step->likely_ns / 2;
+}
+
+gint64
+stamp_best_ns (const OwdCorrelator *self, const Stamp *stamp)
+{
+  OwdStep step = step_of (self, stamp);
+
+  return best (stamp, &step);
+}
+
+void
+delay_see (const OwdCorrelator *self, const Stamp *a, const Stamp *b, Seen *ret_seen)
 {
   OwdStep sa = step_of (self, a), sb = step_of (self, b);
 
@@ -51,8 +81,8 @@ delay_see (const OwdCorrelator *self, StampOf a, StampOf b, Seen *ret_seen)
     .delta_ns = best (b, &sb) - best (a, &sa),
     .step_ns = sa.bound_ns + sb.bound_ns,
     .clock_ns = clock_of (a) + clock_of (b),
-    .ttl_a = a.rec->ttl,
-    .ttl_b = b.rec->ttl,
+    .ttl_a = a->ttl,
+    .ttl_b = b->ttl,
   };
 }
 
@@ -63,11 +93,11 @@ square (gint64 ns)
 }
 
 void
-delay_sample (const OwdCorrelator *self, StampOf up, StampOf down, OwdSample *ret_sample)
+delay_sample (const OwdCorrelator *self, const Stamp *up, const Stamp *down, OwdSample *ret_sample)
 {
   OwdStep su = step_of (self, up), sd = step_of (self, down);
   gint64 wu = clock_of (up), wd = clock_of (down);
-  gint64 apart = lower_edge (down) - lower_edge (up);
+  gint64 apart = down->lo_ns - up->lo_ns;
   guint16 flags = 0;
 
   *ret_sample = (OwdSample){
@@ -77,10 +107,8 @@ delay_sample (const OwdCorrelator *self, StampOf up, StampOf down, OwdSample *re
     .hi_ns = apart + wd + sd.bound_ns,
     .sigma_ns = llround (sqrt ((square (su.bound_ns) + square (sd.bound_ns) + square (wu) + square (wd)) / 12)),
     .bias_ns = (su.likely_ns - sd.likely_ns) / 2,
-    .flow = up.rec->key,
-    .src = up.rec->state,
-    .dst = down.rec->state,
-    .proto = up.rec->proto,
+    .src = up->state,
+    .dst = down->state,
   };
   if (ret_sample->hi_ns <= 0)
     flags |= OWD_SAMPLE_NEGATIVE;

@@ -22,11 +22,12 @@ enum {
 
 #define PARTNERS 5
 
-/* One record at one point, waiting for its like. 80 bytes. */
+/* One record at one point, waiting for its like. */
 typedef struct {
   guint64 key;     /* directed hash of the 5-tuple */
   gint64 start_ns; /* lower edge of the stamp: the packet came in [start, start + clock + step) */
   gint64 end_ns;
+  gint64 boot_ns; /* as in OwdInstant */
   guint64 octets;
   gint64 arrival_ns; /* receive time; never decreases in order of arrival */
   guint32 packets;   /* saturates */
@@ -34,7 +35,10 @@ typedef struct {
   guint32 bucket;
   guint32 next;    /* in the bucket */
   guint32 younger; /* in order of arrival */
+  guint32 near;    /* hash of the source's network, /24 or /48 */
   guint16 state;
+  guint16 segment;           /* as in OwdInstant */
+  guint16 wide;              /* hash of its /16 or /32 */
   guint16 partner[PARTNERS]; /* states paired with, G_MAXUINT16: none */
   guint8 flags;
   guint8 proto;
@@ -42,7 +46,16 @@ typedef struct {
   guint8 ttl;   /* 0: not known or not constant */
 } Rec;
 
-G_STATIC_ASSERT (sizeof (Rec) <= 80);
+G_STATIC_ASSERT (sizeof (Rec) <= 96);
+
+/* One stamp of one packet at one point: all that is needed to place it in time later. */
+typedef struct {
+  gint64 lo_ns, boot_ns;
+  guint32 clock_us;
+  guint16 state, segment;
+  guint8 kind, which; /* OwdStampKind, OwdStampEnd */
+  guint8 ttl;
+} Stamp;
 
 /* ---- exporter states ------------------------------------------------------------------------------ */
 
@@ -82,14 +95,15 @@ void recent_add (Recent *self, gint64 value);
 gint64 recent_mad (const Recent *self);
 
 /* a to b, or b to a. delta of packets a to b is the larger one, by the round trip between a and b. */
-typedef enum { TRAVELS_FORWARD, TRAVELS_BACK } Travel;
+typedef enum { TRAVELS_FORWARD, TRAVELS_BACK, TRAVELS_UNKNOWN } Travel;
 
 /* Two points a < b (state indices). delta is always time at b minus time at a, whatever the direction of travel. */
 typedef struct {
-  guint32 a, b;     /* a == b: empty slot */
-  Recent delta;     /* all pairs: the centre of what is plausible */
-  Recent path[2];   /* by Travel, as delivered: what the gate compares with */
-  Recent proven[2]; /* by Travel, only where TTL or the conversation proved the direction */
+  guint32 a, b;      /* a == b: empty slot */
+  Recent delta;      /* all pairs: the centre of what is plausible */
+  Recent path[2];    /* by Travel, as delivered: what the gate compares with */
+  Recent proven[2];  /* by Travel, only where TTL or the conversation proved the direction */
+  Recent round_trip; /* between a and b, as networks with a clear direction have it; positive */
 } Pair;
 
 /* What is measured of one packet seen at a and b. */
@@ -98,12 +112,14 @@ typedef struct {
   gint64 step_ns;  /* sum of both steps */
   gint64 clock_ns; /* sum of both clock intervals */
   guint8 ttl_a, ttl_b;
-  gboolean has_reverse; /* the other half of the conversation was seen at both points */
-  gint64 reverse_delta_ns;
+  guint32 near, wide;   /* hashes of both points and the source's network, small and large */
+  gint64 round_trip_ns; /* delta minus delta of the conversation's other half; 0: not known */
 } Seen;
 
-/* Who is upstream. Learns from what is certain. */
-Travel pair_travel (Pair *self, const Seen *seen);
+/* Learns what one half of a conversation shows of the networks that its packets come from. */
+void pair_vote (OwdCorrelator *self, Pair *pair, const Seen *seen);
+/* Who is upstream, as far as is known now. *ret_by_sign: it rests on the clocks' agreement alone. */
+Travel pair_travel (const OwdCorrelator *self, const Pair *pair, const Seen *seen, gboolean *ret_by_sign);
 /* Is delta plausible? strong: the key is unique (SYN on both sides), so the whole window is; else only the
  * neighbourhood of what this pair has shown. */
 gboolean pair_plausible (const Pair *self, gint64 delta_ns, gboolean strong, gint64 window_ns);
@@ -112,11 +128,34 @@ gint64 pair_distance (const Pair *self, gint64 delta_ns);
 /* Learns delta; TRUE if it lies far from its path's recent ones. */
 gboolean pair_learn (Pair *self, const Seen *seen, Travel travel);
 
+/* From which side do packets of this kind come? A running sum of round trips: positive for packets that travel a to b.
+ */
+typedef struct {
+  guint32 side; /* the hash; 0: free */
+  guint32 n;
+  gint64 sum_ns;
+} Side;
+
+#define SIDES 65536 /* direct-mapped, two ways */
+
+/* A proven pair of stamps, waiting for its turn. */
+typedef struct {
+  OwdTime ts; /* key of the heap: the earliest time that the packet can have upstream; once decided: that time */
+  guint64 flow;
+  Stamp a, b; /* a.state < b.state */
+  gint64 round_trip_ns;
+  guint32 near, wide;
+  guint16 flags;
+  guint8 kind, proto;
+  guint8 decided;
+  guint8 travel;
+} Waiting;
+
 /* ---- the whole ------------------------------------------------------------------------------------ */
 
 typedef struct {
   guint32 n, size;
-  OwdSample *heap;
+  Waiting *heap;
 } Pending;
 
 struct OwdCorrelator {
@@ -143,6 +182,7 @@ struct OwdCorrelator {
 
   Pair *pair;
   guint32 n_pairs, pairs_size;
+  Side *side; /* SIDES; made with the first vote */
 
   Pending pending;
   OwdTime log_time, watermark, horizon_at;
@@ -157,15 +197,19 @@ OwdStatus match_add (OwdCorrelator *self, const OwdFlow *flow, const OwdInstant 
 void match_expire (OwdCorrelator *self, OwdTime before);
 /* pair.c */
 Pair *pair_get (OwdCorrelator *self, guint32 a, guint32 b);
+const Pair *pair_find (const OwdCorrelator *self, guint32 a, guint32 b);
 /* delay.c */
-typedef struct {
-  const Rec *rec;
-  OwdStampEnd which;
-} StampOf;
-void delay_see (const OwdCorrelator *self, StampOf a, StampOf b, Seen *ret_seen);
-void delay_sample (const OwdCorrelator *self, StampOf up, StampOf down, OwdSample *ret_sample);
+Stamp stamp_of (const Rec *rec, OwdStampEnd which);
+/* Uses what later headers have shown. */
+void stamp_refine (const OwdCorrelator *self, Stamp *stamp);
+/* Lower edge and best estimate. */
+gint64 stamp_best_ns (const OwdCorrelator *self, const Stamp *stamp);
+/* All of *ret_seen but networks and round trip. */
+void delay_see (const OwdCorrelator *self, const Stamp *a, const Stamp *b, Seen *ret_seen);
+/* All of *ret_sample but kind, flow, proto and seq. */
+void delay_sample (const OwdCorrelator *self, const Stamp *up, const Stamp *down, OwdSample *ret_sample);
 /* order.c */
-void order_push (OwdCorrelator *self, const OwdSample *sample);
+void order_push (OwdCorrelator *self, const Waiting *waiting);
 void order_advance (OwdCorrelator *self, OwdTime log_time);
 void order_flush (OwdCorrelator *self);
 /* Drops what was delivered elsewhere. */

@@ -374,10 +374,11 @@ end_of_replay (Part *part)
 {
   guint64 seq = owd_correlator_seq (part->engine);
 
-  if (seq != part->committed.seq)
-    g_info ("partition %u: replayed to sample %" G_GUINT64_FORMAT ", the database has %" G_GUINT64_FORMAT
-            ": going on behind both",
-            part->part, seq, part->committed.seq);
+  if (seq == part->committed.seq && owd_correlator_watermark (part->engine) == part->committed.watermark)
+    return;
+  g_info ("partition %u: replayed to sample %" G_GUINT64_FORMAT ", the database has %" G_GUINT64_FORMAT
+          ": going on behind both",
+          part->part, seq, part->committed.seq);
   owd_correlator_resume (part->engine, part->committed.seq, part->committed.watermark);
 }
 

@@ -17,12 +17,12 @@
  * the same record twice (dropped) or not to be trusted (kept out). Everything is decided from what has arrived, in the
  * order of the log.
  *
- * Cost. One hash table of 80-byte slots; a record whose flow nobody else has seen costs one insertion and one removal.
+ * Cost. One hash table of 96-byte slots; a record whose flow nobody else has seen costs one insertion and one removal.
  * With k records of one key waiting, an arrival costs O(k log k).
  */
 #include "internal.h"
 
-#include <stdlib.h>
+#include <string.h>
 
 #define KEY_MAX 192                     /* records of one key that are looked at */
 #define PAUSE_NS (2000 * OWD_NS_PER_MS) /* a packet after this is a beginning */
@@ -43,7 +43,7 @@ typedef struct {
   const guint32 *index;
   guint n;
   guint16 state;
-} Side;
+} Part;
 
 /* ---- table ---------------------------------------------------------------------------------------- */
 
@@ -199,10 +199,10 @@ collect (const OwdCorrelator *self, guint32 bucket, guint64 key, Group *group)
   }
 }
 
-static Side
-side_of (const OwdCorrelator *self, const Group *group, guint from)
+static Part
+part_of (const OwdCorrelator *self, const Group *group, guint from)
 {
-  Side side = { .index = &group->index[from], .state = self->rec[group->index[from]].state };
+  Part side = { .index = &group->index[from], .state = self->rec[group->index[from]].state };
 
   while (from + side.n < group->n && self->rec[group->index[from + side.n]].state == side.state)
     side.n++;
@@ -210,7 +210,7 @@ side_of (const OwdCorrelator *self, const Group *group, guint from)
 }
 
 static const Rec *
-at (const OwdCorrelator *self, const Side *side, guint i)
+at (const OwdCorrelator *self, const Part *side, guint i)
 {
   return &self->rec[side->index[i]];
 }
@@ -223,7 +223,7 @@ usable (const Rec *r, guint16 other)
 
 /* Does the record begin with a packet that every point must see as a beginning? */
 static gboolean
-begins (const OwdCorrelator *self, const Side *side, guint i)
+begins (const OwdCorrelator *self, const Part *side, guint i)
 {
   const Rec *r = at (self, side, i);
 
@@ -241,7 +241,7 @@ begins (const OwdCorrelator *self, const Side *side, guint i)
 
 /* Does it begin where a run with the other state has ended? */
 static gboolean
-continues (const OwdCorrelator *self, const Side *side, guint i, guint16 other)
+continues (const OwdCorrelator *self, const Part *side, guint i, guint16 other)
 {
   return i > 0 && has_partner (at (self, side, i - 1), other);
 }
@@ -255,7 +255,7 @@ typedef struct {
 
 /* Extends both sides until their sums are equal. FALSE: they are not, with what is here. */
 static gboolean
-balance (const OwdCorrelator *self, const Side *x, const Side *y, Run *run)
+balance (const OwdCorrelator *self, const Part *x, const Part *y, Run *run)
 {
   const Rec *a = at (self, x, run->xi), *b = at (self, y, run->yi);
   guint64 px = a->packets, py = b->packets, ox = a->octets, oy = b->octets;
@@ -280,19 +280,24 @@ balance (const OwdCorrelator *self, const Side *x, const Side *y, Run *run)
   return ox == oy;
 }
 
-/* Delta is always time at the higher state minus time at the lower one. */
+/* Delta is always time at the higher state minus time at the lower one, as the clocks are known now: what changes
+ * between the arrivals of two halves of a conversation must not look like a round trip. */
 static void
 see (const OwdCorrelator *self, const Rec *x, const Rec *y, OwdStampEnd which, Seen *seen)
 {
+  Stamp sx = stamp_of (x, which), sy = stamp_of (y, which);
+
+  stamp_refine (self, &sx);
+  stamp_refine (self, &sy);
   if (x->state < y->state)
-    delay_see (self, (StampOf){ x, which }, (StampOf){ y, which }, seen);
+    delay_see (self, &sx, &sy, seen);
   else
-    delay_see (self, (StampOf){ y, which }, (StampOf){ x, which }, seen);
+    delay_see (self, &sy, &sx, seen);
 }
 
 /* The record of y that begins with the same packet as x[xi]: G_MAXUINT if there is none, or not just one. */
 static guint
-find_start (OwdCorrelator *self, const Pair *pair, const Side *x, guint xi, const Side *y)
+find_start (OwdCorrelator *self, const Pair *pair, const Part *x, guint xi, const Part *y)
 {
   const Rec *r = at (self, x, xi);
   gboolean x_begins = begins (self, x, xi), x_continues = continues (self, x, xi, y->state);
@@ -330,9 +335,27 @@ find_start (OwdCorrelator *self, const Pair *pair, const Side *x, guint xi, cons
   return found;
 }
 
-/* The other half of the conversation at the same two points, where it has been proven with one record each. */
+/* Hash of a pair's points and a network; never 0. */
+static guint32
+side_hash (const Rec *a, const Rec *b, guint32 network)
+{
+  guint64 h = ((guint64) a->state << 48 | (guint64) b->state << 32 | network) * G_GUINT64_CONSTANT (0x9e3779b97f4a7c15);
+
+  return (guint32) (h >> 32) | 1;
+}
+
 static void
-add_reverse (const OwdCorrelator *self, guint32 bucket, guint64 reverse_key, guint32 a, guint32 b, Seen *seen)
+add_networks (const Rec *a, const Rec *b, Seen *seen)
+{
+  seen->near = side_hash (a, b, a->near);
+  seen->wide = side_hash (a, b, a->wide);
+}
+
+/* Compares with the other half of the conversation at the same two points, where that has been proven with one record
+ * each: both halves vote for their sides. */
+static void
+compare_halves (OwdCorrelator *self, Pair *pair, guint32 bucket, guint64 reverse_key, const Rec *a, const Rec *b,
+                Seen *seen)
 {
   const Rec *ra = NULL, *rb = NULL;
   Seen reverse;
@@ -342,41 +365,52 @@ add_reverse (const OwdCorrelator *self, guint32 bucket, guint64 reverse_key, gui
 
     if (r->key != reverse_key)
       continue;
-    if (r->state == a && has_partner (r, (guint16) b))
+    if (r->state == a->state && has_partner (r, b->state))
       ra = r;
-    else if (r->state == b && has_partner (r, (guint16) a))
+    else if (r->state == b->state && has_partner (r, a->state))
       rb = r;
   }
   if (ra == NULL || rb == NULL || ra->packets != rb->packets || ra->octets != rb->octets)
     return;
-  delay_see (self, (StampOf){ ra, OWD_STAMP_START }, (StampOf){ rb, OWD_STAMP_START }, &reverse);
-  seen->has_reverse = TRUE;
-  seen->reverse_delta_ns = reverse.delta_ns;
+  /* a clock that was stepped between the two halves does not cancel */
+  if (ra->segment != a->segment || rb->segment != b->segment)
+    return;
+  see (self, ra, rb, OWD_STAMP_START, &reverse);
+  seen->round_trip_ns = seen->delta_ns - reverse.delta_ns;
+  reverse.round_trip_ns = -seen->round_trip_ns;
+  add_networks (ra, rb, &reverse);
+  pair_vote (self, pair, seen);
+  pair_vote (self, pair, &reverse);
 }
 
 static void
 deliver (OwdCorrelator *self, Pair *pair, const Rec *a, const Rec *b, OwdStampEnd which, const Seen *seen,
-         Travel travel, OwdSampleKind kind, guint16 flags)
+         OwdSampleKind kind, guint16 flags)
 {
-  StampOf sa = { a, which }, sb = { b, which };
   guint8 proof = which == OWD_STAMP_START ? REC_SYN : REC_FIN;
-  OwdSample sample;
+  gboolean by_sign;
+  Waiting w = { .flow = a->key,
+                .a = stamp_of (a, which),
+                .b = stamp_of (b, which),
+                .round_trip_ns = seen->round_trip_ns,
+                .near = seen->near,
+                .wide = seen->wide,
+                .flags = flags | OWD_SAMPLE_COUNTS,
+                .kind = (guint8) kind,
+                .proto = a->proto };
 
-  delay_sample (self, travel == TRAVELS_FORWARD ? sa : sb, travel == TRAVELS_FORWARD ? sb : sa, &sample);
-  sample.kind = (guint8) kind;
-  sample.flags |= flags | OWD_SAMPLE_COUNTS;
   if (a->flags & b->flags & proof)
-    sample.flags |= OWD_SAMPLE_SYN;
-  if (pair_learn (pair, seen, travel)) {
-    sample.flags |= OWD_SAMPLE_GATE;
+    w.flags |= OWD_SAMPLE_SYN;
+  if (pair_learn (pair, seen, pair_travel (self, pair, seen, &by_sign))) {
+    w.flags |= OWD_SAMPLE_GATE;
     self->counters.flagged++;
   }
-  order_push (self, &sample);
+  order_push (self, &w);
 }
 
 /* Samples of a balanced run. FALSE: its stamps contradict what the pair has shown, and each other. */
 static gboolean
-harvest (OwdCorrelator *self, Pair *pair, const Side *x, const Side *y, const Run *run, guint32 bucket,
+harvest (OwdCorrelator *self, Pair *pair, const Part *x, const Part *y, const Run *run, guint32 bucket,
          guint64 reverse_key)
 {
   const Rec *first_a = at (self, x, run->xi), *first_b = at (self, y, run->yi);
@@ -386,7 +420,6 @@ harvest (OwdCorrelator *self, Pair *pair, const Side *x, const Side *y, const Ru
   gint64 slack;
   gboolean agree, start_fits, end_fits;
   Seen start, end;
-  Travel travel;
 
   if (x->state > y->state) {
     const Rec *swap = first_a;
@@ -408,18 +441,19 @@ harvest (OwdCorrelator *self, Pair *pair, const Side *x, const Side *y, const Ru
     self->counters.nonsense++;
     return FALSE;
   }
-  add_reverse (self, bucket, reverse_key, first_a->state, first_b->state, &start);
-  travel = pair_travel (pair, &start);
+  add_networks (first_a, first_b, &start);
+  add_networks (first_a, first_b, &end);
+  compare_halves (self, pair, bucket, reverse_key, first_a, first_b, &start);
+  end.round_trip_ns = start.round_trip_ns != 0 ? start.round_trip_ns + end.delta_ns - start.delta_ns : 0;
   if (start_fits || agree)
-    deliver (self, pair, first_a, first_b, OWD_STAMP_START, &start, travel, single ? OWD_SAMPLE_BOTH : OWD_SAMPLE_START,
-             flags);
+    deliver (self, pair, first_a, first_b, OWD_STAMP_START, &start, single ? OWD_SAMPLE_BOTH : OWD_SAMPLE_START, flags);
   if (!single && (end_fits || agree))
-    deliver (self, pair, last_a, last_b, OWD_STAMP_END, &end, travel, OWD_SAMPLE_END, flags);
+    deliver (self, pair, last_a, last_b, OWD_STAMP_END, &end, OWD_SAMPLE_END, flags);
   return TRUE;
 }
 
 static void
-mark (OwdCorrelator *self, const Side *side, guint from, guint to, guint16 other)
+mark (OwdCorrelator *self, const Part *side, guint from, guint to, guint16 other)
 {
   for (guint i = from; i < to; i++)
     add_partner (&self->rec[side->index[i]], other);
@@ -427,7 +461,7 @@ mark (OwdCorrelator *self, const Side *side, guint from, guint to, guint16 other
 
 /* All runs of one key that two states can prove now. */
 static void
-pair_sides (OwdCorrelator *self, const Side *x, const Side *y, guint32 bucket, guint64 reverse_key)
+pair_parts (OwdCorrelator *self, const Part *x, const Part *y, guint32 bucket, guint64 reverse_key)
 {
   Pair *pair = pair_get (self, MIN (x->state, y->state), MAX (x->state, y->state));
 
@@ -491,6 +525,18 @@ rec_flags (const OwdFlow *flow)
   return flags;
 }
 
+/* Hash of the network that the flow comes from: so many bits of an IPv4 address, twice as many of an IPv6 one. */
+static guint32
+network_of (const OwdAddr *addr, guint bits)
+{
+  guint64 high, mask = ~G_GUINT64_CONSTANT (0);
+
+  memcpy (&high, owd_addr_is_v4 (addr) ? addr->b + 12 - 4 : addr->b, sizeof high);
+  high = GUINT64_FROM_BE (high);
+  mask <<= owd_addr_is_v4 (addr) ? 32 - bits : 64 - 2 * bits;
+  return (guint32) (((high & mask) * G_GUINT64_CONSTANT (0x9e3779b97f4a7c15)) >> 32);
+}
+
 static guint64
 reverse_hash (const OwdFlow *flow)
 {
@@ -510,6 +556,7 @@ match_add (OwdCorrelator *self, const OwdFlow *flow, const OwdInstant *start, co
   guint64 undirected = owd_flow_hash_undirected (flow);
   guint32 mixed = (guint32) ((undirected * G_GUINT64_CONSTANT (0x9e3779b97f4a7c15)) >> 32);
   gint64 clock_ns = MAX (start->clock_ns, end->clock_ns);
+  gboolean one_clock = start->segment == end->segment && start->boot_ns == end->boot_ns;
   Group group;
   guint32 i;
   Rec rec = {
@@ -521,7 +568,11 @@ match_add (OwdCorrelator *self, const OwdFlow *flow, const OwdInstant *start, co
     .packets = (guint32) MIN (flow->packets, G_MAXUINT32),
     .clock_us = (guint32) MIN ((clock_ns + OWD_NS_PER_US - 1) / OWD_NS_PER_US, G_MAXUINT32),
     .bucket = (guint32) undirected,
+    .boot_ns = one_clock ? start->boot_ns : 0,
+    .near = network_of (&flow->src, 24),
     .state = (guint16) self->current,
+    .segment = one_clock && start->segment <= G_MAXUINT16 ? (guint16) start->segment : 0,
+    .wide = (guint16) network_of (&flow->src, 16),
     .flags = rec_flags (flow),
     .proto = flow->proto,
     .kinds = (guint8) (flow->start_kind | flow->end_kind << 4),
@@ -550,17 +601,17 @@ match_add (OwdCorrelator *self, const OwdFlow *flow, const OwdInstant *start, co
 
   collect (self, rec.bucket, rec.key, &group);
   if (group.n > 1) {
-    Side own = { 0 };
+    Part own = { 0 };
 
-    for (guint k = 0; k < group.n; k += side_of (self, &group, k).n) {
+    for (guint k = 0; k < group.n; k += part_of (self, &group, k).n) {
       if (self->rec[group.index[k]].state == rec.state)
-        own = side_of (self, &group, k);
+        own = part_of (self, &group, k);
     }
     for (guint k = 0; k < group.n;) {
-      Side other = side_of (self, &group, k);
+      Part other = part_of (self, &group, k);
 
       if (other.state != rec.state && own.n > 0)
-        pair_sides (self, &own, &other, rec.bucket, reverse_hash (flow));
+        pair_parts (self, &own, &other, rec.bucket, reverse_hash (flow));
       k += other.n;
     }
   }

@@ -3,9 +3,11 @@
  * Order of delivery.
  *
  * A sample is ready when both its records have come, but records come late by as much as their exporters' timeouts. So
- * ready samples wait in a heap until the watermark passes their time: watermark = log time - horizon. The horizon is
- * the smallest that keeps the wished share of stamps: the largest, over exporters that are alive, of their lags'
- * quantile; capped by max_latency. The watermark never moves back: a horizon that grows only lets it stand still.
+ * ready samples wait in a heap until the watermark passes their time: watermark = log time - horizon. Where the stamps
+ * lie exactly, and which point is upstream, is decided when a sample leaves the heap: until then headers and
+ * conversations that came later have their say. The horizon is the smallest that keeps the wished share of stamps: the
+ * largest, over exporters that are alive, of their lags' quantile; capped by max_latency. The watermark never moves
+ * back: a horizon that grows only lets it stand still.
  *
  * A sample that becomes ready after the watermark has passed its time is counted as late and dropped: nobody who read
  * up to the watermark has to read again.
@@ -55,25 +57,26 @@ lag_quantile_ns (const Lag *self, double share)
 
 /* Order of delivery, total, so that it does not depend on the order of arrival. */
 static int
-compare (const OwdSample *a, const OwdSample *b)
+compare (const Waiting *x, const Waiting *y)
 {
 #define BY(field)                                                                                                      \
-  if (a->field != b->field)                                                                                            \
-    return a->field < b->field ? -1 : 1;
+  if (x->field != y->field)                                                                                            \
+    return x->field < y->field ? -1 : 1;
   BY (ts)
   BY (flow)
   BY (kind)
-  BY (src)
-  BY (dst)
-  BY (owd_ns)
+  BY (a.state)
+  BY (b.state)
+  BY (a.lo_ns)
+  BY (b.lo_ns)
 #undef BY
   return 0;
 }
 
 static void
-sift_up (OwdSample *heap, guint32 i)
+sift_up (Waiting *heap, guint32 i)
 {
-  OwdSample moving = heap[i];
+  Waiting moving = heap[i];
 
   while (i > 0 && compare (&moving, &heap[(i - 1) / 2]) < 0) {
     heap[i] = heap[(i - 1) / 2];
@@ -83,9 +86,9 @@ sift_up (OwdSample *heap, guint32 i)
 }
 
 static void
-sift_down (OwdSample *heap, guint32 n)
+sift_down (Waiting *heap, guint32 n)
 {
-  OwdSample moving = heap[0];
+  Waiting moving = heap[0];
   guint32 i = 0, child;
 
   while ((child = 2 * i + 1) < n) {
@@ -99,10 +102,10 @@ sift_down (OwdSample *heap, guint32 n)
   heap[i] = moving;
 }
 
-static OwdSample
+static Waiting
 take_first (Pending *p)
 {
-  OwdSample first = p->heap[0];
+  Waiting first = p->heap[0];
 
   p->heap[0] = p->heap[--p->n];
   if (p->n > 0)
@@ -110,35 +113,97 @@ take_first (Pending *p)
   return first;
 }
 
-void
-order_push (OwdCorrelator *self, const OwdSample *sample)
+static void
+put (Pending *p, const Waiting *w)
 {
-  Pending *p = &self->pending;
-
-  if (self->watermark != OWD_TIME_NONE && sample->ts <= self->watermark) {
-    self->counters.late++;
-    return;
-  }
   if (p->n == p->size) {
     p->size = MAX (1024, p->size * 2);
-    p->heap = g_renew (OwdSample, p->heap, p->size);
+    p->heap = g_renew (Waiting, p->heap, p->size);
   }
-  p->heap[p->n] = *sample;
+  p->heap[p->n] = *w;
   sift_up (p->heap, p->n++);
 }
 
+/* Its key is a lower bound of the time that it will have: neither stamp can lie before its lower edge. */
+void
+order_push (OwdCorrelator *self, const Waiting *waiting)
+{
+  Waiting w = *waiting;
+
+  w.ts = MIN (w.a.lo_ns, w.b.lo_ns);
+  if (self->watermark != OWD_TIME_NONE && w.ts <= self->watermark) {
+    if (MIN (stamp_best_ns (self, &w.a), stamp_best_ns (self, &w.b)) <= self->watermark) {
+      self->counters.late++;
+      return;
+    }
+    w.ts = self->watermark + 1;
+  }
+  put (&self->pending, &w);
+}
+
+/* With all that is known now: where the stamps lie, and who is upstream. */
 static void
+decide (const OwdCorrelator *self, Waiting *w)
+{
+  const Pair *pair = pair_find (self, w->a.state, w->b.state);
+  gboolean by_sign;
+  Seen seen;
+
+  stamp_refine (self, &w->a);
+  stamp_refine (self, &w->b);
+  delay_see (self, &w->a, &w->b, &seen);
+  seen.near = w->near;
+  seen.wide = w->wide;
+  seen.round_trip_ns = w->round_trip_ns;
+  w->travel = (guint8) pair_travel (self, pair, &seen, &by_sign);
+  w->decided = TRUE;
+  if (by_sign)
+    w->flags |= OWD_SAMPLE_BY_SIGN;
+  w->ts = MAX (w->ts, stamp_best_ns (self, w->travel == TRAVELS_FORWARD ? &w->a : &w->b));
+}
+
+static void
+emit (OwdCorrelator *self, const Waiting *w)
+{
+  gboolean forward = w->travel == TRAVELS_FORWARD;
+  OwdSample out;
+
+  delay_sample (self, forward ? &w->a : &w->b, forward ? &w->b : &w->a, &out);
+  out.ts = w->ts;
+  out.flow = w->flow;
+  out.kind = w->kind;
+  out.proto = w->proto;
+  out.flags |= w->flags;
+  out.seq = ++self->seq;
+  self->counters.samples++;
+  self->sink (self->user, &out);
+}
+
+/* Returns the time of the last one, or OWD_TIME_NONE. */
+static OwdTime
 deliver_until (OwdCorrelator *self, OwdTime watermark)
 {
   Pending *p = &self->pending;
+  OwdTime last = OWD_TIME_NONE;
 
   while (p->n > 0 && p->heap[0].ts <= watermark) {
-    OwdSample out = take_first (p);
+    Waiting w = take_first (p);
 
-    out.seq = ++self->seq;
-    self->counters.samples++;
-    self->sink (self->user, &out);
+    if (!w.decided) {
+      decide (self, &w);
+      if (w.travel == TRAVELS_UNKNOWN) {
+        self->counters.undirected++;
+        continue;
+      }
+      if (w.ts > watermark || (p->n > 0 && compare (&p->heap[0], &w) < 0)) {
+        put (p, &w);
+        continue;
+      }
+    }
+    emit (self, &w);
+    last = w.ts;
   }
+  return last;
 }
 
 static gint64
@@ -175,18 +240,15 @@ order_advance (OwdCorrelator *self, OwdTime log_time)
   if (self->watermark != OWD_TIME_NONE && mark <= self->watermark)
     return;
   self->watermark = mark;
-  deliver_until (self, mark);
+  (void) deliver_until (self, mark);
 }
 
 void
 order_flush (OwdCorrelator *self)
 {
-  OwdTime last = self->log_time;
+  OwdTime last = deliver_until (self, G_MAXINT64);
 
-  for (guint32 i = 0; i < self->pending.n; i++)
-    last = MAX (last, self->pending.heap[i].ts);
-  deliver_until (self, last);
-  self->watermark = MAX (self->watermark, last);
+  self->watermark = MAX (self->watermark, MAX (last, self->log_time));
 }
 
 void
@@ -194,6 +256,12 @@ order_drop (OwdCorrelator *self, OwdTime watermark)
 {
   Pending *p = &self->pending;
 
-  while (p->n > 0 && p->heap[0].ts <= watermark)
-    (void) take_first (p);
+  while (p->n > 0 && p->heap[0].ts <= watermark) {
+    Waiting w = take_first (p);
+
+    if (!w.decided)
+      decide (self, &w);
+    if (w.ts > watermark && w.travel != TRAVELS_UNKNOWN)
+      put (p, &w);
+  }
 }

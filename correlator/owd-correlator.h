@@ -47,6 +47,7 @@ typedef struct {
   guint64 unpaired;   /* left the table without any partner */
   guint64 runs;       /* proven pairs of runs */
   guint64 ambiguous;  /* several partners equally plausible: none taken */
+  guint64 undirected; /* proven pairs whose direction of travel nothing shows: not delivered */
   guint64 samples;    /* delivered */
   guint64 late;       /* samples older than the watermark: counted, not delivered */
   guint64 flagged;    /* delivered, but far from the recent samples of their path */

@@ -4,16 +4,21 @@
  *
  * Direction of travel. The sign of a delay cannot be trusted: a clock that is 50 ms off turns 20 ms into -30 ms, and
  * taking the earlier stamp as upstream would report +30 ms in the wrong direction, with confidence. And where delay is
- * smaller than the steps, choosing by sign keeps only positive errors. So, in this order:
- *   TTL          the higher one is upstream; no clock needed
- *   conversation delta (time at b minus time at a) of packets a to b is above that of packets b to a by the round trip
- *                between the points, whatever the clocks' offset: the half with the larger delta travels a to b
- *   clusters     the same, against deltas that other conversations have proven
- *   sign         only where delta is clearly larger than steps and clock intervals
- *   none         points too near to each other to tell: a is named upstream, always, so the mean stays true
+ * smaller than the steps, choosing by sign keeps only positive errors. What no clock offset can touch is the round trip
+ * between the points: delta (time at b minus time at a) of packets a to b is larger than that of packets b to a. So, in
+ * this order:
+ *   TTL          the higher one is upstream
+ *   conversation the half with the larger delta travels a to b, if the two differ by more than steps can explain
+ *   network      the mean of such differences over the conversations of one source network, if it differs from zero by
+ *                more than chance can explain: this reaches below the steps. A large network serves where the small one
+ *                has shown too little, if its mean is that of the pair's small ones: then all of it lies on one side
+ *   clusters     nearer to the deltas that were proven for one direction than for the other
+ *   sign         only where delta is clearly larger than steps and clock intervals; this trusts the clocks
+ *   none         points too near to each other, so far: no sample
  */
 #include "internal.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -22,6 +27,11 @@
 #define WEAK_NS (250 * OWD_NS_PER_MS)
 #define FAR_ENOUGH 16
 #define FAR_MADS 9 /* about 6 sigma */
+#define SIDE_ENOUGH 4
+#define SIDE_SIGMAS 4
+#define SIDE_HALVE 1024
+#define WIDE_PERCENT 80
+#define STEP_SIGMA 0.42 /* of the sum of two steps: at least the deviation of a difference of two deltas */
 
 static int
 compare_gint64 (const void *a, const void *b)
@@ -94,41 +104,122 @@ middle (gint64 a, gint64 b)
   return a + (b - a) / 2;
 }
 
-Travel
-pair_travel (Pair *self, const Seen *seen)
-{
-  const Recent *forward = &self->proven[TRAVELS_FORWARD], *back = &self->proven[TRAVELS_BACK];
-  Travel travel;
+/* ---- sides ---------------------------------------------------------------------------------------- */
 
-  if (seen->ttl_a != 0 && seen->ttl_b != 0 && seen->ttl_a != seen->ttl_b) {
-    travel = seen->ttl_a > seen->ttl_b ? TRAVELS_FORWARD : TRAVELS_BACK;
-    recent_add (&self->proven[travel], seen->delta_ns);
-    return travel;
+static Side *
+side_slot (const OwdCorrelator *self, guint32 side)
+{
+  Side *two = &self->side[side & (SIDES - 2)];
+
+  if (two[1].side == side)
+    return &two[1];
+  if (two[0].side == side)
+    return &two[0];
+  return two[0].n <= two[1].n ? &two[0] : &two[1];
+}
+
+static void
+side_vote (OwdCorrelator *self, guint32 side, gint64 round_trip_ns)
+{
+  Side *s;
+
+  if (self->side == NULL)
+    self->side = g_new0 (Side, SIDES);
+  s = side_slot (self, side);
+  if (s->side != side)
+    *s = (Side){ .side = side };
+  s->n++;
+  s->sum_ns += round_trip_ns;
+  if (s->n == SIDE_HALVE) {
+    s->n /= 2;
+    s->sum_ns /= 2;
   }
+}
+
+/* Mean round trip of this network's conversations, 0 where it is not clearly different from 0. */
+static gint64
+side_mean (const OwdCorrelator *self, guint32 side, gint64 step_ns)
+{
+  const Side *s;
+
+  if (self->side == NULL)
+    return 0;
+  s = side_slot (self, side);
+  if (s->side != side || s->n < SIDE_ENOUGH)
+    return 0;
+  if (fabs ((double) s->sum_ns) < SIDE_SIGMAS * STEP_SIGMA * (double) step_ns * sqrt (s->n))
+    return 0;
+  return s->sum_ns / s->n;
+}
+
+void
+pair_vote (OwdCorrelator *self, Pair *pair, const Seen *seen)
+{
+  /* more than two steps is proof by itself; one bad stamp must not outvote a thousand good ones */
+  gint64 vote = CLAMP (seen->round_trip_ns, -2 * seen->step_ns, 2 * seen->step_ns), mean;
+
+  side_vote (self, seen->near, vote);
+  side_vote (self, seen->wide, vote);
+  mean = side_mean (self, seen->near, seen->step_ns);
+  if (mean != 0)
+    recent_add (&pair->round_trip, ABS (mean));
+}
+
+/* Positive: packets of this network travel a to b; negative: b to a; 0: not known. */
+static gint64
+network_says (const OwdCorrelator *self, const Pair *pair, const Seen *seen)
+{
+  gint64 mean = side_mean (self, seen->near, seen->step_ns);
+
+  if (mean != 0 || pair->round_trip.n < SIDE_ENOUGH)
+    return mean;
+  mean = side_mean (self, seen->wide, seen->step_ns);
+  return ABS (mean) >= pair->round_trip.median / 100 * WIDE_PERCENT ? mean : 0;
+}
+
+Travel
+pair_travel (const OwdCorrelator *self, const Pair *pair, const Seen *seen, gboolean *ret_by_sign)
+{
+  const Recent *forward = &pair->proven[TRAVELS_FORWARD], *back = &pair->proven[TRAVELS_BACK];
+  gint64 network;
+
+  *ret_by_sign = FALSE;
+  if (seen->ttl_a != 0 && seen->ttl_b != 0 && seen->ttl_a != seen->ttl_b)
+    return seen->ttl_a > seen->ttl_b ? TRAVELS_FORWARD : TRAVELS_BACK;
   /* Clock intervals are common to both halves and cancel; each delta is uncertain by the steps. */
-  if (seen->has_reverse && ABS (seen->delta_ns - seen->reverse_delta_ns) > 2 * seen->step_ns) {
-    travel = seen->delta_ns > seen->reverse_delta_ns ? TRAVELS_FORWARD : TRAVELS_BACK;
-    recent_add (&self->proven[travel], seen->delta_ns);
-    recent_add (&self->proven[!travel], seen->reverse_delta_ns);
-    return travel;
-  }
+  if (ABS (seen->round_trip_ns) > 2 * seen->step_ns)
+    return seen->round_trip_ns > 0 ? TRAVELS_FORWARD : TRAVELS_BACK;
+  network = network_says (self, pair, seen);
+  if (network != 0)
+    return network > 0 ? TRAVELS_FORWARD : TRAVELS_BACK;
   if (forward->n > 0 && back->n > 0 && forward->median - back->median > 2 * seen->step_ns)
     return seen->delta_ns >= middle (back->median, forward->median) ? TRAVELS_FORWARD : TRAVELS_BACK;
+  *ret_by_sign = TRUE;
   if (ABS (seen->delta_ns) > seen->step_ns + seen->clock_ns)
     return seen->delta_ns > 0 ? TRAVELS_FORWARD : TRAVELS_BACK;
-  return TRAVELS_FORWARD;
+  return TRAVELS_UNKNOWN;
 }
+
+/* ---- learning ------------------------------------------------------------------------------------- */
 
 gboolean
 pair_learn (Pair *self, const Seen *seen, Travel travel)
 {
-  Recent *path = &self->path[travel];
+  Recent *path = &self->path[travel == TRAVELS_BACK];
   gboolean far = FALSE;
 
   if (path->n >= FAR_ENOUGH)
     far = ABS (seen->delta_ns - path->median) > MAX (FAR_MADS * recent_mad (path), 3 * seen->step_ns + seen->clock_ns);
   recent_add (&self->delta, seen->delta_ns);
   recent_add (path, seen->delta_ns);
+  if (ABS (seen->round_trip_ns) > 2 * seen->step_ns) {
+    Travel proven = seen->round_trip_ns > 0 ? TRAVELS_FORWARD : TRAVELS_BACK;
+
+    recent_add (&self->proven[proven], seen->delta_ns);
+    recent_add (&self->proven[!proven], seen->delta_ns - seen->round_trip_ns);
+  } else if (seen->ttl_a != 0 && seen->ttl_b != 0 && seen->ttl_a != seen->ttl_b) {
+    recent_add (&self->proven[travel == TRAVELS_BACK], seen->delta_ns);
+  }
   return far;
 }
 
@@ -173,4 +264,15 @@ pair_get (OwdCorrelator *self, guint32 a, guint32 b)
     self->n_pairs++;
   }
   return p;
+}
+
+const Pair *
+pair_find (const OwdCorrelator *self, guint32 a, guint32 b)
+{
+  const Pair *p;
+
+  if (self->pairs_size == 0)
+    return NULL;
+  p = &self->pair[slot_of (self, a, b)];
+  return p->a == p->b ? NULL : p;
 }
