@@ -18,11 +18,6 @@ guint64 owd_dump_records (const OwdDump *self);
 gboolean owd_dump_finish (OwdDump *self, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 void owd_dump_free (OwdDump *self); /* NULL is fine */
 
-/* Every record of a log in order of receive time, partitions merged; second views of translated flows
- * (OWD_FLOW_POST_NAT) are left out, so each exported record comes once. Damaged blocks are passed over with a warning:
- * *ret_damaged counts them. */
-gboolean owd_dump_log (OwdDump *self, const char *dir, guint *ret_damaged, GError **error) G_GNUC_WARN_UNUSED_RESULT;
-
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (OwdDump, owd_dump_free)
 
 #endif

@@ -7,14 +7,16 @@
 #include <unistd.h>
 
 #include "dump.h"
+#include "export.h"
 #include "live.h"
+#include "log_walk.h"
 #include "owd-program.h"
 #include "replay.h"
 
 #define PROGRAM "oneway-collector"
 
 typedef struct {
-  char *log;
+  char *log, *export;
   char **listen, **read;
   gboolean dump;
 } Options;
@@ -23,6 +25,7 @@ static void
 clear_options (Options *options)
 {
   g_free (options->log);
+  g_free (options->export);
   g_strfreev (options->listen);
   g_strfreev (options->read);
 }
@@ -38,6 +41,8 @@ check_options (const Options *options, int n_left, GError **error)
     fault = "arguments that are no options are not understood";
   else if (options->dump && options->read != NULL && options->log != NULL)
     fault = "--dump shows either a log (--log) or a capture (--read), not both";
+  else if (options->export != NULL && (options->dump || options->read != NULL || options->listen != NULL))
+    fault = "--export goes with --log only";
   else if (options->listen != NULL && (options->dump || options->read != NULL))
     fault = "--listen goes neither with --read nor with --dump";
   if (fault != NULL)
@@ -85,17 +90,48 @@ open_log (const Options *options, const OwdConfig *config, GError **error)
 
 /* ---- what the program can be asked for: each returns the exit status or sets error -------------- */
 
+static void
+dump_record (void *user, const OwdHeader *header, const OwdFlow *flow)
+{
+  owd_dump_flow (user, header, flow);
+}
+
+static void
+export_record (void *user, const OwdHeader *header, const OwdFlow *flow)
+{
+  owd_export_flow (user, header, flow);
+}
+
+static int
+log_status (guint64 records, guint damaged)
+{
+  if (damaged > 0)
+    return OWD_EXIT_FAILED; /* the rest has been given, and the damage said */
+  return records > 0 ? OWD_EXIT_DONE : OWD_EXIT_NOTHING;
+}
+
 static int
 run_dump_log (const char *dir, GError **error)
 {
   g_autoptr (OwdDump) dump = owd_dump_new (STDOUT_FILENO);
   guint damaged;
 
-  if (!owd_dump_log (dump, dir, &damaged, error) || !owd_dump_finish (dump, error))
+  if (!owd_log_walk (dir, dump_record, dump, &damaged, error) || !owd_dump_finish (dump, error))
     return OWD_EXIT_FAILED;
-  if (damaged > 0)
+  return log_status (owd_dump_records (dump), damaged);
+}
+
+static int
+run_export (const char *dir, const char *path, GError **error)
+{
+  g_autoptr (OwdExport) export = owd_export_new (path, error);
+  guint damaged;
+
+  if (export == NULL || !owd_log_walk (dir, export_record, export, &damaged, error)
+      || !owd_export_finish (export, error))
     return OWD_EXIT_FAILED;
-  return owd_dump_records (dump) > 0 ? OWD_EXIT_DONE : OWD_EXIT_NOTHING;
+  g_message ("%s: %" G_GUINT64_FORMAT " flow records", path, owd_export_records (export));
+  return log_status (owd_export_records (export), damaged);
 }
 
 static int
@@ -141,6 +177,8 @@ run (const Options *options, int n_left, OwdConfig *config, GError **error)
 {
   if (!check_options (options, n_left, error))
     return OWD_EXIT_USAGE;
+  if (options->export != NULL)
+    return run_export (log_directory (options, config), options->export, error);
   if (options->dump && options->read == NULL)
     return run_dump_log (log_directory (options, config), error);
   if (options->read != NULL)
@@ -158,6 +196,7 @@ main (int argc, char **argv)
       "Receive on this UDP address; may be given several times (default: *:2055 and *:4739)", "ADDR:PORT" },
     { "read", 'r', 0, G_OPTION_ARG_FILENAME_ARRAY, &options.read,
       "Take exported datagrams from a pcap or pcapng file, - is stdin; may be given several times", "FILE" },
+    { "export", 'e', 0, G_OPTION_ARG_FILENAME, &options.export, "Write the log as an IPFIX file (RFC 5655)", "FILE" },
     { "dump", 'd', 0, G_OPTION_ARG_NONE, &options.dump, "Print flow records as JSON, one object per line", NULL },
     { 0 },
   };

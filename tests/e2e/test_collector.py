@@ -289,6 +289,69 @@ class Log(Case):
         self.assertEqual([r['sport'] for r in self.logged()], list(range(1000, 1300)))
 
 
+# ---- IPFIX files --------------------------------------------------------------------------------
+
+def ipfix_file(data):
+    """Data records of an IPFIX file as {element: number}."""
+    templates = {}
+    at = 0
+    while at < len(data):
+        version, length = struct.unpack_from('!HH', data, at)
+        assert version == 10
+        end, at = at + length, at + 16
+        while at < end:
+            kind, size = struct.unpack_from('!HH', data, at)
+            body, at = data[at + 4:at + size], at + size
+            if kind == 2:
+                while len(body) >= 4:
+                    i, n = struct.unpack_from('!HH', body)
+                    assert i not in templates
+                    templates[i] = [struct.unpack_from('!HH', body, 4 + 4 * k) for k in range(n)]
+                    body = body[4 + 4 * n:]
+                continue
+            width = sum(n for _, n in templates[kind])
+            while len(body) >= width:
+                record = {}
+                for element, n in templates[kind]:
+                    record[element] = int.from_bytes(body[:n], 'big')
+                    body = body[n:]
+                yield record
+
+
+def ntp_ns(value):
+    return ((value >> 32) - 2208988800) * 10**9 + ((value & 0xffffffff) * 10**9 >> 32)
+
+
+class Export(Case):
+    def test_values(self):
+        out = os.path.join(self.dir, 'out.ipfix')
+        self.assertEqual(run('--read', self.file('a.pcap', pcap(timed())), '--log', self.log)[0], 0)
+        status, _, err = run('--export', out, '--log', self.log)
+        self.assertEqual(status, 0, err)
+        with open(out, 'rb') as f:
+            got = list(ipfix_file(f.read()))
+        want = self.logged()
+        self.assertEqual(len(got), len(want))
+        for g, w in zip(got, want):
+            self.assertEqual((g[2], g[1], g[7], g[11], g[4], g[6], g[214], g[405]),
+                             (w['packets'], w['octets'] or 0, w['sport'], w['dport'], w['proto'], w['tcp_flags'] or 0,
+                              w['version'], w['domain']))
+            self.assertEqual((ntp_ns(g[156]), ntp_ns(g[157])), (w['start_ns'], w['end_ns']))
+            self.assertEqual(g[258], w['recv_ns'] // 10**6)
+            self.assertEqual(g[403], int.from_bytes(socket.inet_aton(w['exporter']), 'big'))
+            family, source = (socket.AF_INET6, 27) if ':' in w['src'] else (socket.AF_INET, 8)
+            self.assertEqual(g[source], int.from_bytes(socket.inet_pton(family, w['src']), 'big'))
+            if w['start_kind'] == 'uptime_ms':
+                self.assertEqual((g[22], g[21]), (w['start_raw'], w['end_raw']))
+                self.assertEqual(g[160] + g[22], w['start_ns'] // 10**6)
+
+    def test_failures(self):
+        self.assertEqual(run('--read', self.file('a.pcap', pcap(timed())), '--log', self.log)[0], 0)
+        self.assertEqual(run('--export', self.dir + '/missing/out', '--log', self.log)[0], 1)
+        self.assertEqual(run('--export', self.dir + '/out', '--dump', '--log', self.log)[0], 2)
+        self.assertEqual(run('--export', '/dev/full', '--log', self.log)[0], 1)
+
+
 # ---- live ---------------------------------------------------------------------------------------
 
 def numbered(i):

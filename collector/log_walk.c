@@ -3,14 +3,14 @@
  * A log as one stream: the partitions are merged by the receive time of the headers. Within a partition records stand
  * in order of arrival; a header and the records behind it are one unit of the merge.
  */
-#include "dump.h"
+#include "log_walk.h"
 #include "owd-flowlog.h"
 
 typedef struct {
   OwdLogReader *reader;
   OwdLogBlock block;
   gboolean in_block, over;
-  OwdHeader header, next; /* of the records being dumped; of the unit that follows */
+  OwdHeader header, next; /* of the records being given; of the unit that follows */
   gboolean has_next;
 } Partition;
 
@@ -48,9 +48,9 @@ next_block (Partition *p, guint *damaged, GError **error)
   }
 }
 
-/* Dumps the records behind the current header and stops at the next header, or at the end. */
+/* Gives the records behind the current header and stops at the next header, or at the end. */
 static gboolean
-advance (OwdDump *dump, Partition *p, guint *damaged, GError **error)
+advance (Partition *p, OwdLogWalkFunc func, void *user, guint *damaged, GError **error)
 {
   OwdItemType type;
   OwdFlow flow;
@@ -67,7 +67,7 @@ advance (OwdDump *dump, Partition *p, guint *damaged, GError **error)
     else if (type == OWD_ITEM_HEADER)
       p->has_next = TRUE;
     else if (!(flow.flags & OWD_FLOW_POST_NAT))
-      owd_dump_flow (dump, &p->header, &flow);
+      func (user, &p->header, &flow);
   }
   return TRUE;
 }
@@ -87,7 +87,7 @@ earliest (GArray *partitions)
 }
 
 gboolean
-owd_dump_log (OwdDump *self, const char *dir, guint *ret_damaged, GError **error)
+owd_log_walk (const char *dir, OwdLogWalkFunc func, void *user, guint *ret_damaged, GError **error)
 {
   g_autoptr (GArray) partitions = g_array_new (FALSE, TRUE, sizeof (Partition));
   OwdLogInfo info;
@@ -101,11 +101,11 @@ owd_dump_log (OwdDump *self, const char *dir, guint *ret_damaged, GError **error
   for (guint i = 0; i < info.partitions; i++) {
     p = &g_array_index (partitions, Partition, i);
     p->reader = owd_log_reader_open (dir, i, 0, error);
-    if (p->reader == NULL || !advance (self, p, ret_damaged, error))
+    if (p->reader == NULL || !advance (p, func, user, ret_damaged, error))
       return FALSE;
   }
   while ((p = earliest (partitions)) != NULL)
-    if (!advance (self, p, ret_damaged, error))
+    if (!advance (p, func, user, ret_damaged, error))
       return FALSE;
   return TRUE;
 }
