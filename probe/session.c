@@ -8,7 +8,10 @@
  *           timeout has passed. A slot keeps its content until it is used again, so late replies and duplicates are
  *           still recognised a window later, and IPDV finds the neighbour.
  *   marks   by the reflector's sequence number: which of its replies came, and which packet each answered. Settled in
- *           order, too; a gap is a reply lost on the way down, an inversion of our numbers is reordering on the way up.
+ *           order, too, as soon as the packet is. Between two marks that came, a gap in the reflector's numbers is
+ *           replies lost on the way down, as far as packets of ours are missing there; what else is missing was lost
+ *           on the way up, and what is left of the gap were copies. An inversion of our numbers is reordering on the
+ *           way up.
  *
  * A stateless reflector copies our number, and then the second ring means nothing. A protocol field that tells the two
  * apart does not exist. So one number is left out at the beginning (PEER_AUTO): who counts does not leave it out.
@@ -34,8 +37,9 @@ typedef struct {
   guint64 wire; /* T1 as sent */
   OwdTime t1, t2, t3, t4;
   gint64 peer_error_ns, own_error_ns;
-  OwdTime due;          /* steady clock */
-  gint64 rtt, up, down; /* OWD_TIME_NONE where there is none */
+  OwdTime due;             /* steady clock */
+  guint64 given_up_before; /* packets given up before this one; once it is settled */
+  gint64 rtt, up, down;    /* OWD_TIME_NONE where there is none */
   guint32 seq, peer_seq, flags;
   gint16 ttl_there, ttl_here, tos_here, dscp_there;
   guint8 state;
@@ -46,6 +50,12 @@ typedef struct {
   guint32 peer_seq, seq;
   gboolean seen;
 } Mark;
+
+typedef enum {
+  MARK_NEW,
+  MARK_AGAIN, /* this very reply has come before */
+  MARK_OLD,   /* its number is settled already: if it had not come, as lost on the way down */
+} MarkResult;
 
 struct OwdProbeSession {
   OwdProbeSessionConfig cfg;
@@ -59,14 +69,18 @@ struct OwdProbeSession {
   gboolean marking; /* at least one reply in this life of the reflector */
   gboolean mark_settled;
   guint32 mark_first, mark_next; /* settled below; one past the highest seen */
-  guint32 mark_high_seq;         /* highest of our numbers among settled marks */
-  gboolean mark_has_high;
+  guint32 mark_seen;             /* no mark between mark_first and here has come */
+  guint32 gap;                   /* replies missing since the highest settled mark */
+  gboolean has_high;             /* a mark has been settled: high_seq is the highest of our numbers among them */
+  gboolean high_known;           /* its packet was settled, so high_given_up holds */
+  guint32 high_seq;
+  guint64 high_given_up; /* packets given up before it */
+  guint64 excused;       /* given up since, and then late: both ways are open */
+  guint64 given_up;
   guint64 differs, same_after_gap; /* evidence about the reflector's way to count */
-  gboolean any_answer, any_settled_answer;
-  guint32 high_seq;       /* highest of our numbers answered so far */
-  guint64 unsettled_lost; /* lost since the last answered packet */
-  guint64 inner_lost;     /* lost between the first and the last answered packet */
-  guint64 peer_lost;      /* gaps in the reflector's numbers */
+  gboolean any_answer;
+  guint32 highest; /* of our numbers answered so far */
+  guint64 lost_up, lost_down;
   guint64 up_inversions, down_inversions, up_copies, down_copies;
   OwdProbeSummary sum;
   OwdProbeHistogram *rtt, *up, *down, *ipdv_rtt, *ipdv_up, *ipdv_down, *peer_time, *schedule;
@@ -282,18 +296,131 @@ give_up (OwdProbeSession *self, Slot *s)
   s->rtt = s->up = s->down = OWD_TIME_NONE;
   if (left) {
     self->sum.lost++;
-    self->unsettled_lost++;
+    self->given_up++;
   } else {
     self->sum.not_left++;
   }
   deliver (self, s);
 }
 
+/* ---- the reflector's order --------------------------------------------------------------------- */
+
+/* A mark that came: what is missing since the highest one before it was lost on one of the two ways. */
+static void
+attribute (OwdProbeSession *self, const Mark *m)
+{
+  const Slot *s = slot_of (self, m->seq);
+  gboolean known = s != NULL && (gint32) (m->seq - self->first) < 0;
+  guint64 missing, down;
+
+  if (self->has_high && (gint32) (m->seq - self->high_seq) < 0) {
+    self->up_inversions++;
+  } else {
+    if (self->has_high && self->high_known && known) {
+      missing = s->given_up_before - self->high_given_up;
+      missing -= MIN (missing, self->excused);
+      down = MIN (self->gap, missing);
+      self->lost_down += down;
+      self->lost_up += missing - down;
+    }
+    self->has_high = TRUE;
+    self->high_seq = m->seq;
+    self->high_known = known;
+    self->high_given_up = known ? s->given_up_before : 0;
+    self->gap = 0;
+    self->excused = 0;
+  }
+  self->excused += s != NULL && s->state == SLOT_LATE;
+}
+
+static void
+settle_mark (OwdProbeSession *self)
+{
+  Mark *m = &self->marks[self->mark_first & self->mask];
+
+  self->mark_settled = TRUE;
+  if (m->seen && m->peer_seq == self->mark_first)
+    attribute (self, m);
+  else
+    self->gap++;
+  m->seen = FALSE;
+  self->mark_first++;
+}
+
+/* Settles marks up to the last one whose packet is settled. */
+static void
+settle_marks (OwdProbeSession *self)
+{
+  while (self->marking && self->mark_first != self->mark_next) {
+    if ((gint32) (self->mark_seen - self->mark_first) < 0)
+      self->mark_seen = self->mark_first;
+    while (self->mark_seen != self->mark_next && !self->marks[self->mark_seen & self->mask].seen)
+      self->mark_seen++;
+    if (self->mark_seen == self->mark_next
+        || (gint32) (self->marks[self->mark_seen & self->mask].seq - self->first) >= 0)
+      return;
+    while ((gint32) (self->mark_seen - self->mark_first) >= 0)
+      settle_mark (self);
+  }
+}
+
+static void
+settle_all_marks (OwdProbeSession *self)
+{
+  while (self->marking && self->mark_first != self->mark_next)
+    settle_mark (self);
+  self->marking = self->mark_settled = self->has_high = FALSE;
+  self->gap = 0;
+}
+
+/* Notes a reply under the reflector's number. open: its packet waits for it. */
+static MarkResult
+mark (OwdProbeSession *self, guint32 peer_seq, guint32 seq, gboolean open)
+{
+  Mark *m = &self->marks[peer_seq & self->mask];
+  gint32 ahead = (gint32) (peer_seq - self->mark_next), behind = (gint32) (self->mark_first - peer_seq);
+
+  if (self->marking) {
+    gboolean taken = m->seen && m->peer_seq == peer_seq && behind <= 0;
+
+    if (taken && m->seq == seq)
+      return MARK_AGAIN;
+    if (behind > 0 && self->mark_settled && !open)
+      return MARK_OLD;
+    /* the same number for another packet, an old number for a new one, or a jump wider than the window */
+    if (taken || (behind > 0 && self->mark_settled) || MAX (ahead, behind) > (gint32) self->mask) {
+      settle_all_marks (self);
+      self->sum.peer_restarts++;
+    }
+  }
+  if (!self->marking) {
+    self->marking = TRUE;
+    self->mark_first = self->mark_next = self->mark_seen = peer_seq;
+    behind = 0;
+  }
+  if (behind > 0 && self->mark_next - peer_seq <= self->mask)
+    self->mark_first = peer_seq;
+  if ((gint32) (peer_seq - self->mark_next) >= 0) {
+    self->mark_next = peer_seq + 1;
+    while (self->mark_next - self->mark_first > self->mask)
+      settle_mark (self);
+  } else {
+    self->down_inversions++;
+  }
+  if ((gint32) (peer_seq - self->mark_seen) < 0)
+    self->mark_seen = peer_seq;
+  *m = (Mark){ .peer_seq = peer_seq, .seq = seq, .seen = TRUE };
+  return MARK_NEW;
+}
+
+/* ---- settling --------------------------------------------------------------------------------- */
+
 /* Folds packet `first` into the counters. force: whatever its state. Returns: FALSE while it is open. */
 static gboolean
 settle (OwdProbeSession *self, OwdTime now, gboolean force)
 {
   Slot *s = slot_of (self, self->first);
+  guint64 before = self->given_up;
 
   if (s != NULL && s->state == SLOT_SENT) {
     if (!force && now - s->t1 < self->cfg.timeout_ns)
@@ -304,14 +431,10 @@ settle (OwdProbeSession *self, OwdTime now, gboolean force)
       return FALSE;
     complete (self, s);
   }
-  if (s != NULL && s->state == SLOT_ANSWERED) {
-    /* losses before the first answer have no answered packet on both sides */
-    if (self->any_settled_answer)
-      self->inner_lost += self->unsettled_lost;
-    self->any_settled_answer = TRUE;
-    self->unsettled_lost = 0;
-  }
+  if (s != NULL)
+    s->given_up_before = before;
   self->first++;
+  settle_marks (self);
   return TRUE;
 }
 
@@ -384,72 +507,6 @@ owd_probe_session_left (OwdProbeSession *self, guint32 seq, OwdTime t1)
   }
 }
 
-/* ---- the reflector's order --------------------------------------------------------------------- */
-
-static void
-settle_mark (OwdProbeSession *self)
-{
-  Mark *m = &self->marks[self->mark_first & self->mask];
-
-  self->mark_settled = TRUE;
-  if (!m->seen || m->peer_seq != self->mark_first) {
-    self->peer_lost++;
-  } else if (self->mark_has_high && (gint32) (m->seq - self->mark_high_seq) < 0) {
-    self->up_inversions++;
-  } else {
-    self->mark_has_high = TRUE;
-    self->mark_high_seq = m->seq;
-  }
-  m->seen = FALSE;
-  self->mark_first++;
-}
-
-static void
-settle_all_marks (OwdProbeSession *self)
-{
-  while (self->marking && self->mark_first != self->mark_next)
-    settle_mark (self);
-  self->marking = self->mark_settled = self->mark_has_high = FALSE;
-}
-
-/* Notes a reply under the reflector's number. Returns: FALSE where this very reply was seen before. */
-static gboolean
-mark (OwdProbeSession *self, guint32 peer_seq, guint32 seq)
-{
-  Mark *m = &self->marks[peer_seq & self->mask];
-  gint32 ahead = (gint32) (peer_seq - self->mark_next), behind = (gint32) (self->mark_first - peer_seq);
-
-  if (self->marking) {
-    gboolean taken = m->seen && m->peer_seq == peer_seq && behind <= 0;
-
-    if (taken && m->seq == seq)
-      return FALSE;
-    /* the same number for another packet, or a jump wider than the window: it has started anew */
-    if (taken || ahead > (gint32) self->mask || behind > (gint32) self->mask) {
-      settle_all_marks (self);
-      self->sum.peer_restarts++;
-    } else if (behind > 0 && self->mark_settled) {
-      return TRUE; /* older than what is still held: counted as lost on the way down already */
-    }
-  }
-  if (!self->marking) {
-    self->marking = TRUE;
-    self->mark_first = self->mark_next = peer_seq;
-    behind = 0;
-  }
-  if (behind > 0 && self->mark_next - peer_seq <= self->mask)
-    self->mark_first = peer_seq;
-  if ((gint32) (peer_seq - self->mark_next) >= 0) {
-    self->mark_next = peer_seq + 1;
-    while (self->mark_next - self->mark_first > self->mask)
-      settle_mark (self);
-  } else {
-    self->down_inversions++;
-  }
-  *m = (Mark){ .peer_seq = peer_seq, .seq = seq, .seen = TRUE };
-  return TRUE;
-}
-
 /* ---- replies ----------------------------------------------------------------------------------- */
 
 /* The packet that a reply answers, and T3 as it should be read; NULL where it answers none of ours. */
@@ -462,7 +519,7 @@ match (const OwdProbeSession *self, const OwdProbeReply *r, guint64 *ret_t3, gui
   *ret_flags = 0;
   if (s != NULL && s->wire == r->sender_stamp)
     return s;
-  if (s != NULL && s->wire == r->t3) {
+  if (s != NULL && s->wire == r->t3 && r->sender_stamp != 0) {
     *ret_t3 = r->sender_stamp;
     *ret_flags = OWD_PROBE_SWAPPED;
     return s;
@@ -557,7 +614,7 @@ follow_up (OwdProbeSession *self, const OwdProbeReply *r, OwdTime near)
 }
 
 static OwdStatus
-again (OwdProbeSession *self, Slot *s, gboolean fresh)
+again (OwdProbeSession *self, Slot *s, guint32 peer_seq, MarkResult marked)
 {
   if (s->state == SLOT_LOST) {
     if ((s->flags & OWD_PROBE_NOT_LEFT) != 0) { /* it had left, after all */
@@ -566,14 +623,16 @@ again (OwdProbeSession *self, Slot *s, gboolean fresh)
       s->flags ^= OWD_PROBE_NOT_LEFT | OWD_PROBE_LOST;
     }
     self->sum.late++;
+    self->lost_down -= marked == MARK_OLD && self->lost_down > 0;
+    s->peer_seq = peer_seq;
     s->state = SLOT_LATE;
     return OWD_STATUS_LATE;
   }
   self->sum.duplicates++;
-  if (fresh)
-    self->up_copies++;
-  else
+  if (marked == MARK_AGAIN || (marked == MARK_OLD && s->peer_seq == peer_seq))
     self->down_copies++;
+  else
+    self->up_copies++;
   return OWD_STATUS_DUPLICATE;
 }
 
@@ -583,27 +642,27 @@ owd_probe_session_reply (OwdProbeSession *self, const OwdProbeReply *r, const Ow
   guint64 t3;
   guint32 flags;
   Slot *s = match (self, r, &t3, &flags);
-  gboolean fresh = TRUE;
+  MarkResult marked = MARK_NEW;
 
   if (s == NULL) {
     self->sum.foreign++;
     return OWD_STATUS_MALFORMED;
   }
   if ((flags & OWD_PROBE_ECHO) == 0) {
-    fresh = mark (self, r->seq, s->seq);
+    marked = mark (self, r->seq, s->seq, s->state == SLOT_SENT);
     self->differs += r->seq != s->seq;
     self->same_after_gap += r->seq == s->seq && self->left_out >= 0 && s->seq > (guint32) self->left_out;
   }
   if (s->state != SLOT_SENT)
-    return again (self, s, fresh);
+    return again (self, s, r->seq, marked);
   s->flags |= flags;
   self->sum.answered++;
-  if (self->any_answer && (gint32) (s->seq - self->high_seq) < 0) {
+  if (self->any_answer && (gint32) (s->seq - self->highest) < 0) {
     self->sum.reordered++;
     s->flags |= OWD_PROBE_REORDERED;
   } else {
     self->any_answer = TRUE;
-    self->high_seq = s->seq;
+    self->highest = s->seq;
   }
   read_reply (self, r, a, t3, s);
   if (self->cfg.follow_up && s->t3 != OWD_TIME_NONE && (r->got & OWD_PROBE_ASK_FOLLOW_UP) != 0)
@@ -657,16 +716,12 @@ verdict (const OwdProbeSession *self)
 void
 owd_probe_session_summary (const OwdProbeSession *self, OwdProbeSummary *ret)
 {
-  guint64 inner;
-
   *ret = self->sum;
   ret->sent -= MIN (ret->sent, ret->not_left);
   ret->peer_stateful = verdict (self);
   if (ret->peer_stateful == 1) {
-    /* late packets made both ways: they are lost to the user, but to neither direction */
-    inner = self->inner_lost - MIN (self->inner_lost, self->sum.late);
-    ret->lost_down = MIN (self->peer_lost, inner);
-    ret->lost_up = inner - ret->lost_down;
+    ret->lost_up = self->lost_up;
+    ret->lost_down = self->lost_down;
     ret->duplicates_up = self->up_copies;
     ret->duplicates_down = self->down_copies;
     ret->reordered_up = self->up_inversions;

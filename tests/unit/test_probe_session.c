@@ -291,6 +291,32 @@ loss_is_told_by_direction (void **state)
 }
 
 static void
+a_lost_copy_is_no_lost_packet (void **state)
+{
+  Net net;
+  OwdProbeSummary sum;
+  guint32 seq;
+
+  (void) state;
+  setup (&net, (OwdProbeSessionConfig){ 0 });
+  for (guint i = 0; i < 500; i++)
+    if (i % 10 == 5) { /* doubled on the way up, and the second reply is lost on the way down */
+      seq = sent (&net);
+      assert_int_equal (answered (&net, seq, net.now, net.peer_seq), OWD_STATUS_OK);
+      net.peer_seq += 2;
+      net.now += 10 * MS;
+    } else if (i % 10 == 8) {
+      lost_up (&net);
+    } else {
+      good (&net);
+    }
+  sum = finish (&net);
+  assert_int_equal (sum.lost, 50);
+  assert_int_equal (sum.lost_up, 50);
+  assert_int_equal (sum.lost_down, 0);
+}
+
+static void
 loss_at_the_edges_stays_unknown (void **state)
 {
   Net net;
@@ -392,11 +418,13 @@ duplicates_are_told_by_direction (void **state)
   assert_int_equal (answered (&net, seq, net.now, net.peer_seq++), OWD_STATUS_DUPLICATE);
   net.now += 10 * MS;
   good (&net);
+  good (&net); /* that reply is settled, and comes a fourth time */
+  assert_int_equal (answered (&net, seq, net.now - 30 * MS, net.peer_seq - 3), OWD_STATUS_DUPLICATE);
   sum = finish (&net);
-  assert_int_equal (sum.answered, 13);
-  assert_int_equal (sum.duplicates, 3);
+  assert_int_equal (sum.answered, 14);
+  assert_int_equal (sum.duplicates, 4);
   assert_int_equal (sum.duplicates_up, 1);
-  assert_int_equal (sum.duplicates_down, 2);
+  assert_int_equal (sum.duplicates_down, 3);
   assert_int_equal (sum.lost, 0);
 }
 
@@ -537,6 +565,7 @@ seen_plain_echo (void **state)
     r.seq = sent (&net);
     r.t3 = owd_probe_stamp_encode (net.now, FALSE);
     assert_int_equal (arrives (&net, &r, net.now + 8 * MS), OWD_STATUS_OK);
+    assert_true ((net.last.flags & OWD_PROBE_ECHO) != 0);
     net.now += 10 * MS;
   }
   assert_int_equal (net.last.up_ns, OWD_TIME_NONE);
@@ -739,6 +768,7 @@ main (void)
     cmocka_unit_test (kernel_stamp_replaces_ours),
     cmocka_unit_test (follow_up_refines_the_reply_before),
     cmocka_unit_test (loss_is_told_by_direction),
+    cmocka_unit_test (a_lost_copy_is_no_lost_packet),
     cmocka_unit_test (loss_at_the_edges_stays_unknown),
     cmocka_unit_test (a_stateless_reflector_is_found_out),
     cmocka_unit_test (a_reflector_that_starts_anew_does_not_invent_loss),

@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The probe's sockets: one per address family serves all targets. Kernel stamps both ways, TTL and traffic class of
+ * every packet, batches. All non-blocking.
+ */
+#ifndef OWD_PROBE_NET_H
+#define OWD_PROBE_NET_H
+
+#include "owd-probe.h"
+
+#include <netinet/in.h>
+#include <sys/socket.h>
+
+enum {
+  OWD_PROBE_BATCH = 64,
+  OWD_PROBE_NOISE_NS = 20000, /* what a software stamp may be off: interrupt to stack, stack to driver */
+};
+
+typedef union {
+  struct sockaddr any;
+  struct sockaddr_in v4;
+  struct sockaddr_in6 v6;
+} OwdProbeEndpoint;
+
+socklen_t owd_probe_endpoint_len (const OwdProbeEndpoint *endpoint);
+void owd_probe_endpoint_addr (const OwdProbeEndpoint *endpoint, OwdAddr *ret_addr, guint16 *ret_port);
+/* text: HOST, HOST:PORT, ADDR, [ADDR]:PORT, with %zone. family: AF_UNSPEC takes the resolver's first. */
+gboolean owd_probe_endpoint_resolve (const char *text, guint16 default_port, int family, gboolean passive,
+                                     OwdProbeEndpoint *ret_endpoint, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+/* "192.0.2.1:862" or "[2001:db8::1]:862". Returns: (transfer full) */
+char *owd_probe_endpoint_text (const OwdProbeEndpoint *endpoint);
+
+OwdTime owd_probe_clock_real (void);
+OwdTime owd_probe_clock_steady (void);
+/* Error of the system clock as the kernel estimates it, plus OWD_PROBE_NOISE_NS. */
+OwdProbeError owd_probe_clock_error (void);
+
+typedef struct {
+  int fd;
+  int family;
+  OwdProbeEndpoint bound; /* with the port that the system chose */
+  gboolean every_tx;      /* each departure is stamped, not only those that ask */
+  guint32 next_tx_id;     /* the kernel numbers stamped departures; so do we */
+  gboolean uncertain;     /* whether the two numbers still agree: to be restarted before the next one */
+} OwdProbeSocket;
+
+/* tos: of everything that is sent without its own. every_tx: stamp every departure, and tell of ICMP errors. */
+OwdProbeSocket *owd_probe_socket_new (const OwdProbeEndpoint *bind_to, guint8 tos, gboolean every_tx,
+                                      GError **error) G_GNUC_WARN_UNUSED_RESULT;
+void owd_probe_socket_free (OwdProbeSocket *self); /* NULL is fine */
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (OwdProbeSocket, owd_probe_socket_free)
+
+/* Returns: 0 with *ret_tx_id set, or an errno: then nothing has been sent, perhaps because of an earlier packet's ICMP
+ * error. Take all events before the next call: it starts departure numbers anew. */
+int owd_probe_socket_send (OwdProbeSocket *self, const OwdProbeEndpoint *to, const void *data, gsize len,
+                           guint32 *ret_tx_id) G_GNUC_WARN_UNUSED_RESULT;
+
+typedef struct {
+  gboolean left; /* a departure stamp; else an ICMP error */
+  guint32 tx_id;
+  OwdTime stamp;
+  int error;           /* errno of the ICMP error */
+  OwdProbeEndpoint to; /* where that packet went */
+} OwdProbeEvent;
+
+/* The next entry of the error queue. Returns: FALSE where there is none. */
+gboolean owd_probe_socket_next_event (OwdProbeSocket *self, OwdProbeEvent *ret_event);
+
+/* ---- batches ----------------------------------------------------------------------------------- */
+
+typedef struct {
+  guint8 *data;
+  gsize len;
+  OwdProbeEndpoint from;
+  OwdAddr addr; /* of `from` */
+  guint16 port;
+  OwdAddr local; /* where it was sent to */
+  OwdTime stamp;
+  gboolean soft; /* stamped by us, not by the kernel */
+  gint ttl, tos; /* -1: not told */
+} OwdProbeDatagram;
+
+typedef struct OwdProbeBatch OwdProbeBatch;
+
+OwdProbeBatch *owd_probe_batch_new (void);
+void owd_probe_batch_free (OwdProbeBatch *self); /* NULL is fine */
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (OwdProbeBatch, owd_probe_batch_free)
+
+/* Up to OWD_PROBE_BATCH datagrams that are there; those too long for the protocol are left out. */
+guint owd_probe_batch_receive (OwdProbeBatch *self, OwdProbeSocket *socket);
+const OwdProbeDatagram *owd_probe_batch_get (const OwdProbeBatch *self, guint i);
+/* Where to write the answer to datagram i: OWD_PROBE_MAX bytes. */
+guint8 *owd_probe_batch_answer (OwdProbeBatch *self, guint i);
+/* Puts the answer to datagram i into the outgoing batch: back to where it came from, from where it went to. */
+void owd_probe_batch_put (OwdProbeBatch *self, guint i, gsize len, guint8 tos, gboolean stamp);
+/* Sends the outgoing batch. sent (j, tx_id) is called for each departure that will be stamped, j being the argument i
+ * of its _put. Returns: how many the system refused. */
+guint owd_probe_batch_flush (OwdProbeBatch *self, OwdProbeSocket *socket,
+                             void (*sent) (guint i, guint32 tx_id, gpointer user), gpointer user);
+
+#endif

@@ -1,0 +1,383 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Results as text. All delays are milliseconds with six places (whole ns) in every format; what is not known is left
+ * out of JSON, and empty in CSV. Field names are the same in both: docs/man/oneway-probe.1 lists them.
+ */
+#include "program.h"
+
+#include <string.h>
+
+static const struct {
+  guint32 flag;
+  const char *name;
+} flag_names[] = {
+  { OWD_PROBE_LOST, "lost" },         { OWD_PROBE_NOT_LEFT, "not_left" },   { OWD_PROBE_REORDERED, "reordered" },
+  { OWD_PROBE_SOFT_T1, "soft_t1" },   { OWD_PROBE_SOFT_T4, "soft_t4" },     { OWD_PROBE_TRUE_T3, "true_t3" },
+  { OWD_PROBE_SWAPPED, "swapped" },   { OWD_PROBE_ECHO, "echo" },           { OWD_PROBE_FORMAT, "format" },
+  { OWD_PROBE_UNSTATED, "unstated" }, { OWD_PROBE_UNSYNC, "unsync" },       { OWD_PROBE_CLOCK, "clock" },
+  { OWD_PROBE_DSCP_UP, "dscp_up" },   { OWD_PROBE_DSCP_DOWN, "dscp_down" }, { OWD_PROBE_CE_UP, "ce_up" },
+  { OWD_PROBE_CE_DOWN, "ce_down" },
+};
+
+gboolean
+owd_probe_parse_format (const char *text, OwdProbeFormat *ret_format, GError **error)
+{
+  const char *const names[] = { "table", "json", "csv" };
+
+  for (guint i = 0; i < G_N_ELEMENTS (names); i++)
+    if (text == NULL || g_str_equal (text, names[i])) {
+      *ret_format = (OwdProbeFormat) i;
+      return TRUE;
+    }
+  g_set_error (error, OWD_ERROR, OWD_ERROR_CONFIG, "--format %s: want table, json or csv", text);
+  return FALSE;
+}
+
+static double
+ms (gint64 ns)
+{
+  return (double) ns / 1e6;
+}
+
+/* ---- packets ----------------------------------------------------------------------------------- */
+
+/* What the two packet formats have in common: named numbers that may be missing. */
+typedef struct {
+  const char *name;
+  gint64 ns; /* OWD_TIME_NONE: missing */
+} DelayField;
+
+#define N_DELAYS 7
+
+static void
+delay_fields (const OwdProbeSample *s, DelayField out[N_DELAYS])
+{
+  const DelayField fields[N_DELAYS] = {
+    { "rtt_ms", s->rtt_ns },         { "up_ms", s->up_ns },     { "up_lo_ms", s->up_lo_ns },
+    { "up_hi_ms", s->up_hi_ns },     { "down_ms", s->down_ns }, { "down_lo_ms", s->down_lo_ns },
+    { "down_hi_ms", s->down_hi_ns },
+  };
+
+  memcpy (out, fields, sizeof fields);
+}
+
+static void
+print_flags (FILE *out, guint32 flags, const char *between, const char *quote)
+{
+  const char *sep = "";
+
+  for (guint i = 0; i < G_N_ELEMENTS (flag_names); i++)
+    if ((flags & flag_names[i].flag) != 0) {
+      fprintf (out, "%s%s%s%s", sep, quote, flag_names[i].name, quote);
+      sep = between;
+    }
+}
+
+void
+owd_probe_print_csv_header (FILE *out)
+{
+  DelayField delays[N_DELAYS];
+  OwdProbeSample none = { 0 };
+
+  delay_fields (&none, delays);
+  fputs ("target,size,seq,sent", out);
+  for (guint i = 0; i < N_DELAYS; i++)
+    fprintf (out, ",%s", delays[i].name);
+  fputs (",hops_up,hops_down,dscp_up,dscp_down,flags\n", out);
+}
+
+static void
+print_csv (FILE *out, const OwdProbeLabel *label, const OwdProbeSample *s, const DelayField *delays)
+{
+  const gint ints[] = { s->hops_up, s->hops_down, s->dscp_up, s->dscp_down };
+  char time[OWD_TIME_TEXT];
+
+  fprintf (out, "%s,%u,%u,%s", label->target, label->size, s->seq, owd_time_text (s->t1, time));
+  for (guint i = 0; i < N_DELAYS; i++)
+    if (delays[i].ns != OWD_TIME_NONE)
+      fprintf (out, ",%.6f", ms (delays[i].ns));
+    else
+      fputc (',', out);
+  for (guint i = 0; i < G_N_ELEMENTS (ints); i++)
+    if (ints[i] >= 0)
+      fprintf (out, ",%d", ints[i]);
+    else
+      fputc (',', out);
+  fputc (',', out);
+  print_flags (out, s->flags, " ", "");
+  fputc ('\n', out);
+}
+
+static void
+print_json_string (FILE *out, const char *text)
+{
+  fputc ('"', out);
+  for (; *text != '\0'; text++)
+    if (*text == '"' || *text == '\\')
+      fprintf (out, "\\%c", *text);
+    else if ((guchar) *text < 0x20)
+      fprintf (out, "\\u%04x", (guint) *text);
+    else
+      fputc (*text, out);
+  fputc ('"', out);
+}
+
+static void
+print_json_label (FILE *out, const char *type, const OwdProbeLabel *label)
+{
+  fprintf (out, "{\"type\":\"%s\",\"target\":", type);
+  print_json_string (out, label->target);
+  fprintf (out, ",\"size\":%u", label->size);
+}
+
+static void
+print_json (FILE *out, const OwdProbeLabel *label, const OwdProbeSample *s, const DelayField *delays)
+{
+  const struct {
+    const char *name;
+    gint value;
+  } ints[] = {
+    { "hops_up", s->hops_up },
+    { "hops_down", s->hops_down },
+    { "dscp_up", s->dscp_up },
+    { "dscp_down", s->dscp_down },
+  };
+  char time[OWD_TIME_TEXT];
+
+  print_json_label (out, "packet", label);
+  fprintf (out, ",\"seq\":%u,\"sent\":\"%s\"", s->seq, owd_time_text (s->t1, time));
+  for (guint i = 0; i < N_DELAYS; i++)
+    if (delays[i].ns != OWD_TIME_NONE)
+      fprintf (out, ",\"%s\":%.6f", delays[i].name, ms (delays[i].ns));
+  for (guint i = 0; i < G_N_ELEMENTS (ints); i++)
+    if (ints[i].value >= 0)
+      fprintf (out, ",\"%s\":%d", ints[i].name, ints[i].value);
+  fputs (",\"flags\":[", out);
+  print_flags (out, s->flags, ",", "\"");
+  fputs ("]}\n", out);
+}
+
+void
+owd_probe_print_sample (FILE *out, OwdProbeFormat format, const OwdProbeLabel *label, const OwdProbeSample *sample)
+{
+  DelayField delays[N_DELAYS];
+
+  delay_fields (sample, delays);
+  if (format == OWD_PROBE_JSON)
+    print_json (out, label, sample, delays);
+  else if (format == OWD_PROBE_CSV)
+    print_csv (out, label, sample, delays);
+}
+
+/* ---- summaries --------------------------------------------------------------------------------- */
+
+typedef struct {
+  const char *name, *title;
+  const OwdProbeStats *stats;
+} StatsField;
+
+#define N_STATS 8
+
+static void
+stats_fields (const OwdProbeSummary *s, StatsField out[N_STATS])
+{
+  const StatsField fields[N_STATS] = {
+    { "rtt", "round trip", &s->rtt },
+    { "up", "one way up", &s->up },
+    { "down", "one way down", &s->down },
+    { "ipdv_rtt", "|IPDV| trip", &s->ipdv_rtt },
+    { "ipdv_up", "|IPDV| up", &s->ipdv_up },
+    { "ipdv_down", "|IPDV| down", &s->ipdv_down },
+    { "peer_time", "in reflector", &s->peer_time },
+    { "schedule", "|send error|", &s->schedule },
+  };
+
+  memcpy (out, fields, sizeof fields);
+}
+
+typedef struct {
+  const char *name;
+  guint64 value;
+} CountField;
+
+#define N_COUNTS 22
+
+static void
+count_fields (const OwdProbeSummary *s, CountField out[N_COUNTS])
+{
+  const CountField fields[N_COUNTS] = {
+    { "sent", s->sent },
+    { "not_sent", s->not_sent },
+    { "not_left", s->not_left },
+    { "answered", s->answered },
+    { "lost", s->lost },
+    { "lost_up", s->lost_up },
+    { "lost_down", s->lost_down },
+    { "lost_unknown", s->lost_unknown },
+    { "late", s->late },
+    { "duplicates", s->duplicates },
+    { "duplicates_up", s->duplicates_up },
+    { "duplicates_down", s->duplicates_down },
+    { "reordered", s->reordered },
+    { "reordered_up", s->reordered_up },
+    { "reordered_down", s->reordered_down },
+    { "foreign", s->foreign },
+    { "reflector_restarts", s->peer_restarts },
+    { "dscp_changed_up", s->dscp_up },
+    { "dscp_changed_down", s->dscp_down },
+    { "ce_up", s->ce_up },
+    { "ce_down", s->ce_down },
+    { "clock_contradictions", s->clock_contradictions },
+  };
+
+  memcpy (out, fields, sizeof fields);
+}
+
+static void
+print_json_stats (FILE *out, const char *name, const OwdProbeStats *s)
+{
+  if (s->n == 0)
+    return;
+  fprintf (out,
+           ",\"%s_ms\":{\"n\":%" G_GUINT64_FORMAT ",\"min\":%.6f,\"mean\":%.6f,\"sd\":%.6f,\"p05\":%.6f,\"p50\":%.6f,"
+           "\"p95\":%.6f,\"p99\":%.6f,\"max\":%.6f}",
+           name, s->n, ms (s->min_ns), s->mean_ns / 1e6, s->sd_ns / 1e6, ms (s->p05_ns), ms (s->p50_ns), ms (s->p95_ns),
+           ms (s->p99_ns), ms (s->max_ns));
+}
+
+static void
+print_json_summary (FILE *out, const OwdProbeLabel *label, const OwdProbeSummary *s)
+{
+  StatsField stats[N_STATS];
+  CountField counts[N_COUNTS];
+
+  stats_fields (s, stats);
+  count_fields (s, counts);
+  print_json_label (out, "summary", label);
+  for (guint i = 0; i < N_COUNTS; i++)
+    fprintf (out, ",\"%s\":%" G_GUINT64_FORMAT, counts[i].name, counts[i].value);
+  for (guint i = 0; i < N_STATS; i++)
+    print_json_stats (out, stats[i].name, stats[i].stats);
+  if (s->offset_lo_ns != OWD_TIME_NONE)
+    fprintf (out, ",\"offset_lo_ms\":%.6f,\"offset_hi_ms\":%.6f", ms (s->offset_lo_ns), ms (s->offset_hi_ns));
+  if (s->own_error_ns >= 0)
+    fprintf (out, ",\"own_error_ms\":%.6f", ms (s->own_error_ns));
+  if (s->peer_error_ns >= 0)
+    fprintf (out, ",\"reflector_error_ms\":%.6f", ms (s->peer_error_ns));
+  if (s->peer_stateful >= 0)
+    fprintf (out, ",\"stateful\":%s", s->peer_stateful ? "true" : "false");
+  fputs (",\"flags\":[", out);
+  print_flags (out, s->flags, ",", "\"");
+  fputs ("]}\n", out);
+}
+
+static void
+print_fates (FILE *out, const OwdProbeSummary *s)
+{
+  double percent = s->sent > 0 ? 100.0 * (double) s->lost / (double) s->sent : 0;
+
+#define U G_GUINT64_FORMAT
+  fprintf (out, "  sent %" U ", answered %" U ", lost %" U " (%.2f %%", s->sent, s->answered, s->lost, percent);
+  if (s->lost > 0 && s->peer_stateful == 1)
+    fprintf (out, ": %" U " up, %" U " down, %" U " unknown", s->lost_up, s->lost_down, s->lost_unknown);
+  fprintf (out, "), duplicates %" U, s->duplicates);
+  if (s->duplicates > 0 && s->peer_stateful == 1)
+    fprintf (out, " (%" U " up, %" U " down)", s->duplicates_up, s->duplicates_down);
+  fprintf (out, ", reordered %" U, s->reordered);
+  if (s->reordered > 0 && s->peer_stateful == 1)
+    fprintf (out, " (%" U " up, %" U " down)", s->reordered_up, s->reordered_down);
+  if (s->late > 0)
+    fprintf (out, ", late %" U, s->late);
+  if (s->not_sent > 0)
+    fprintf (out, ", refused by the system %" U, s->not_sent);
+  if (s->not_left > 0)
+    fprintf (out, ", never left this machine %" U, s->not_left);
+  if (s->foreign > 0)
+    fprintf (out, ", strange replies %" U, s->foreign);
+  fputc ('\n', out);
+}
+
+static void
+print_hops (FILE *out, const char *way, gint min, gint max)
+{
+  if (min < 0)
+    return;
+  fprintf (out, "  %s: %d", way, min);
+  if (max != min)
+    fprintf (out, " to %d (the route changed)", max);
+  fputs (" hops\n", out);
+}
+
+/* What a reader of negative or surprising delays must know. */
+static void
+print_clocks (FILE *out, const OwdProbeSummary *s, gboolean own_synchronised)
+{
+  if (s->up.n == 0) {
+    if (s->answered > 0)
+      fputs ("  note: the reflector gives no stamps of its own: round trips only\n", out);
+    return;
+  }
+  fprintf (out, "  clocks: the reflector's is between %.3f and %.3f ms ahead, as delays cannot be negative\n",
+           ms (s->offset_lo_ns), ms (s->offset_hi_ns));
+  if (s->own_error_ns >= 0 && s->peer_error_ns >= 0)
+    fprintf (out, "  stated errors: this clock %.3f ms, the reflector's %.3f ms\n", ms (s->own_error_ns),
+             ms (s->peer_error_ns));
+  if (!own_synchronised)
+    fputs ("  note: this machine's clock is not synchronised: one-way delays are off by what it is\n", out);
+  else if ((s->flags & OWD_PROBE_UNSYNC) != 0)
+    fputs ("  note: the reflector's clock is not synchronised: one-way delays are off by what it is\n", out);
+  if ((s->flags & OWD_PROBE_UNSTATED) != 0)
+    fputs ("  note: the reflector states no believable clock error: intervals rest on causality alone\n", out);
+  if (s->clock_contradictions > 0)
+    fprintf (out, "  note: in %" U " packets a clock is off by more than it says\n", s->clock_contradictions);
+}
+
+static void
+print_peculiarities (FILE *out, const OwdProbeSummary *s)
+{
+  if (s->lost > 0 && s->peer_stateful == 0)
+    fputs ("  note: the reflector does not count: the direction of loss is unknown\n", out);
+  if ((s->flags & OWD_PROBE_SWAPPED) != 0)
+    fputs ("  note: the reflector swaps T1 and T3; undone\n", out);
+  if ((s->flags & OWD_PROBE_FORMAT) != 0)
+    fputs ("  note: the reflector's stamps are not in the format that it says; undone\n", out);
+  if (s->dscp_up > 0 || s->dscp_down > 0)
+    fprintf (out, "  note: DSCP changed in %" U " packets up, %" U " down\n", s->dscp_up, s->dscp_down);
+  if (s->ce_up > 0 || s->ce_down > 0)
+    fprintf (out, "  note: congestion marked in %" U " packets up, %" U " down\n", s->ce_up, s->ce_down);
+}
+
+static void
+print_table (FILE *out, const OwdProbeLabel *label, const OwdProbeSummary *s, gboolean own_synchronised)
+{
+  StatsField stats[N_STATS];
+
+  stats_fields (s, stats);
+  fprintf (out, "%s, %u bytes\n", label->target, label->size);
+  print_fates (out, s);
+  if (s->rtt.n > 0)
+    fprintf (out, "  %-13s %9s %10s %10s %10s %10s %10s %10s\n", "ms", "n", "min", "mean", "p50", "p95", "p99", "max");
+  for (guint i = 0; i < N_STATS; i++)
+    if (stats[i].stats->n > 0)
+      fprintf (out, "  %-13s %9" U " %10.3f %10.3f %10.3f %10.3f %10.3f %10.3f\n", stats[i].title, stats[i].stats->n,
+               ms (stats[i].stats->min_ns), stats[i].stats->mean_ns / 1e6, ms (stats[i].stats->p50_ns),
+               ms (stats[i].stats->p95_ns), ms (stats[i].stats->p99_ns), ms (stats[i].stats->max_ns));
+  if (s->up.n > 0)
+    fprintf (out, "  PDV p95: up %.3f ms, down %.3f ms\n", ms (s->up.p95_ns - s->up.min_ns),
+             ms (s->down.p95_ns - s->down.min_ns));
+  print_hops (out, "up", s->hops_up_min, s->hops_up_max);
+  print_hops (out, "down", s->hops_down_min, s->hops_down_max);
+  print_clocks (out, s, own_synchronised);
+  print_peculiarities (out, s);
+}
+#undef U
+
+void
+owd_probe_print_summary (FILE *out, OwdProbeFormat format, const OwdProbeLabel *label, const OwdProbeSummary *summary,
+                         gboolean own_synchronised)
+{
+  if (format == OWD_PROBE_JSON)
+    print_json_summary (out, label, summary);
+  else if (format == OWD_PROBE_TABLE)
+    print_table (out, label, summary, own_synchronised);
+}

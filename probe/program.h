@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The parts of the program: send, reflect, and how results are written.
+ */
+#ifndef OWD_PROBE_PROGRAM_H
+#define OWD_PROBE_PROGRAM_H
+
+#include "owd-probe.h"
+
+#include <stdio.h>
+
+#define OWD_PROBE_PROGRAM "oneway-probe"
+
+/* Each parses argv (its own name first) and returns the exit status. */
+int owd_probe_send_main (int argc, char **argv);
+int owd_probe_reflect_main (int argc, char **argv);
+
+/* "20ms", "1.5 s", "2min", "100us", "7d"; at least min_ns. option: for the message. */
+gboolean owd_probe_parse_duration (const char *text, const char *option, gint64 min_ns, gint64 *ret_ns,
+                                   GError **error) G_GNUC_WARN_UNUSED_RESULT;
+
+/* ---- output ------------------------------------------------------------------------------------ */
+
+typedef enum {
+  OWD_PROBE_TABLE,
+  OWD_PROBE_JSON,
+  OWD_PROBE_CSV,
+} OwdProbeFormat;
+
+gboolean owd_probe_parse_format (const char *text, OwdProbeFormat *ret_format,
+                                 GError **error) G_GNUC_WARN_UNUSED_RESULT;
+
+typedef struct {
+  const char *target; /* as text, with port */
+  guint size;         /* UDP payload */
+} OwdProbeLabel;
+
+void owd_probe_print_csv_header (FILE *out);
+void owd_probe_print_sample (FILE *out, OwdProbeFormat format, const OwdProbeLabel *label,
+                             const OwdProbeSample *sample);
+/* table or JSON; CSV has packets only */
+void owd_probe_print_summary (FILE *out, OwdProbeFormat format, const OwdProbeLabel *label,
+                              const OwdProbeSummary *summary, gboolean own_synchronised);
+
+#endif

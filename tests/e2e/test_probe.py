@@ -1,0 +1,401 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""The real oneway-probe, both ends: on loopback, and across a line with known delay, loss, copies and reordering.
+
+usage: test_probe.py PROGRAM [CASE ...]; the delay line is taken from the same build
+"""
+import json
+import os
+import pwd
+import re
+import shutil
+import signal
+import socket
+import statistics
+import struct
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+
+PROGRAM = None
+DELAYLINE = None
+TAG = f'owdp{os.getpid() % 100000}'
+
+
+class Reflector:
+    """A running reflector. ports: those that it says it answers on."""
+
+    def __init__(self, *args, listen=('127.0.0.1:0',), prefix=()):
+        options = [option for address in listen for option in ('--listen', address)]
+        self.process = subprocess.Popen([*prefix, PROGRAM, 'reflect', *options, *args], stderr=subprocess.PIPE,
+                                        text=True)
+        self.ports = []
+        lines = ''
+        while len(self.ports) < len(listen):
+            line = self.process.stderr.readline()
+            if not line:
+                raise RuntimeError('no reflector: ' + lines)
+            lines += line
+            found = re.search(r'answering on UDP .*:(\d+)$', line)
+            if found:
+                self.ports.append(int(found.group(1)))
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.end()
+
+    def end(self):
+        """Ends it. Returns its last words."""
+        if self.process.returncode is None:
+            self.process.terminate()
+            self.said = self.process.communicate(timeout=20)[1]
+        return self.said
+
+    def proc(self, name):
+        with open(f'/proc/{self.process.pid}/{name}', encoding='ascii') as file:
+            return file.read()
+
+
+def run(*args, prefix=()):
+    done = subprocess.run([*prefix, PROGRAM, *args], capture_output=True, text=True, timeout=120, check=False)
+    return done.returncode, done.stdout, done.stderr
+
+
+def send(*args, prefix=()):
+    """Returns: exit status, packets and summaries of a run with JSON output."""
+    status, out, err = run('send', '--format', 'json', *args, prefix=prefix)
+    rows = [json.loads(line) for line in out.splitlines()]
+    return status, [r for r in rows if r['type'] == 'packet'], [r for r in rows if r['type'] == 'summary'], err
+
+
+def exchange(port, payload, wait=0.3):
+    """One datagram to a reflector. Returns: the answer, None for silence."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.settimeout(wait)
+        sock.sendto(payload, ('127.0.0.1', port))
+        try:
+            return sock.recv(10000)
+        except TimeoutError:
+            return None
+
+
+class Loopback(unittest.TestCase):
+
+    def test_both_families_and_sizes(self):
+        with Reflector(listen=('127.0.0.1:0', '[::1]:0')) as there:
+            status, packets, sums, err = send('-c', '30', '-i', '5ms', '--size', '44,576,2048', '--tlvs', 'cos,follow-up',
+                                              '--dscp', '46', f'127.0.0.1:{there.ports[0]}', f'[::1]:{there.ports[1]}')
+        self.assertEqual(status, 0, err)
+        self.assertEqual(len(sums), 6)
+        self.assertEqual(len(packets), 180)
+        self.assertEqual(sorted({s['size'] for s in sums}), [72, 576, 2048])
+        for s in sums:
+            self.assertEqual((s['sent'], s['answered'], s['lost'], s['duplicates'], s['reordered']), (30, 30, 0, 0, 0))
+            self.assertTrue(s['stateful'])
+            self.assertLess(s['rtt_ms']['p50'], 5)
+        for p in packets:
+            self.assertEqual((p['dscp_up'], p['dscp_down']), (46, 46))  # the very first packet, too
+            self.assertEqual((p['hops_up'], p['hops_down']), (0, 0))
+            self.assertNotIn('soft_t1', p['flags'])
+            self.assertNotIn('soft_t4', p['flags'])
+            self.assertLessEqual(p['up_lo_ms'], p['up_ms'])
+            self.assertLessEqual(p['up_ms'], p['up_hi_ms'])
+        self.assertGreater(sum('true_t3' in p['flags'] for p in packets), 100)
+
+    def test_schedules(self):
+        with Reflector() as there:
+            target = f'127.0.0.1:{there.ports[0]}'
+            for args, n in ((('--schedule', 'poisson', '-i', '2ms', '-c', '200'), 200),
+                            (('--schedule', 'burst', '--burst', '5', '--gap', '1ms', '-i', '20ms', '-c', '50'), 50),
+                            (('--schedule', 'train', '--burst', '20', '-i', '20ms', '-c', '200'), 200)):
+                status, packets, sums, err = send(*args, target)
+                self.assertEqual(status, 0, err)
+                self.assertEqual((sums[0]['sent'], sums[0]['answered'], len(packets)), (n, n, n))
+
+    def test_duration_and_signal(self):
+        with Reflector() as there:
+            target = f'127.0.0.1:{there.ports[0]}'
+            began = time.monotonic()
+            _, _, sums, _ = send('-d', '500ms', '-i', '10ms', target)
+            self.assertEqual(sums[0]['sent'], 50)
+            self.assertLess(time.monotonic() - began, 3)
+            endless = subprocess.Popen([PROGRAM, 'send', '-f', 'json', '--no-packets', target], stdout=subprocess.PIPE,
+                                       text=True)
+            time.sleep(0.7)
+            endless.send_signal(signal.SIGINT)
+            out = endless.communicate(timeout=20)[0]
+            self.assertEqual(endless.returncode, 0)
+            self.assertEqual(len(out.splitlines()), 1)
+
+    def test_formats(self):
+        with Reflector() as there:
+            target = f'127.0.0.1:{there.ports[0]}'
+            _, table, _ = run('send', '-c', '5', '-i', '5ms', target)
+            self.assertIn('sent 5, answered 5, lost 0', table)
+            self.assertIn('one way up', table)
+            _, csv, _ = run('send', '-c', '5', '-i', '5ms', '-f', 'csv', target)
+        lines = csv.splitlines()
+        self.assertEqual(len(lines), 6)
+        self.assertTrue(all(len(line.split(',')) == len(lines[0].split(',')) for line in lines))
+
+    def test_twamp_light_and_ptp(self):
+        with Reflector() as there:
+            target = f'127.0.0.1:{there.ports[0]}'
+            for args in (('--twamp-light', '--size', '200'), ('--ptp',), ('--twamp-light', '--ptp')):
+                status, packets, sums, err = send('-c', '10', '-i', '5ms', *args, target)
+                self.assertEqual((status, sums[0]['answered']), (0, 10), err)
+                self.assertLess(abs(statistics.median(p['up_ms'] for p in packets)), 5)
+
+    def test_stateless(self):
+        with Reflector('--stateless') as there:
+            _, _, sums, _ = send('-c', '10', '-i', '5ms', f'127.0.0.1:{there.ports[0]}')
+            self.assertFalse(sums[0]['stateful'])
+
+    def test_nobody_there(self):
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+            sock.bind(('127.0.0.1', 0))
+            port = sock.getsockname()[1]
+        status, _, sums, err = send('-c', '10', '-i', '5ms', '--timeout', '200ms', f'127.0.0.1:{port}')
+        self.assertEqual(status, 3)
+        self.assertEqual((sums[0]['sent'], sums[0]['lost'], sums[0]['not_sent']), (10, 10, 0))
+        self.assertIn('refused', err)
+
+    def test_plain_echo(self):
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+            sock.bind(('127.0.0.1', 0))
+            with subprocess.Popen([PROGRAM, 'send', '-f', 'json', '-c', '5', '-i', '20ms',
+                                   f'127.0.0.1:{sock.getsockname()[1]}'], stdout=subprocess.PIPE, text=True) as sender:
+                for _ in range(5):
+                    sock.sendto(*sock.recvfrom(100))
+                rows = [json.loads(line) for line in sender.communicate(timeout=20)[0].splitlines()]
+        self.assertEqual(rows[-1]['answered'], 5)
+        self.assertNotIn('up_ms', rows[-1])
+        self.assertIn('echo', rows[0]['flags'])
+
+    def test_usage(self):
+        for args in (('send',), ('send', '--dscp', '64', '::1'), ('send', '-i', 'soon', '::1'), ('frobnicate',), (),
+                     ('send', '--schedule', 'random', '::1'), ('send', '--size', '70000', '::1'),
+                     ('reflect', '--answer-short'), ('reflect', '--allow', 'all'), ('send', '[::1'),
+                     ('send', '--key-file', '/nonexistent', '::1')):
+            status, out, err = run(*args)
+            self.assertEqual(status, 2, (args, err))
+            self.assertEqual(out, '')
+            self.assertTrue(err)
+        for args in (('--help',), ('--version',), ('send', '--help'), ('reflect', '--help')):
+            self.assertEqual(run(*args)[0], 0)
+
+
+class Keys(unittest.TestCase):
+
+    def setUp(self):
+        self.folder = tempfile.mkdtemp(prefix='oneway-probe-')
+        self.addCleanup(shutil.rmtree, self.folder)
+
+    def file(self, name, text, mode=0o600):
+        path = os.path.join(self.folder, name)
+        with open(path, 'w', encoding='ascii') as out:
+            out.write(text)
+        os.chmod(path, mode)
+        return path
+
+    def test_authenticated(self):
+        both = self.file('both', '[old]\nsecret=an old secret, long enough\n[new]\nsecret=hex:' + '5a' * 32 + '\n')
+        wrong = self.file('wrong', '[new]\nsecret=hex:' + 'a5' * 32 + '\n')
+        with Reflector('--key-file', both) as there:
+            target = f'127.0.0.1:{there.ports[0]}'
+            for key in ('old', 'new'):
+                status, packets, sums, err = send('--key-file', both, '--key', key, '-c', '10', '-i', '5ms', '--tlvs',
+                                                  'cos,direct', '--dscp', '10', '--size', '300', target)
+                self.assertEqual((status, sums[0]['answered'], sums[0]['size']), (0, 10, 300), err)
+                self.assertEqual(packets[0]['dscp_up'], 10)
+            self.assertEqual(send('--key-file', wrong, '-c', '3', '-i', '5ms', '--timeout', '200ms', target)[0], 3)
+            self.assertEqual(send('-c', '3', '-i', '5ms', '--timeout', '200ms', target)[0], 3)
+            self.assertEqual(send('--size', '112', '-c', '3', '-i', '5ms', '--timeout', '200ms', target)[0], 3)
+            said = there.end()
+        self.assertIn('answered 20', said)
+        self.assertIn('not authentic 6', said)
+
+    def test_bad_files(self):
+        good = '[k]\nsecret=0123456789abcdef\n'
+        for text, mode, why in ((good, 0o644, 'chmod'), ('[k]\nsecret=short\n', 0o600, '16 bytes'), ('', 0o600, 'no keys'),
+                                ('[k]\nsecret=hex:0g\n', 0o600, 'digits'), ('[k]\n', 0o600, 'secret'),
+                                (good + '[l]\nsecret=0123456789abcdef\n', 0o600, '--key')):
+            status, _, err = run('send', '--key-file', self.file('keys', text, mode), '127.0.0.1')
+            self.assertEqual(status, 2, text)
+            self.assertIn(why, err)
+            self.assertNotIn('0123456789abcdef', err)
+
+
+class Guard(unittest.TestCase):
+    """What a reflector owes the rest of the world."""
+
+    def test_silence_and_size(self):
+        with Reflector() as there:
+            port = there.ports[0]
+            for size in (0, 1, 14, 43):
+                self.assertIsNone(exchange(port, bytes(size)))
+            for size in (44, 45, 112, 1400, 8972):
+                self.assertEqual(len(exchange(port, bytes(size))), size)
+            # packet control (type 12): 373 replies of 9000 bytes, please
+            ask = bytes(44) + b'\x80\x0c\x00\x08' + struct.pack('!HHI', 9000, 373, 1000)
+            self.assertEqual(len(exchange(port, ask)), len(ask))
+
+    def test_short_only_for_the_listed(self):
+        with Reflector('--answer-short', '--allow', '127.0.0.0/8') as there:
+            self.assertEqual(len(exchange(there.ports[0], bytes(14))), 44)
+        with Reflector('--allow', '192.0.2.0/24') as there:
+            self.assertIsNone(exchange(there.ports[0], bytes(44)))
+            self.assertIn('source not allowed 1', there.end())
+
+    def test_rate(self):
+        with Reflector('--rate', '50') as there:
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+                sock.settimeout(0.3)
+                for _ in range(400):
+                    sock.sendto(bytes(44), ('127.0.0.1', there.ports[0]))
+                got = 0
+                try:
+                    while sock.recv(100):
+                        got += 1
+                except TimeoutError:
+                    pass
+        self.assertGreaterEqual(got, 50)
+        self.assertLess(got, 100)
+
+    def test_idle_costs_nothing(self):
+        with Reflector() as there:
+            exchange(there.ports[0], bytes(44))
+            time.sleep(0.3)
+            before = there.proc('schedstat').split()[2]  # how often it ran
+            time.sleep(1)
+            self.assertEqual(there.proc('schedstat').split()[2], before)
+
+    @unittest.skipUnless(os.geteuid() == 0, 'needs root')
+    def test_rights_are_dropped(self):
+        nobody = pwd.getpwnam('nobody')
+        with Reflector(listen=('127.0.0.1:0',)) as there:
+            status = there.proc('status')
+        self.assertIn('\t'.join(['Uid:'] + [str(nobody.pw_uid)] * 4), status)
+        self.assertRegex(status, r'CapEff:\s0+\n')
+        self.assertRegex(status, r'NoNewPrivs:\s1')
+        self.assertRegex(status, r'Groups:\s*\n')
+
+
+def ip(*args):
+    subprocess.run(['ip', *args], check=True, stdout=subprocess.DEVNULL)
+
+
+@unittest.skipUnless(os.geteuid() == 0, 'needs root and network namespaces')
+class Line(unittest.TestCase):
+    """Two namespaces with a delay line between them, on one clock: every figure has its truth."""
+
+    def setUp(self):
+        self.spaces = [TAG + k for k in 'abl']
+        self.addCleanup(self.clear)
+        a, b, line = self.spaces
+        for name in self.spaces:
+            ip('netns', 'add', name)
+        for end, space, address in (('a', a, '198.18.7.1/24'), ('b', b, '198.18.7.2/24')):
+            ip('-n', line, 'link', 'add', 'name', end, 'type', 'veth', 'peer', 'name', 'eth0', 'netns', space)
+            ip('-n', line, 'link', 'set', 'dev', end, 'up')
+            ip('-n', space, 'addr', 'add', address, 'dev', 'eth0')
+            ip('-n', space, 'link', 'set', 'eth0', 'up')
+        self.line = subprocess.Popen(['ip', 'netns', 'exec', line, DELAYLINE, '-a', 'a', '-b', 'b', '--ab', '6', '--ba', '11'],
+                                     stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1)
+        self.line.stdout.readline()
+        self.reflector = Reflector(listen=('198.18.7.2:0',), prefix=('ip', 'netns', 'exec', b))
+        self.target = f'198.18.7.2:{self.reflector.ports[0]}'
+
+    def clear(self):
+        if hasattr(self, 'reflector'):
+            self.reflector.end()
+        if hasattr(self, 'line') and self.line.returncode is None:
+            self.line.kill()
+            self.line.communicate()
+        for name in self.spaces:
+            subprocess.run(['ip', 'netns', 'del', name], check=False, stderr=subprocess.DEVNULL)
+
+    def command(self, *lines):
+        for text in (f'port {self.reflector.ports[0]}', *lines):
+            self.line.stdin.write(text + '\n')
+        time.sleep(0.1)
+
+    def end_line(self):
+        """Returns: the reports of all seconds, and the last one, by direction."""
+        self.line.terminate()
+        reports = [json.loads(line) for line in self.line.communicate(timeout=20)[0].splitlines()]
+        return reports, {r['dir']: r for r in reports}
+
+    def send(self, *args):
+        return send(*args, self.target, prefix=('ip', 'netns', 'exec', self.spaces[0]))
+
+    def test_delay_is_the_lines(self):
+        self.send('-c', '3', '-i', '20ms')  # neighbours are found
+        status, packets, sums, err = self.send('-c', '300', '-i', '10ms', '--tlvs', 'follow-up')
+        self.assertEqual((status, sums[0]['answered']), (0, 300), err)
+        reports, _ = self.end_line()
+        for way, key in (('ab', 'up'), ('ba', 'down')):
+            truth = statistics.median(r['p50_ms'] for r in reports if r['dir'] == way and r['n'] > 50)
+            self.assertLess(abs(statistics.median(p[key + '_ms'] for p in packets) - truth), 0.1)
+            for p in packets:  # the truth of a single packet is not known, but that of the line is
+                self.assertLessEqual(p[key + '_lo_ms'], truth + 0.1)
+        self.assertGreater(sum('true_t3' in p['flags'] for p in packets), 200)
+
+    def test_fates_are_told_exactly(self):
+        self.send('-c', '3', '-i', '20ms')
+        self.command('ab loss 0.02', 'ba loss 0.03', 'ab duplicate 0.01', 'ba duplicate 0.02')
+        status, _, sums, err = self.send('-c', '3000', '-i', '1ms', '--timeout', '500ms')
+        self.assertEqual(status, 0, err)
+        self.command('ab loss 0', 'ba loss 0', 'ab duplicate 0', 'ba duplicate 0')
+        _, last = self.end_line()
+        s = sums[0]
+        self.assertEqual(s['sent'], 3000)
+        self.assertGreater(last['ab']['lost'] + last['ba']['lost'], 50)
+        self.assertEqual(s['lost'], s['lost_up'] + s['lost_down'] + s['lost_unknown'])
+        unknown = s['lost_unknown']  # before the first or after the last reply
+        self.assertLessEqual(abs(last['ab']['lost'] - s['lost_up']), unknown)
+        # the line also loses replies to copies, and those are no lost packets
+        copies = last['ab']['duplicated'] - s['duplicates_up']
+        self.assertLessEqual(abs(last['ba']['lost'] - s['lost_down'] - copies), unknown)
+        self.assertEqual(s['duplicates_down'], last['ba']['duplicated'])
+
+    def test_loss_alone_is_exact(self):
+        self.send('-c', '3', '-i', '20ms')
+        self.command('ab loss 0.03', 'ba loss 0.03')
+        _, _, sums, _ = self.send('-c', '2000', '-i', '1ms', '--timeout', '500ms')
+        self.command('ab loss 0', 'ba loss 0')
+        _, last = self.end_line()
+        s = sums[0]
+        self.assertEqual(s['lost'], last['ab']['lost'] + last['ba']['lost'])
+        self.assertLessEqual(last['ab']['lost'] - s['lost_up'], s['lost_unknown'])
+        self.assertLessEqual(last['ba']['lost'] - s['lost_down'], s['lost_unknown'])
+
+    def test_reordering_is_told_by_direction(self):
+        self.send('-c', '3', '-i', '20ms')
+        self.command('ab reorder 0.02 3', 'ba reorder 0.01 3')
+        _, _, sums, _ = self.send('-c', '2000', '-i', '1ms', '--timeout', '500ms')
+        _, last = self.end_line()
+        s = sums[0]
+        self.assertEqual((s['answered'], s['lost'], s['duplicates']), (2000, 0, 0))
+        self.assertEqual(s['reordered_up'], last['ab']['reordered'])
+        self.assertEqual(s['reordered_down'], last['ba']['reordered'])
+        self.assertGreater(s['reordered'], 20)
+
+    def test_never_left(self):
+        ip('-n', self.spaces[0], 'route', 'add', 'blackhole', '198.51.100.0/24')
+        status, _, sums, err = send('-c', '5', '-i', '5ms', '--timeout', '100ms', '198.51.100.1',
+                                    prefix=('ip', 'netns', 'exec', self.spaces[0]))
+        self.assertEqual(status, 3)
+        self.assertEqual((sums[0]['sent'], sums[0]['lost'], sums[0]['not_sent']), (0, 0, 5))
+        self.assertIn('cannot send', err)
+
+
+if __name__ == '__main__':
+    PROGRAM = os.path.abspath(sys.argv.pop(1))
+    DELAYLINE = os.path.join(os.path.dirname(PROGRAM), '..', 'demo', 'delayline')
+    os.environ.pop('NOTIFY_SOCKET', None)
+    unittest.main(verbosity=2)
