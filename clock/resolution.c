@@ -23,6 +23,13 @@ static const guint32 CANDIDATE_US[OWD_STEP_CANDIDATES] = {
 #define USE_ONE_IN 16
 #define KNOWN 32
 
+/* The leading residue has led for most of the time, and three of four stamps agree with it. */
+static gboolean
+consistent (const OwdResolution *self, const OwdStepVote *v)
+{
+  return (guint64) v->n * 4 >= (guint64) self->n * 3 && (guint64) v->agree * 4 >= (guint64) v->n * 3;
+}
+
 void
 owd_resolution_add (OwdResolution *self, guint64 us)
 {
@@ -31,6 +38,7 @@ owd_resolution_add (OwdResolution *self, guint64 us)
   if (self->seen > USE_ALL && self->seen % USE_ONE_IN != 0)
     return;
   self->n++;
+  self->step_us = 0;
   for (guint i = 0; i < OWD_STEP_CANDIDATES; i++) {
     OwdStepVote *v = &self->vote[i];
     guint32 residue = (guint32) (us % CANDIDATE_US[i]);
@@ -42,28 +50,17 @@ owd_resolution_add (OwdResolution *self, guint64 us)
     } else if (--v->vote < 0) {
       *v = (OwdStepVote){ .phase = residue, .vote = 1, .agree = 1, .n = 1 };
     }
+    if (consistent (self, v))
+      self->step_us = CANDIDATE_US[i];
   }
-}
-
-/* The leading residue has led for most of the time, and three of four stamps agree with it. */
-static gboolean
-consistent (const OwdResolution *self, const OwdStepVote *v)
-{
-  return (guint64) v->n * 4 >= (guint64) self->n * 3 && (guint64) v->agree * 4 >= (guint64) v->n * 3;
 }
 
 gint64
 owd_resolution_step_ns (const OwdResolution *self, gint64 floor_ns)
 {
-  gint64 step_ns = floor_ns;
+  gint64 step_us = self->n == 0 ? CANDIDATE_US[OWD_STEP_CANDIDATES - 1] : self->step_us;
 
-  for (guint i = OWD_STEP_CANDIDATES; i-- > 0;) {
-    if (self->n == 0 || consistent (self, &self->vote[i])) {
-      step_ns = CANDIDATE_US[i] * OWD_NS_PER_US;
-      break;
-    }
-  }
-  return MAX (step_ns, floor_ns);
+  return MAX (step_us * OWD_NS_PER_US, floor_ns);
 }
 
 gboolean

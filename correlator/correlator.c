@@ -44,7 +44,9 @@ owd_correlator_reset (OwdCorrelator *self)
   g_free (self->bucket);
   g_free (self->pair);
   g_free (self->side);
-  g_free (self->pending.heap);
+  order_clear (&self->pending);
+  g_free (self->drained);
+  g_free (self->sorted);
   g_free (self->index_of);
   g_clear_pointer (&self->by_key, g_hash_table_unref);
   *self = (OwdCorrelator){
@@ -52,6 +54,7 @@ owd_correlator_reset (OwdCorrelator *self)
     .sink = self->sink,
     .user = self->user,
     .by_key = g_hash_table_new_full (owd_state_key_hash, owd_state_key_equal, g_free, NULL),
+    .pending = { .far = NIL, .free = NIL },
     .free_head = NIL,
     .oldest = NIL,
     .youngest = NIL,
@@ -326,14 +329,15 @@ typedef struct {
   guint64 magic;
   guint32 sizes[4]; /* of the structures, so that another build's snapshot is refused */
   guint32 n_states, recs_size, used, free_head, fresh, oldest, youngest, n_buckets, keep_below;
-  guint32 n_pairs, pairs_size, n_pending, n_sides;
+  guint32 n_pairs, pairs_size, n_chunks, n_slots, chunk_far, chunk_free, n_near, n_sides;
+  gint64 slot_ns, first_slot;
   OwdTime log_time, watermark, horizon_at, arrival_ns;
   gint64 horizon_ns;
   guint64 seq;
   OwdCorrelatorCounters counters;
 } Snapshot;
 
-static const guint32 SIZES[4] = { sizeof (State), sizeof (Rec), sizeof (Pair), sizeof (Waiting) };
+static const guint32 SIZES[4] = { sizeof (State), sizeof (Rec), sizeof (Pair), sizeof (Chunk) };
 
 gboolean
 owd_correlator_save (const OwdCorrelator *self, OwdSaveFunc write, void *user)
@@ -354,7 +358,13 @@ owd_correlator_save (const OwdCorrelator *self, OwdSaveFunc write, void *user)
   s.keep_below = self->keep_below;
   s.n_pairs = self->n_pairs;
   s.pairs_size = self->pairs_size;
-  s.n_pending = self->pending.n;
+  s.n_chunks = self->pending.n_chunks;
+  s.n_slots = self->pending.head != NULL ? SLOTS : 0;
+  s.chunk_far = self->pending.far;
+  s.chunk_free = self->pending.free;
+  s.n_near = self->pending.near;
+  s.slot_ns = self->pending.slot_ns;
+  s.first_slot = self->pending.first;
   s.n_sides = self->side != NULL ? SIDES : 0;
   s.log_time = self->log_time;
   s.watermark = self->watermark;
@@ -367,7 +377,8 @@ owd_correlator_save (const OwdCorrelator *self, OwdSaveFunc write, void *user)
          && write (user, self->rec, self->fresh * sizeof *self->rec)
          && write (user, self->bucket, self->n_buckets * sizeof *self->bucket)
          && write (user, self->pair, self->pairs_size * sizeof *self->pair)
-         && write (user, self->pending.heap, self->pending.n * sizeof *self->pending.heap);
+         && write (user, self->pending.head, s.n_slots * sizeof *self->pending.head)
+         && write (user, self->pending.chunk, s.n_chunks * sizeof *self->pending.chunk);
 }
 
 static gboolean
@@ -375,8 +386,8 @@ is_ours (const OwdCorrelator *self, const Snapshot *s)
 {
   return s->magic == SNAPSHOT_MAGIC && memcmp (s->sizes, SIZES, sizeof SIZES) == 0 && s->n_states < G_MAXUINT16
          && s->fresh <= s->recs_size && (s->n_sides == 0 || s->n_sides == SIDES)
-         && s->recs_size <= self->config.max_waiting && (s->n_buckets & (s->n_buckets - 1)) == 0
-         && (s->pairs_size & (s->pairs_size - 1)) == 0;
+         && (s->n_slots == 0 || s->n_slots == SLOTS) && s->recs_size <= self->config.max_waiting
+         && (s->n_buckets & (s->n_buckets - 1)) == 0 && (s->pairs_size & (s->pairs_size - 1)) == 0;
 }
 
 gboolean
@@ -393,18 +404,26 @@ owd_correlator_load (OwdCorrelator *self, OwdLoadFunc read, void *user, GError *
   self->recs_size = s.recs_size;
   self->n_buckets = s.n_buckets;
   self->pairs_size = s.pairs_size;
-  self->pending.n = self->pending.size = s.n_pending;
   self->state = g_new (State, s.n_states);
   self->rec = g_new (Rec, s.recs_size);
   self->bucket = g_new (guint32, s.n_buckets);
   self->pair = g_new (Pair, s.pairs_size);
   self->side = s.n_sides > 0 ? g_new (Side, SIDES) : NULL;
-  self->pending.heap = g_new (Waiting, s.n_pending);
+  self->pending = (Pending){ .slot_ns = s.slot_ns,
+                             .first = s.first_slot,
+                             .head = s.n_slots > 0 ? g_new (guint32, SLOTS) : NULL,
+                             .far = s.chunk_far,
+                             .chunk = g_new (Chunk, s.n_chunks),
+                             .n_chunks = s.n_chunks,
+                             .size = s.n_chunks,
+                             .free = s.chunk_free,
+                             .near = s.n_near };
   if (!read (user, self->state, s.n_states * sizeof *self->state)
       || !read (user, self->rec, s.fresh * sizeof *self->rec)
       || !read (user, self->bucket, s.n_buckets * sizeof *self->bucket)
       || !read (user, self->pair, s.pairs_size * sizeof *self->pair)
-      || !read (user, self->pending.heap, s.n_pending * sizeof *self->pending.heap)) {
+      || !read (user, self->pending.head, s.n_slots * sizeof *self->pending.head)
+      || !read (user, self->pending.chunk, s.n_chunks * sizeof *self->pending.chunk)) {
     owd_correlator_reset (self);
     g_set_error (error, OWD_ERROR, OWD_ERROR_CORRUPT, "the snapshot ends early");
     return FALSE;

@@ -86,9 +86,11 @@ gint64 lag_quantile_ns (const Lag *self, double share);
 
 /* Median over the last RECENT values. */
 typedef struct {
-  gint64 value[RECENT];
+  gint64 value[RECENT];  /* ring */
+  gint64 sorted[RECENT]; /* the same, ascending */
   gint64 median;
-  guint32 n; /* values ever added, saturating */
+  guint32 n;    /* values, at most RECENT */
+  guint32 next; /* place in the ring */
 } Recent;
 
 void recent_add (Recent *self, gint64 value);
@@ -153,9 +155,24 @@ typedef struct {
 
 /* ---- the whole ------------------------------------------------------------------------------------ */
 
+#define SLOTS 4096       /* power of two */
+#define CHUNK_SAMPLES 30 /* 4 KiB a chunk */
+
 typedef struct {
-  guint32 n, size;
-  Waiting *heap;
+  guint32 next; /* chunk, NIL: last */
+  guint32 n;
+  Waiting w[CHUNK_SAMPLES];
+} Chunk;
+
+/* Waiting pairs by slot of time: a list of chunks for each. */
+typedef struct {
+  gint64 slot_ns;
+  gint64 first;  /* number of the earliest slot that is not delivered: time / slot_ns */
+  guint32 *head; /* SLOTS, by slot number modulo SLOTS */
+  guint32 far;   /* list of those that lie beyond the slots */
+  Chunk *chunk;
+  guint32 n_chunks, size, free;
+  guint32 near; /* pairs in slots */
 } Pending;
 
 struct OwdCorrelator {
@@ -185,6 +202,9 @@ struct OwdCorrelator {
   Side *side; /* SIDES; made with the first vote */
 
   Pending pending;
+  Waiting *drained;       /* scratch of order.c */
+  const Waiting **sorted; /* likewise */
+  guint32 drained_size, sorted_size;
   OwdTime log_time, watermark, horizon_at;
   OwdTime arrival_ns; /* latest receive time of a header: when the record at hand came */
   gint64 horizon_ns;
@@ -209,6 +229,7 @@ void delay_see (const OwdCorrelator *self, const Stamp *a, const Stamp *b, Seen 
 /* All of *ret_sample but kind, flow, proto and seq. */
 void delay_sample (const OwdCorrelator *self, const Stamp *up, const Stamp *down, OwdSample *ret_sample);
 /* order.c */
+void order_clear (Pending *pending);
 void order_push (OwdCorrelator *self, const Waiting *waiting);
 void order_advance (OwdCorrelator *self, OwdTime log_time);
 void order_flush (OwdCorrelator *self);

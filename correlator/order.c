@@ -2,21 +2,26 @@
  *
  * Order of delivery.
  *
- * A sample is ready when both its records have come, but records come late by as much as their exporters' timeouts. So
- * ready samples wait in a heap until the watermark passes their time: watermark = log time - horizon. Where the stamps
- * lie exactly, and which point is upstream, is decided when a sample leaves the heap: until then headers and
- * conversations that came later have their say. The horizon is the smallest that keeps the wished share of stamps: the
- * largest, over exporters that are alive, of their lags' quantile; capped by max_latency. The watermark never moves
- * back: a horizon that grows only lets it stand still.
+ * A pair is ready when both its records have come, but records come late by as much as their exporters' timeouts. So
+ * ready pairs wait until the watermark passes their time: watermark = log time - horizon. The horizon is the smallest
+ * that keeps the wished share of stamps: the largest, over exporters that are alive, of their lags' quantile; capped by
+ * max_latency. The watermark never moves back: a horizon that grows only lets it stand still.
  *
- * A sample that becomes ready after the watermark has passed its time is counted as late and dropped: nobody who read
+ * Where the stamps lie exactly, and which point is upstream, is decided when a pair's turn comes: until then headers
+ * and conversations that came later have their say. A pair is filed under the earliest time that it can have, so a
+ * decision only ever moves it to a later place.
+ *
+ * A pair that becomes ready after the watermark has passed its time is counted as late and dropped: nobody who read
  * up to the watermark has to read again.
  *
- * Cost: O(log n) per sample; the horizon is recomputed once per second of log time.
+ * Structure: time is cut into slots, each a list of chunks in the order of arrival; a slot is sorted when its turn
+ * comes. Filing costs one append, delivery O(log n) of the slot's size, all of it near in memory; the watermark moves
+ * in slots. The horizon is recomputed once per second of log time.
  */
 #include "internal.h"
 
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define LAG_ENOUGH 100 /* lags until an exporter's own quantile counts */
@@ -73,55 +78,124 @@ compare (const Waiting *x, const Waiting *y)
   return 0;
 }
 
-static void
-sift_up (Waiting *heap, guint32 i)
+static int
+compare_pointers (const void *a, const void *b)
 {
-  Waiting moving = heap[i];
+  const Waiting *const *x = a, *const *y = b;
 
-  while (i > 0 && compare (&moving, &heap[(i - 1) / 2]) < 0) {
-    heap[i] = heap[(i - 1) / 2];
-    i = (i - 1) / 2;
+  return compare (*x, *y);
+}
+
+/* ---- slots ---------------------------------------------------------------------------------------- */
+
+void
+order_clear (Pending *p)
+{
+  g_free (p->head);
+  g_free (p->chunk);
+  *p = (Pending){ .far = NIL, .free = NIL };
+}
+
+static gint64
+slot_of (const Pending *p, OwdTime ts)
+{
+  return ts / p->slot_ns - (ts % p->slot_ns < 0);
+}
+
+static guint32
+chunk_take (Pending *p)
+{
+  guint32 i = p->free;
+
+  if (i != NIL) {
+    p->free = p->chunk[i].next;
+    return i;
   }
-  heap[i] = moving;
+  if (p->n_chunks == p->size) {
+    p->size = MAX (64, p->size * 2);
+    p->chunk = g_renew (Chunk, p->chunk, p->size);
+  }
+  return p->n_chunks++;
 }
 
 static void
-sift_down (Waiting *heap, guint32 n)
+append (Pending *p, guint32 *list, const Waiting *w)
 {
-  Waiting moving = heap[0];
-  guint32 i = 0, child;
+  guint32 i = *list;
 
-  while ((child = 2 * i + 1) < n) {
-    if (child + 1 < n && compare (&heap[child + 1], &heap[child]) < 0)
-      child++;
-    if (compare (&heap[child], &moving) >= 0)
-      break;
-    heap[i] = heap[child];
-    i = child;
+  if (i == NIL || p->chunk[i].n == CHUNK_SAMPLES) {
+    i = chunk_take (p);
+    p->chunk[i].next = *list;
+    p->chunk[i].n = 0;
+    *list = i;
   }
-  heap[i] = moving;
-}
-
-static Waiting
-take_first (Pending *p)
-{
-  Waiting first = p->heap[0];
-
-  p->heap[0] = p->heap[--p->n];
-  if (p->n > 0)
-    sift_down (p->heap, p->n);
-  return first;
+  p->chunk[i].w[p->chunk[i].n++] = *w;
 }
 
 static void
-put (Pending *p, const Waiting *w)
+start (OwdCorrelator *self, OwdTime earliest)
 {
-  if (p->n == p->size) {
-    p->size = MAX (1024, p->size * 2);
-    p->heap = g_renew (Waiting, p->heap, p->size);
+  Pending *p = &self->pending;
+
+  p->slot_ns = MAX (100 * OWD_NS_PER_MS, self->config.max_latency_ns / (SLOTS / 2));
+  p->head = g_new (guint32, SLOTS);
+  for (guint i = 0; i < SLOTS; i++)
+    p->head[i] = NIL;
+  p->first = slot_of (p, earliest);
+}
+
+static void
+put (OwdCorrelator *self, const Waiting *w)
+{
+  Pending *p = &self->pending;
+  gint64 slot;
+
+  if (p->head == NULL)
+    start (self, self->watermark != OWD_TIME_NONE ? self->watermark + 1 : w->ts - self->config.max_latency_ns);
+  slot = MAX (slot_of (p, w->ts), p->first);
+  if (slot - p->first < SLOTS) {
+    append (p, &p->head[slot & (SLOTS - 1)], w);
+    p->near++;
+  } else {
+    append (p, &p->far, w);
   }
-  p->heap[p->n] = *w;
-  sift_up (p->heap, p->n++);
+}
+
+/* Cuts a list off: its pairs in a buffer that lives until the next call. */
+static Waiting *
+drain (OwdCorrelator *self, guint32 *list, guint32 *ret_n)
+{
+  Pending *p = &self->pending;
+  guint32 n = 0, next;
+
+  for (guint32 i = *list; i != NIL; i = next) {
+    if (n + CHUNK_SAMPLES > self->drained_size) {
+      self->drained_size = MAX (1024, self->drained_size * 2);
+      self->drained = g_renew (Waiting, self->drained, self->drained_size);
+    }
+    memcpy (&self->drained[n], p->chunk[i].w, p->chunk[i].n * sizeof (Waiting));
+    n += p->chunk[i].n;
+    next = p->chunk[i].next;
+    p->chunk[i].next = p->free;
+    p->free = i;
+  }
+  *list = NIL;
+  *ret_n = n;
+  return self->drained;
+}
+
+/* What lay beyond the slots may fit them now. */
+static void
+refile_far (OwdCorrelator *self)
+{
+  guint32 n;
+  Waiting *w;
+
+  if (self->pending.far == NIL)
+    return;
+  w = drain (self, &self->pending.far, &n);
+  for (guint32 i = 0; i < n; i++)
+    put (self, &w[i]);
 }
 
 /* Its key is a lower bound of the time that it will have: neither stamp can lie before its lower edge. */
@@ -138,7 +212,7 @@ order_push (OwdCorrelator *self, const Waiting *waiting)
     }
     w.ts = self->watermark + 1;
   }
-  put (&self->pending, &w);
+  put (self, &w);
 }
 
 /* With all that is known now: where the stamps lie, and who is upstream. */
@@ -179,31 +253,58 @@ emit (OwdCorrelator *self, const Waiting *w)
   self->sink (self->user, &out);
 }
 
-/* Returns the time of the last one, or OWD_TIME_NONE. */
+/* The first slot: decides its pairs, files those again that turn out to come later, delivers the others in order.
+ * Returns the time of the last one, or OWD_TIME_NONE. */
 static OwdTime
-deliver_until (OwdCorrelator *self, OwdTime watermark)
+deliver_slot (OwdCorrelator *self)
 {
   Pending *p = &self->pending;
   OwdTime last = OWD_TIME_NONE;
+  guint32 n, kept = 0;
+  Waiting *w = drain (self, &p->head[p->first & (SLOTS - 1)], &n);
 
-  while (p->n > 0 && p->heap[0].ts <= watermark) {
-    Waiting w = take_first (p);
-
-    if (!w.decided) {
-      decide (self, &w);
-      if (w.travel == TRAVELS_UNKNOWN) {
-        self->counters.undirected++;
-        continue;
-      }
-      if (w.ts > watermark || (p->n > 0 && compare (&p->heap[0], &w) < 0)) {
-        put (p, &w);
-        continue;
-      }
-    }
-    emit (self, &w);
-    last = w.ts;
+  p->near -= n;
+  if (self->sorted_size < n) {
+    self->sorted_size = MAX (n, self->sorted_size * 2);
+    self->sorted = g_renew (const Waiting *, self->sorted, self->sorted_size);
   }
+  for (guint32 i = 0; i < n; i++) {
+    if (!w[i].decided)
+      decide (self, &w[i]);
+    if (w[i].travel == TRAVELS_UNKNOWN)
+      self->counters.undirected++;
+    else if (slot_of (p, w[i].ts) > p->first)
+      put (self, &w[i]);
+    else
+      self->sorted[kept++] = &w[i];
+  }
+  if (kept > 1)
+    qsort (self->sorted, kept, sizeof *self->sorted, compare_pointers);
+  for (guint32 i = 0; i < kept; i++) {
+    emit (self, self->sorted[i]);
+    last = self->sorted[i]->ts;
+  }
+  p->first++;
   return last;
+}
+
+/* All slots that end at or before `until`. */
+static void
+deliver_until (OwdCorrelator *self, OwdTime until)
+{
+  Pending *p = &self->pending;
+  gint64 end;
+
+  if (p->head == NULL)
+    start (self, until + 1);
+  end = slot_of (p, until + 1);
+  if (end <= p->first)
+    return;
+  while (p->first < end && p->near > 0)
+    (void) deliver_slot (self);
+  p->first = MAX (p->first, end);
+  refile_far (self);
+  self->watermark = MAX (self->watermark, p->first * p->slot_ns - 1);
 }
 
 static gint64
@@ -239,16 +340,25 @@ order_advance (OwdCorrelator *self, OwdTime log_time)
   mark = log_time - self->horizon_ns;
   if (self->watermark != OWD_TIME_NONE && mark <= self->watermark)
     return;
-  self->watermark = mark;
-  (void) deliver_until (self, mark);
+  deliver_until (self, mark);
 }
 
 void
 order_flush (OwdCorrelator *self)
 {
-  OwdTime last = deliver_until (self, G_MAXINT64);
+  Pending *p = &self->pending;
+  OwdTime last = self->log_time;
 
-  self->watermark = MAX (self->watermark, MAX (last, self->log_time));
+  while (p->near > 0 || p->far != NIL) {
+    if (p->near == 0)
+      p->first += SLOTS;
+    else
+      last = MAX (last, deliver_slot (self));
+    refile_far (self);
+  }
+  self->watermark = MAX (self->watermark, last);
+  if (p->head != NULL && last != OWD_TIME_NONE)
+    p->first = MAX (p->first, slot_of (p, last));
 }
 
 void
@@ -256,12 +366,18 @@ order_drop (OwdCorrelator *self, OwdTime watermark)
 {
   Pending *p = &self->pending;
 
-  while (p->n > 0 && p->heap[0].ts <= watermark) {
-    Waiting w = take_first (p);
+  for (guint i = 0; i < SLOTS && p->head != NULL; i++) {
+    guint32 list = p->head[i], n;
+    Waiting *w;
 
-    if (!w.decided)
-      decide (self, &w);
-    if (w.ts > watermark && w.travel != TRAVELS_UNKNOWN)
-      put (p, &w);
+    p->head[i] = NIL;
+    w = drain (self, &list, &n);
+    p->near -= n;
+    for (guint32 k = 0; k < n; k++) {
+      if (!w[k].decided)
+        decide (self, &w[k]);
+      if (w[k].ts > watermark && w[k].travel != TRAVELS_UNKNOWN)
+        put (self, &w[k]);
+    }
   }
 }

@@ -19,7 +19,6 @@
 #include "internal.h"
 
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
 #define CENTRE_ENOUGH 8
@@ -33,49 +32,59 @@
 #define WIDE_PERCENT 80
 #define STEP_SIGMA 0.42 /* of the sum of two steps: at least the deviation of a difference of two deltas */
 
-static int
-compare_gint64 (const void *a, const void *b)
+/* First place in sorted[0..n) whose value is not below. */
+static guint
+place_of (const gint64 *sorted, guint n, gint64 value)
 {
-  gint64 x, y;
+  guint lo = 0;
 
-  memcpy (&x, a, sizeof x);
-  memcpy (&y, b, sizeof y);
-  return x < y ? -1 : x > y;
-}
+  while (n > 0) {
+    guint half = n / 2;
 
-static gint64
-median_of (gint64 *values, guint n)
-{
-  qsort (values, n, sizeof *values, compare_gint64);
-  return values[n / 2];
+    if (sorted[lo + half] < value) {
+      lo += half + 1;
+      n -= half + 1;
+    } else {
+      n = half;
+    }
+  }
+  return lo;
 }
 
 void
 recent_add (Recent *self, gint64 value)
 {
-  gint64 sorted[RECENT];
-  guint n;
+  guint at;
 
-  self->value[self->n % RECENT] = value;
+  if (self->n == RECENT) {
+    at = place_of (self->sorted, RECENT, self->value[self->next]);
+    memmove (&self->sorted[at], &self->sorted[at + 1], (RECENT - 1 - at) * sizeof *self->sorted);
+    self->n--;
+  }
+  at = place_of (self->sorted, self->n, value);
+  memmove (&self->sorted[at + 1], &self->sorted[at], (self->n - at) * sizeof *self->sorted);
+  self->sorted[at] = value;
   self->n++;
-  if (self->n >= G_MAXUINT32 - RECENT)
-    self->n = RECENT * 2 + self->n % RECENT; /* keeps position and "full" */
-  n = MIN (self->n, RECENT);
-  memcpy (sorted, self->value, n * sizeof *sorted);
-  self->median = median_of (sorted, n);
+  self->value[self->next] = value;
+  self->next = (self->next + 1) % RECENT;
+  self->median = self->sorted[self->n / 2];
 }
 
+/* Walks outwards from the median: the half-th nearest value. */
 gint64
 recent_mad (const Recent *self)
 {
-  gint64 distance[RECENT];
-  guint n = MIN (self->n, RECENT);
+  guint left = self->n / 2, right = left;
+  gint64 distance = 0;
 
-  if (n == 0)
-    return 0;
-  for (guint i = 0; i < n; i++)
-    distance[i] = ABS (self->value[i] - self->median);
-  return median_of (distance, n);
+  for (guint i = 0; i < self->n / 2; i++) {
+    gboolean go_left
+        = left > 0
+          && (right + 1 >= self->n || self->median - self->sorted[left - 1] <= self->sorted[right + 1] - self->median);
+
+    distance = go_left ? self->median - self->sorted[--left] : self->sorted[++right] - self->median;
+  }
+  return distance;
 }
 
 gint64
