@@ -17,23 +17,32 @@ BEGIN
     RAISE EXCEPTION 'owd.matrix needs a from_ts and a to_ts' USING ERRCODE = 'invalid_parameter_value';
   END IF;
   RETURN QUERY
-  WITH summed AS (
-    SELECT s.path_id, count (*) AS n, avg (s.owd_ns)::float8 AS mean,
+  WITH named AS (
+    SELECT p.path_id, a.name AS src, b.name AS dst,
+           min (p.path_id) OVER (PARTITION BY a.name, b.name) AS pair
+      FROM owd.path p
+      JOIN owd.point a ON a.point_id = p.src_id
+      JOIN owd.point b ON b.point_id = p.dst_id
+  ), summed AS (
+    SELECT p.pair, count (*) AS n, avg (s.owd_ns)::float8 AS mean,
            sqrt (avg (s.sigma_ns::float8 * s.sigma_ns::float8)) AS sigma,
            percentile_disc (ARRAY[0, 0.5, 0.95]) WITHIN GROUP (ORDER BY s.owd_ns) AS q
       FROM owd.sample s
+      JOIN named p ON p.path_id = s.path_id
      WHERE s.ts >= from_ts AND s.ts < to_ts
-     GROUP BY s.path_id
+     GROUP BY p.pair
+  ), seen AS (
+    SELECT p.pair, p.src, p.dst, max (l.ts) AS last
+      FROM named p
+      LEFT JOIN LATERAL (SELECT s.ts FROM owd.sample s
+                          WHERE s.path_id = p.path_id AND s.ts < to_ts ORDER BY s.ts DESC LIMIT 1) l ON true
+     GROUP BY p.pair, p.src, p.dst
   )
-  SELECT a.name, b.name, coalesce (t.n, 0), t.q[1]::float8 / 1000000, t.mean / 1000000, t.q[2]::float8 / 1000000,
-         t.q[3]::float8 / 1000000, t.sigma / 1000000, NULL::float8, l.ts
-    FROM owd.path p
-    JOIN owd.point a ON a.point_id = p.src_id
-    JOIN owd.point b ON b.point_id = p.dst_id
-    LEFT JOIN summed t ON t.path_id = p.path_id
-    LEFT JOIN LATERAL (SELECT s.ts FROM owd.sample s
-                        WHERE s.path_id = p.path_id AND s.ts < to_ts ORDER BY s.ts DESC LIMIT 1) l ON true
-   ORDER BY a.name, b.name;
+  SELECT p.src, p.dst, coalesce (t.n, 0), t.q[1]::float8 / 1000000, t.mean / 1000000, t.q[2]::float8 / 1000000,
+         t.q[3]::float8 / 1000000, t.sigma / 1000000, NULL::float8, p.last
+    FROM seen p
+    LEFT JOIN summed t ON t.pair = p.pair
+   ORDER BY p.src, p.dst;
 END
 $$;
 COMMENT ON FUNCTION owd.matrix (timestamptz, timestamptz) IS

@@ -22,7 +22,7 @@ SET jit = off
 AS $$
 #variable_conflict use_column
 DECLARE
-  wanted integer := owd.path_of (src, dst);
+  wanted integer[] := owd.paths_of (src, dst);
 BEGIN
   IF from_ts IS NULL OR to_ts IS NULL OR step IS NULL OR NOT isfinite (from_ts) THEN
     RAISE EXCEPTION 'owd.timeline needs a finite from_ts, a to_ts and a step' USING ERRCODE = 'invalid_parameter_value';
@@ -36,7 +36,7 @@ BEGIN
     SELECT date_bin (step, s.ts, from_ts) AS b, s.owd_ns, s.owd_ns::float8 AS d, s.sigma_ns::float8 AS sigma,
            abs (s.owd_ns::float8 - lag (s.owd_ns) OVER (ORDER BY s.ts, s.part, s.seq)) AS step_ns
       FROM owd.sample s
-     WHERE s.path_id = wanted AND s.ts >= from_ts AND s.ts < to_ts
+     WHERE s.path_id = ANY (wanted) AND s.ts >= from_ts AND s.ts < to_ts
   ), binned AS (
     SELECT o.b, count (*) AS n, avg (o.owd_ns)::float8 AS mean, coalesce (var_samp (o.d), 0) AS spread,
            avg (o.sigma * o.sigma) AS stated, avg (o.step_ns) AS ipdv,

@@ -1,13 +1,15 @@
 -- SPDX-License-Identifier: Apache-2.0
 CREATE OR REPLACE VIEW owd.paths AS
-SELECT a.name AS src, b.name AS dst, f.ts AS first_seen, l.ts AS last_seen, l.owd_ns::float8 / 1000000 AS last_owd_ms,
-       l.sigma_ns::float8 / 1000000 AS last_sigma_ms
+SELECT DISTINCT ON (a.name, b.name) a.name AS src, b.name AS dst, min (f.ts) OVER same AS first_seen, l.ts AS last_seen,
+       l.owd_ns::float8 / 1000000 AS last_owd_ms, l.sigma_ns::float8 / 1000000 AS last_sigma_ms
   FROM owd.path p
   JOIN owd.point a ON a.point_id = p.src_id
   JOIN owd.point b ON b.point_id = p.dst_id
   LEFT JOIN LATERAL (SELECT s.ts FROM owd.sample s WHERE s.path_id = p.path_id ORDER BY s.ts LIMIT 1) f ON true
   LEFT JOIN LATERAL (SELECT s.ts, s.owd_ns, s.sigma_ns FROM owd.sample s
-                      WHERE s.path_id = p.path_id ORDER BY s.ts DESC LIMIT 1) l ON true;
+                      WHERE s.path_id = p.path_id ORDER BY s.ts DESC LIMIT 1) l ON true
+WINDOW same AS (PARTITION BY a.name, b.name)
+ ORDER BY a.name, b.name, l.ts DESC NULLS LAST;
 
 COMMENT ON VIEW owd.paths IS 'Every ordered pair of observation points that a sample was ever made for.';
 COMMENT ON COLUMN owd.paths.src IS 'Upstream observation point.';
