@@ -8,11 +8,18 @@ static int
 report (const Cli *cli, OwdStore *store, GError **error)
 {
   static const CliColumn columns[] = {
-    { "name", "name", CELL_TEXT, FALSE },          { "addr", "address", CELL_TEXT, FALSE },
-    { "domain", "domain", CELL_COUNT, FALSE },     { "version", "version", CELL_COUNT, FALSE },
-    { "records", "records", CELL_COUNT, FALSE },   { "last_seen", "last seen (UTC)", CELL_TIME, FALSE },
-    { "boot_width_ms", "boot +-", CELL_MS, TRUE }, { "segments", "clocks", CELL_COUNT, FALSE },
-    { "lag_p50_ms", "lag p50", CELL_MS, TRUE },    { "lag_p99_ms", "p99", CELL_MS, TRUE },
+    { "name", "name", CELL_TEXT, FALSE },
+    { "addr", "address", CELL_TEXT, FALSE },
+    { "domain", "domain", CELL_COUNT, FALSE },
+    { "version", "version", CELL_COUNT, FALSE },
+    { "records", "records", CELL_COUNT, FALSE },
+    { "last_seen", "last seen (UTC)", CELL_TIME, FALSE },
+    { "start_step_ms", "start step", CELL_MS, TRUE },
+    { "end_step_ms", "end step", CELL_MS, TRUE },
+    { "boot_width_ms", "boot +-", CELL_MS, TRUE },
+    { "segments", "clocks", CELL_COUNT, FALSE },
+    { "lag_p50_ms", "lag p50", CELL_MS, TRUE },
+    { "lag_p99_ms", "p99", CELL_MS, TRUE },
     { "sampling", "1 in", CELL_COUNT, TRUE },
   };
   g_autoptr (OwdTable) table = owd_store_list_exporters (store, error);

@@ -33,10 +33,12 @@ BEGIN
   END IF;
   RETURN QUERY
   WITH ordered AS (
-    SELECT date_bin (step, s.ts, from_ts) AS b, s.owd_ns, s.owd_ns::float8 AS d, s.sigma_ns::float8 AS sigma,
-           abs (s.owd_ns::float8 - lag (s.owd_ns) OVER (ORDER BY s.ts, s.part, s.seq)) AS step_ns
-      FROM owd.sample s
-     WHERE s.path_id = ANY (wanted) AND s.ts >= from_ts AND s.ts < to_ts
+    -- b rises with ts: named first it changes no order, and saves sorting again for GROUP BY
+    SELECT s.b, s.owd_ns, s.owd_ns::float8 AS d, s.sigma_ns::float8 AS sigma,
+           abs (s.owd_ns::float8 - lag (s.owd_ns) OVER (ORDER BY s.b, s.ts, s.part, s.seq)) AS step_ns
+      FROM (SELECT date_bin (step, r.ts, from_ts) AS b, r.*
+              FROM owd.sample r
+             WHERE r.path_id = ANY (wanted) AND r.ts >= from_ts AND r.ts < to_ts) s
   ), binned AS (
     SELECT o.b, count (*) AS n, avg (o.owd_ns)::float8 AS mean, coalesce (var_samp (o.d), 0) AS spread,
            avg (o.sigma * o.sigma) AS stated, avg (o.step_ns) AS ipdv,
