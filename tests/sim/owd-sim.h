@@ -10,7 +10,7 @@
  * The engine is a pure function of its configuration (seed included): it reads no clock and does no I/O. It is pulled:
  * owd_sim_next() gives the datagrams one by one, in the order in which the collector receives them.
  *
- * Cost: about one microsecond per record and point (README.md has figures); memory follows the records that wait in
+ * Cost: a few microseconds per record (README.md has figures); memory follows the records that wait in
  * flow caches, not the length of the run. Signs are those of owd-time.h.
  */
 #ifndef OWD_SIM_H
