@@ -88,6 +88,8 @@ exporter_fault (const OwdSimExporter *ex, guint index, guint n)
     return "v5 has 4-byte uptime stamps, 16 bits of domain and 14 of sampling";
   if (ex->stamps < OWD_STAMP_UPTIME_MS || ex->stamps > OWD_STAMP_DELTA_US)
     return "no such stamps";
+  if (ex->egress_too && ex->version == 5)
+    return "v5 has no direction";
   if (ex->wide_uptime && !uptime)
     return "wide_uptime without uptime stamps";
   if (ex->step_ns[0] < 1 || ex->step_ns[1] < 1 || ex->uptime_step_ns < OWD_NS_PER_MS)

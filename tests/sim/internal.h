@@ -38,7 +38,8 @@ typedef struct {
   guint8 hop;                                 /* position on the route */
   guint8 tcp_flags, reason, damaged, blunder; /* damaged: bit 0 start, bit 1 end */
   guint8 ttl;
-  gboolean lost; /* never reached the collector */
+  gboolean egress; /* second record of the same packets: the truth does not speak of it */
+  gboolean lost;   /* never reached the collector */
 } SimRecord;
 
 typedef struct {
@@ -53,7 +54,7 @@ struct SimFlow {
   guint nat_at;  /* position that sees key[0] and translates; G_MAXUINT: none */
   guint waiting; /* records that are still in a cache */
   guint n;
-  SimRecord records[]; /* by hop, then time */
+  SimRecord records[]; /* n by hop, then time; behind them the egress records */
 };
 
 typedef struct {
@@ -62,6 +63,12 @@ typedef struct {
   guint8 flags;
   guint8 reach; /* how many points of the route it passes */
 } SimPacket;
+
+/* Packets between two routers. */
+typedef struct {
+  guint64 key; /* src << 32 | dst */
+  guint64 packets, lost;
+} SimPath;
 
 typedef struct {
   OwdTime t;
@@ -90,6 +97,7 @@ typedef struct {
   OwdTime float_ns; /* with a floating epoch: wall clock at uptime 0 of the datagram being filled */
   guint32 seq;
   OwdTime template_due;
+  guint64 init_ms;          /* IE 160 as sent with the last templates */
   OwdTime sent_ns, recv_ns; /* of the newest datagram */
   OwdSimCounts counts;
 } SimExporter;
@@ -107,6 +115,7 @@ struct OwdSim {
   guint64 order;
   GArray *packets[2]; /* SimPacket: of the conversation being made, to and fro */
   GArray *records;    /* SimRecord: of the flow being made */
+  GHashTable *paths;  /* SimPath */
   OwdSimTruthSink truth;
   void *user;
 };

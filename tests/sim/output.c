@@ -245,6 +245,21 @@ exporter_counts (FILE *f, const char *name, const OwdSimCounts *c)
 }
 
 static void
+exporter_paths (FILE *f, const OwdSim *sim, guint src, const GPtrArray *names)
+{
+  for (guint dst = 0; dst < names->len; dst++) {
+    guint64 packets, lost;
+
+    owd_sim_path (sim, src, dst, &packets, &lost);
+    if (packets == 0)
+      continue;
+    fact (f, g_ptr_array_index (names, src), "path_packets", g_ptr_array_index (names, dst), OWD_TIME_NONE,
+          (double) packets);
+    fact (f, g_ptr_array_index (names, src), "path_lost", g_ptr_array_index (names, dst), OWD_TIME_NONE, (double) lost);
+  }
+}
+
+static void
 exporter_boots (FILE *f, const char *name, const OwdSim *sim, guint i, const OwdSimConfig *config)
 {
   const OwdSimExporter *ex = &g_array_index (config->exporters, OwdSimExporter, i);
@@ -276,6 +291,7 @@ sim_truth_exporters (const char *prefix, const char *scenario, const OwdSimConfi
     exporter_settings (f, name, &g_array_index (config->exporters, OwdSimExporter, i), config->start_ns);
     exporter_boots (f, name, sim, i, config);
     exporter_counts (f, name, owd_sim_counts (sim, i));
+    exporter_paths (f, sim, i, names);
   }
   return close_file (f, "the truth about exporters", error);
 }

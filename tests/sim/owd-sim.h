@@ -75,7 +75,8 @@ typedef struct {
   gint64 uptime_step_ns, uptime_phase_ns; /* of the header's sysUptime, whole ms */
   gboolean header_frac;                   /* v5: unix_nsecs lives; else 0 */
   gint64 uptime_lag_ns;                   /* header's sysUptime is up to this old: last > sysUptime */
-  gboolean init_in_record;                /* IPFIX with uptime stamps: IE 160 in each record, else in options data */
+  gint64 init_offset_ns;   /* IE 160 is wrong by this, and by up to a ms more from template to template */
+  gboolean init_in_record; /* IPFIX with uptime stamps: IE 160 in each record, else in options data */
 
   /* Flow cache */
   gint64 active_ns, inactive_ns;
@@ -86,6 +87,7 @@ typedef struct {
   gboolean repeat_start; /* continuations repeat the start of the first record (Junos MS-DPC) */
   gboolean end_reason;   /* IE 136 */
   gboolean ttl;          /* IE 52, 53 */
+  gboolean egress_too;   /* a second record of each flow where it leaves (IE 61); not v5 */
   gboolean nat_fields;   /* IE 225..228 */
 
   /* Export */
@@ -234,6 +236,9 @@ OwdSim *owd_sim_new (const OwdSimConfig *config, OwdSimTruthSink truth, void *us
 /* FALSE: the run is over. */
 gboolean owd_sim_next (OwdSim *self, OwdSimDatagram *ret);
 const OwdSimCounts *owd_sim_counts (const OwdSim *self, guint exporter);
+/* Packets that passed the router of src, and those of them that did not come as far as that of dst; 0 and 0 where no
+ * route leads. */
+void owd_sim_path (const OwdSim *self, guint src, guint dst, guint64 *ret_packets, guint64 *ret_lost);
 void owd_sim_free (OwdSim *self); /* NULL is fine */
 
 /* True clocks, for truth files and tests. Time is true time. */

@@ -153,6 +153,24 @@ steps (OwdSimConfig *config, const OwdSimWish *wish)
 }
 
 static void
+phases (OwdSimConfig *config, const OwdSimWish *wish)
+{
+  static const gint64 ms[][2] = { { 4, 4 }, { 10, 10 }, { 10, 64 }, { 100, 250 } };
+  SimRng rng = sim_rng (config->seed, 76);
+
+  add (config, 10, OWD_STAMP_NTP_US);
+  for (guint i = 0; i < G_N_ELEMENTS (ms); i++) {
+    OwdSimExporter *ex = add (config, 9, OWD_STAMP_UPTIME_MS);
+
+    for (guint bound = 0; bound < 2; bound++) {
+      ex->step_ns[bound] = ms[i][bound] * MS;
+      ex->phase_ns[bound] = sim_rng_below (&rng, (guint32) ms[i][bound]) * MS;
+    }
+    connect2 (config, 0, i + 1, 5, 5, wish->flows_per_s / G_N_ELEMENTS (ms));
+  }
+}
+
+static void
 timeouts (OwdSimConfig *config, const OwdSimWish *wish)
 {
   OwdSimExporter *ex;
@@ -236,6 +254,48 @@ stale_epoch (OwdSimConfig *config, const OwdSimWish *wish)
   ex->up_before_ns = DAY_NS;
   ex->rtc[0] = (OwdSimShift){ .at_ns = -3600 * SEC, .delta_ns = 4200 * MS };
   ex->n_rtc = 1;
+}
+
+static void
+init_off (OwdSimConfig *config, const OwdSimWish *wish)
+{
+  pair (config, wish, 10, OWD_STAMP_UPTIME_MS);
+  exporter (config, 1)->init_offset_ns = -3 * 365 * DAY_NS;
+}
+
+static void
+slow_export (OwdSimConfig *config, const OwdSimWish *wish)
+{
+  OwdSimExporter *ex;
+
+  pair (config, wish, 9, OWD_STAMP_UPTIME_MS);
+  ex = exporter (config, 1);
+  ex->tick_only = TRUE;
+  ex->tick_ns = 20 * SEC;
+  ex->inactive_ns = 60 * SEC;
+}
+
+/* A reboot that nobody comes back from. */
+static void
+falls_silent (OwdSimConfig *config, const OwdSimWish *wish)
+{
+  const guint points[] = { 0, 1, 2 };
+  OwdSimExporter *ex;
+
+  for (guint i = 0; i < 3; i++)
+    add (config, 9, OWD_STAMP_UPTIME_MS);
+  connect (config, points, 3, 4, 4, wish->flows_per_s);
+  ex = exporter (config, 1);
+  ex->reboot_ns[0] = config->duration_ns / 2;
+  ex->n_reboots = 1;
+  ex->outage_ns = 1000 * DAY_NS;
+}
+
+static void
+both_sides (OwdSimConfig *config, const OwdSimWish *wish)
+{
+  pair (config, wish, 10, OWD_STAMP_UNIX_MS);
+  exporter (config, 1)->egress_too = TRUE;
 }
 
 static void
@@ -492,6 +552,8 @@ static const OwdSimScenario scenarios[] = {
   { "quiet-init", "the same in IPFIX with uptime stamps and IE 160, in options and in records", 600, 20, quiet_init },
   { "formats", "every format and time element against one good IPFIX exporter; a fifth is IPv6", 600, 60, formats },
   { "steps", "pairs of points with steps 1/1 4/4 10/10 64/64 4/64 256/256 1000/1000 ms", 600, 70, steps },
+  { "phases", "steps of 4 to 250 ms that begin anywhere, others for start than for end, against a good clock", 600, 40,
+    phases },
   { "timeouts", "other active and inactive timeouts at each point, FIN not honoured at one", 600, 20, timeouts },
   { "evictions", "a full cache at one point throws flows out", 600, 20, evictions },
   { "lossy", "1 % path loss; records and datagrams lost, doubled, reordered", 600, 20, lossy },
@@ -500,10 +562,13 @@ static const OwdSimScenario scenarios[] = {
   { "ntp-step", "one point's wall clock is stepped by 1.5 s half-way", 1200, 20, ntp_step },
   { "ntp-slew", "one point's wall clock is slewed at 500 ppm for a quarter of the time", 2400, 10, ntp_slew },
   { "stale-epoch", "absolute stamps from an epoch before an NTP step of 4.2 s", 600, 20, stale_epoch },
+  { "init-off", "IPFIX uptime stamps with an IE 160 that is years off at one point", 600, 20, init_off },
   { "reboot", "one point reboots half-way, 40 s outage", 1200, 20, rebooting },
+  { "silent", "three points on a route, the middle one dies half-way", 600, 20, falls_silent },
   { "wrap", "one point's sysUptime wraps half-way", 600, 20, wrapping },
   { "phase-locked", "one point exports only at .400 of its second, 11 ms jitter", 600, 20, locked },
   { "timer-1001", "both points export only by a 1.001 s timer", 1200, 20, sliding },
+  { "slow-export", "one point exports every 20 s only, and ends idle flows after 60 s", 600, 20, slow_export },
   { "uptime-lag", "header uptime up to 160 ms old at one point: last > sysUptime", 600, 20, ahead },
   { "floating-epoch", "v5 as fprobe sends it: each datagram counts uptime from its own whole-second epoch", 600, 20,
     floating },
@@ -514,6 +579,8 @@ static const OwdSimScenario scenarios[] = {
   { "sampling", "both points sample 1 in 10 packets on their own", 600, 40, sampling },
   { "sampling-one", "one point samples 1 in 10 packets", 600, 40, sampling_one },
   { "blunders", "nonsense stamps of every shape: 1 % and 5 % of the records", 1200, 20, blunders },
+  { "both-sides", "one point exports each flow where it enters and again where it leaves (IE 61)", 600, 20,
+    both_sides },
   { "nat", "three points, the middle one translates addresses", 600, 20, nat },
   { "triangle", "three points on one route, and direct ways that are asymmetric", 600, 30, triangle },
   { "route-change", "20 ms, then 35, then 10; 12 back", 900, 20, route_change },

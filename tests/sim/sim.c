@@ -6,6 +6,8 @@
 
 #include <string.h>
 
+#define FORWARDING_NS (20 * OWD_NS_PER_US) /* from ingress to egress of a router */
+
 /* ---- heap ---- */
 
 static gboolean
@@ -135,15 +137,69 @@ engine (const OwdSim *self, guint router, const SimKey *key)
   return router + (guint) (sim_hash (sim_key_hash (key), router) % n);
 }
 
+/* Packets of one flow, as they were sent. */
+static void
+count_paths (OwdSim *self, const OwdSimRoute *route, const GArray *packets)
+{
+  guint64 came_as_far[OWD_SIM_HOPS + 1] = { 0 }; /* packets that passed at least so many points */
+
+  for (guint i = 0; i < packets->len; i++)
+    came_as_far[g_array_index (packets, SimPacket, i).reach]++;
+  for (guint i = route->n; i-- > 0;)
+    came_as_far[i] += came_as_far[i + 1];
+  for (guint a = 0; a < route->n; a++)
+    for (guint b = a + 1; b < route->n; b++) {
+      guint64 key = (guint64) route->points[a] << 32 | route->points[b];
+      SimPath *path = g_hash_table_lookup (self->paths, &key);
+
+      if (path == NULL) {
+        path = g_new0 (SimPath, 1);
+        path->key = key;
+        g_hash_table_add (self->paths, path);
+      }
+      path->packets += came_as_far[a + 1];
+      path->lost += came_as_far[a + 1] - came_as_far[b + 1];
+    }
+}
+
+void
+owd_sim_path (const OwdSim *self, guint src, guint dst, guint64 *ret_packets, guint64 *ret_lost)
+{
+  guint64 key = (guint64) src << 32 | dst;
+  const SimPath *path = g_hash_table_lookup (self->paths, &key);
+
+  *ret_packets = path != NULL ? path->packets : 0;
+  *ret_lost = path != NULL ? path->lost : 0;
+}
+
+/* What routers that tell of both sides say about the way out, behind the n records that are there. */
+static void
+add_egress (OwdSim *self, guint n)
+{
+  for (guint i = 0; i < n; i++) {
+    SimRecord r = g_array_index (self->records, SimRecord, i);
+
+    if (!self->exporters[r.exporter].set.egress_too || r.lost)
+      continue;
+    r.first_ns += FORWARDING_NS;
+    r.last_ns += FORWARDING_NS;
+    r.start_ns += FORWARDING_NS;
+    r.ready_ns += FORWARDING_NS;
+    r.egress = TRUE;
+    g_array_append_val (self->records, r);
+  }
+}
+
 /* keys: as the first points of the route see it, and those behind its NAT. */
 static void
 observe (OwdSim *self, const OwdSimRoute *route, const SimKey keys[2], GArray *packets)
 {
   guint nat_at = route->nat_at >= 0 ? (guint) route->nat_at : G_MAXUINT;
   SimFlow *flow;
-  guint n, waiting = 0;
+  guint n, all, waiting = 0;
 
   g_array_set_size (self->records, 0);
+  count_paths (self, route, packets);
   for (guint hop = 0; hop < route->n; hop++) {
     travel (self, route, hop, packets);
     sim_cache (self, engine (self, route->points[hop], &keys[0]), hop, &keys[0], packets);
@@ -151,10 +207,12 @@ observe (OwdSim *self, const OwdSimRoute *route, const SimKey keys[2], GArray *p
   n = self->records->len;
   if (n == 0)
     return;
-  flow = g_malloc (sizeof *flow + n * sizeof *flow->records);
+  add_egress (self, n);
+  all = self->records->len;
+  flow = g_malloc (sizeof *flow + all * sizeof *flow->records);
   *flow = (SimFlow){ .key = { keys[0], keys[1] }, .nat_at = nat_at, .n = n };
-  memcpy (flow->records, self->records->data, n * sizeof *flow->records);
-  for (guint i = 0; i < n; i++) {
+  memcpy (flow->records, self->records->data, all * sizeof *flow->records);
+  for (guint i = 0; i < all; i++) {
     SimRecord *r = &flow->records[i];
 
     r->flow = flow;
@@ -275,6 +333,7 @@ owd_sim_new (const OwdSimConfig *config, OwdSimTruthSink truth, void *user)
   self->records = g_array_new (FALSE, FALSE, sizeof (SimRecord));
   for (guint i = 0; i < 2; i++)
     self->packets[i] = g_array_new (FALSE, FALSE, sizeof (SimPacket));
+  self->paths = g_hash_table_new_full (g_int64_hash, g_int64_equal, g_free, NULL);
   self->n_exporters = config->exporters->len;
   self->exporters = g_new0 (SimExporter, self->n_exporters);
   for (guint i = 0; i < self->n_exporters; i++)
@@ -321,6 +380,7 @@ owd_sim_free (OwdSim *self)
   g_array_unref (self->out);
   g_ptr_array_unref (self->spare);
   g_array_unref (self->records);
+  g_hash_table_unref (self->paths);
   g_array_unref (self->packets[0]);
   g_array_unref (self->packets[1]);
   owd_sim_config_free (self->config);

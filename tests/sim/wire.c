@@ -168,7 +168,9 @@ fields (const SimExporter *ex, Out *o, gboolean v6, const SimRecord *r)
     FIELD (53, 1, r->ttl);
   }
   if (set->init_in_record)
-    FIELD (160, 8, (guint64) (sim_clock_rtc (ex, ex->boot_ns[ex->epoch]) / OWD_NS_PER_MS));
+    FIELD (160, 8, ex->init_ms);
+  if (set->egress_too)
+    FIELD (61, 1, r->egress);
   if (set->nat_fields && !v6) {
     ADDRESS (225, post->src);
     ADDRESS (226, post->dst);
@@ -243,7 +245,7 @@ put_options (const SimExporter *ex, Out *o)
   if (sampling)
     put (o, ex->set.sampling, 4), put (o, 2, 1);
   if (init)
-    put (o, (guint64) (sim_clock_rtc (ex, ex->boot_ns[ex->epoch]) / OWD_NS_PER_MS), 8);
+    put (o, ex->init_ms, 8);
   close_set (o, set);
   return 1;
 }
@@ -271,6 +273,17 @@ put_records (const SimExporter *ex, Out *o, GPtrArray *records, OwdTime export_s
     close_set (o, set);
 }
 
+/* What IE 160 says until the next template. */
+static guint64
+boot_claim (SimExporter *ex)
+{
+  gint64 ns = sim_clock_rtc (ex, ex->boot_ns[ex->epoch]) + ex->set.init_offset_ns;
+
+  if (ex->set.init_offset_ns != 0)
+    ns += sim_rng_between (&ex->rng, 0, OWD_NS_PER_MS);
+  return (guint64) (ns / OWD_NS_PER_MS);
+}
+
 static gsize
 wire_v9_ipfix (SimExporter *ex, OwdTime t, GPtrArray *records, gboolean templates, guint8 *bytes)
 {
@@ -288,6 +301,7 @@ wire_v9_ipfix (SimExporter *ex, OwdTime t, GPtrArray *records, gboolean template
   put (&o, ex->seq, 4);
   put (&o, ex->set.domain, 4);
   if (templates) {
+    ex->init_ms = boot_claim (ex);
     put_templates (ex, &o);
     options = put_options (ex, &o);
   }
