@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The flow cache of one exporter, for one flow at a time: flows do not influence each other but through evictions,
- * which are drawn. A record ends at the first of: idle for the inactive timeout, FIN or RST and quiet, older than the
- * active timeout, evicted. Timeouts are looked at on the exporter's scan grid. What an exporter that reboots had in
- * its cache is gone.
+ * The flow cache of one exporter, for one flow, or one biflow (RFC 5103), at a time: flows do not influence each other
+ * but through evictions, which are drawn. A record ends at the first of: idle for the inactive timeout, FIN or RST and
+ * quiet, older than the active timeout, evicted. Timeouts are looked at on the exporter's scan grid. What an exporter
+ * that reboots had in its cache is gone.
  */
 #include "internal.h"
+
+#include <string.h>
 
 typedef struct {
   OwdTime at;
@@ -25,17 +27,10 @@ sooner (Expiry *e, OwdTime at, guint8 reason)
     *e = (Expiry){ at, reason };
 }
 
-/* When the record leaves the cache if no packet comes any more. evict: drawn when it was made. */
-static Expiry
-expiry (const SimExporter *ex, const SimRecord *r, OwdTime evict)
+static guint16
+interface (const SimExporter *ex, guint exporter, const SimKey *key)
 {
-  Expiry e = { scan (ex, r->last_ns + ex->set.inactive_ns), OWD_END_IDLE };
-
-  sooner (&e, scan (ex, r->first_ns + ex->set.active_ns), OWD_END_ACTIVE);
-  if (ex->set.fin_ns > 0 && r->tcp_flags & (TCP_FIN | TCP_RST))
-    sooner (&e, scan (ex, r->last_ns + ex->set.fin_ns), OWD_END_DETECTED);
-  sooner (&e, MAX (evict, r->last_ns), OWD_END_RESOURCES);
-  return e;
+  return (guint16) (1 + sim_hash (sim_key_hash (key), exporter) % MAX (ex->set.n_interfaces, 1));
 }
 
 static gboolean
@@ -111,15 +106,22 @@ spoil (SimExporter *ex, SimRecord *r)
       r->shift_ns[i] = shift;
 }
 
+/* What the cache holds of one flow or biflow. */
+typedef struct {
+  SimRecord half[2];
+  OwdTime first_ns, last_ns, evict_ns;
+  guint8 tcp_flags, reason;
+  guint16 instance;
+} Entry;
+
+/* Draws the fate of a record. */
 static void
-finish (OwdSim *self, SimRecord *r, Expiry e)
+decide (OwdSim *self, const Entry *entry, SimRecord *r)
 {
   SimExporter *ex = &self->exporters[r->exporter];
-  guint epoch = sim_clock_epoch (ex, r->first_ns);
+  guint epoch = sim_clock_epoch (ex, entry->first_ns);
 
-  r->ready_ns = e.at;
-  r->reason = e.reason;
-  if (epoch < ex->set.n_reboots && e.at >= ex->boot_ns[epoch + 1]) {
+  if (epoch < ex->set.n_reboots && r->ready_ns >= ex->boot_ns[epoch + 1]) {
     ex->counts.records_died++;
     r->lost = TRUE;
   } else if (sim_rng_chance (&ex->rng, ex->set.record_loss)) {
@@ -129,66 +131,122 @@ finish (OwdSim *self, SimRecord *r, Expiry e)
     spoil (ex, r);
     ex->counts.blunders[r->blunder]++;
   }
-  g_array_append_val (self->records, *r);
 }
 
-/* before: the record in front, or NULL. */
-static SimRecord
-begin (const SimExporter *ex, const SimRecord *like, const SimRecord *before, const SimPacket *p, guint number)
+/* Hands on the halves that saw packets; they share their fate. */
+static void
+finish (OwdSim *self, Entry *entry, Expiry e)
 {
-  SimRecord r = *like;
-  gboolean goes_on = before != NULL && before->reason != OWD_END_IDLE && before->reason != OWD_END_DETECTED
-                     && p->t - before->last_ns < ex->set.inactive_ns;
+  SimRecord *lead = &entry->half[entry->half[0].packets > 0 ? 0 : 1], *other = &entry->half[1];
 
-  r.first_ns = r.start_ns = p->t;
-  r.first = number;
+  lead->ready_ns = e.at;
+  lead->reason = entry->reason = e.reason;
+  lead->instance = entry->instance;
+  decide (self, entry, lead);
+  if (lead != other && other->packets > 0) {
+    lead->pair = ++self->pairs;
+    other->ready_ns = lead->ready_ns;
+    other->reason = lead->reason;
+    other->instance = lead->instance;
+    other->pair = lead->pair;
+    other->lost = lead->lost;
+    other->damaged = lead->damaged;
+    memcpy (other->shift_ns, lead->shift_ns, sizeof other->shift_ns);
+    other->carried = TRUE;
+  }
+  for (guint way = 0; way < 2; way++)
+    if (entry->half[way].packets > 0)
+      g_array_append_val (self->records[way], entry->half[way]);
+}
+
+/* When the entry leaves the cache if no packet comes any more. */
+static Expiry
+expiry (const SimExporter *ex, const Entry *entry)
+{
+  Expiry e = { scan (ex, entry->last_ns + ex->set.inactive_ns), OWD_END_IDLE };
+
+  sooner (&e, scan (ex, entry->first_ns + ex->set.active_ns), OWD_END_ACTIVE);
+  if (ex->set.fin_ns > 0 && entry->tcp_flags & (TCP_FIN | TCP_RST))
+    sooner (&e, scan (ex, entry->last_ns + ex->set.fin_ns), OWD_END_DETECTED);
+  sooner (&e, MAX (entry->evict_ns, entry->last_ns), OWD_END_RESOURCES);
+  return e;
+}
+
+/* Does a packet at t go on with what ended as `before`? Else it begins a flow of its own. */
+static gboolean
+goes_on (const SimExporter *ex, const Entry *before, OwdTime t)
+{
+  return before->reason != OWD_END_IDLE && before->reason != OWD_END_DETECTED
+         && t - before->last_ns < ex->set.inactive_ns;
+}
+
+/* before: the entry in front, or NULL. */
+static Entry
+begin (SimExporter *ex, const SimRecord like[2], const Entry *before, OwdTime t)
+{
+  Entry entry = { .half = { like[0], like[1] }, .first_ns = t, .evict_ns = NEVER };
+  gboolean on = before != NULL && goes_on (ex, before, t);
+
   if (before != NULL)
-    r.instance = (guint16) (before->instance + (goes_on ? 0 : 1));
-  if (goes_on && ex->set.repeat_start)
-    r.start_ns = before->start_ns;
-  return r;
+    entry.instance = (guint16) (before->instance + !on);
+  if (ex->set.evict_per_s > 0)
+    entry.evict_ns = t + sim_rng_exp (&ex->rng, (gint64) ((double) OWD_NS_PER_S / ex->set.evict_per_s));
+  for (guint way = 0; way < 2; way++)
+    entry.half[way].start_ns
+        = on && ex->set.repeat_start && before->half[way].packets > 0 ? before->half[way].start_ns : NEVER;
+  return entry;
+}
+
+static void
+count (Entry *entry, const SimSeen *p)
+{
+  SimRecord *r = &entry->half[p->way];
+
+  if (r->packets == 0) {
+    r->first_ns = p->t;
+    r->first = p->number;
+    if (r->start_ns == NEVER)
+      r->start_ns = p->t;
+  }
+  r->last_ns = entry->last_ns = p->t;
+  r->last = p->number;
+  r->packets++;
+  r->octets += p->size;
+  r->tcp_flags |= p->flags;
+  entry->tcp_flags |= p->flags;
 }
 
 void
-sim_cache (OwdSim *self, guint exporter, guint hop, const SimKey *key, const GArray *packets)
+sim_cache (OwdSim *self, guint exporter, const SimView view[2], const GArray *seen)
 {
   SimExporter *ex = &self->exporters[exporter];
-  guint64 where = sim_hash (sim_key_hash (key), exporter);
-  SimRecord like = { .exporter = exporter, .hop = (guint8) hop, .ttl = (guint8) (63 - hop) }, r, before;
+  SimRecord like[2];
   gboolean open = FALSE, any = FALSE;
-  OwdTime evict = NEVER;
+  Entry entry;
 
-  if (ex->set.version == 5 && !owd_addr_is_v4 (&key->src))
-    return;
-  like.in_if = (guint16) (1 + where % MAX (ex->set.n_interfaces, 1));
-  for (guint i = 0; i < packets->len; i++) {
-    const SimPacket *p = &g_array_index (packets, SimPacket, i);
+  for (guint way = 0; way < 2; way++)
+    like[way] = (SimRecord){ .exporter = exporter,
+                             .hop = (guint8) view[way].hop,
+                             .ttl = (guint8) (63 - view[way].hop),
+                             .in_if = interface (ex, exporter, &view[way].key) };
+  for (guint i = 0; i < seen->len; i++) {
+    const SimSeen *p = &g_array_index (seen, SimSeen, i);
     Expiry e;
 
-    if (p->reach <= hop || is_down (ex, p->t))
+    if (is_down (ex, p->t))
       continue;
     ex->counts.packets++;
     if (ex->set.sampling > 1 && sim_rng_below (&ex->rng, ex->set.sampling) != 0)
       continue;
-    if (open && (e = expiry (ex, &r, evict)).at <= p->t) {
-      finish (self, &r, e);
-      before = g_array_index (self->records, SimRecord, self->records->len - 1);
-      any = TRUE;
+    if (open && (e = expiry (ex, &entry)).at <= p->t) {
+      finish (self, &entry, e);
       open = FALSE;
     }
-    if (!open) {
-      r = begin (ex, &like, any ? &before : NULL, p, i);
-      evict = ex->set.evict_per_s > 0
-                  ? p->t + sim_rng_exp (&ex->rng, (gint64) ((double) OWD_NS_PER_S / ex->set.evict_per_s))
-                  : NEVER;
-      open = TRUE;
-    }
-    r.last_ns = p->t;
-    r.last = i;
-    r.packets++;
-    r.octets += p->size;
-    r.tcp_flags |= p->flags;
+    if (!open)
+      entry = begin (ex, like, any ? &entry : NULL, p->t);
+    open = any = TRUE;
+    count (&entry, p);
   }
   if (open)
-    finish (self, &r, expiry (ex, &r, evict));
+    finish (self, &entry, expiry (ex, &entry));
 }

@@ -90,6 +90,8 @@ exporter_fault (const OwdSimExporter *ex, guint index, guint n)
     return "no such stamps";
   if (ex->egress_too && ex->version == 5)
     return "v5 has no direction";
+  if (ex->biflow && (ex->version != 10 || ex->engines != 1 || ex->nat_fields || ex->egress_too))
+    return "biflows are for IPFIX, one engine, no NAT, one record per flow";
   if (ex->wide_uptime && !uptime)
     return "wide_uptime without uptime stamps";
   if (ex->step_ns[0] < 1 || ex->step_ns[1] < 1 || ex->uptime_step_ns < OWD_NS_PER_MS)

@@ -100,6 +100,7 @@ emit (OwdSim *self, guint exporter, OwdTime t)
     SimRecord *r = g_ptr_array_index (ex->pending, i);
 
     r->lost = lost;
+    ex->counts.biflows += r->twin != NULL;
     sim_record_done (self, r);
   }
   g_ptr_array_set_size (ex->pending, 0);

@@ -23,8 +23,11 @@ enum { TCP_FIN = 1, TCP_SYN = 2, TCP_RST = 4, TCP_PSH = 8, TCP_ACK = 16 };
 
 typedef struct SimFlow SimFlow;
 
-typedef struct {
+typedef struct SimRecord SimRecord;
+
+struct SimRecord {
   SimFlow *flow;
+  SimRecord *twin;           /* other half of a biflow */
   OwdTime first_ns, last_ns; /* true times of the bounding packets at this point */
   OwdTime start_ns;          /* what the start stamp is read at: first_ns, but for repeated starts */
   OwdTime ready_ns;          /* leaves the cache */
@@ -35,12 +38,14 @@ typedef struct {
   guint32 exporter;
   guint16 in_if;
   guint16 instance;                           /* records of one uninterrupted flow share it */
+  guint16 pair;                               /* not 0: half of a biflow; the other half has the same number */
   guint8 hop;                                 /* position on the route */
   guint8 tcp_flags, reason, damaged, blunder; /* damaged: bit 0 start, bit 1 end */
   guint8 ttl;
-  gboolean egress; /* second record of the same packets: the truth does not speak of it */
-  gboolean lost;   /* never reached the collector */
-} SimRecord;
+  gboolean carried; /* exported inside its twin */
+  gboolean egress;  /* second record of the same packets: the truth does not speak of it */
+  gboolean lost;    /* never reached the collector */
+};
 
 typedef struct {
   OwdAddr src, dst;
@@ -63,6 +68,21 @@ typedef struct {
   guint8 flags;
   guint8 reach; /* how many points of the route it passes */
 } SimPacket;
+
+/* A packet that a point saw. */
+typedef struct {
+  OwdTime t;
+  guint32 size;
+  guint32 number; /* in its flow */
+  guint8 flags;
+  guint8 way; /* 0 from the one who began the conversation, 1 the answers */
+} SimSeen;
+
+/* One direction as a point sees it. */
+typedef struct {
+  SimKey key;
+  guint hop;
+} SimView;
 
 /* Packets between two routers. */
 typedef struct {
@@ -113,9 +133,12 @@ struct OwdSim {
   GPtrArray *spare;   /* SimDatagram for use again */
   SimDatagram *given; /* belongs to the caller until the next call */
   guint64 order;
-  GArray *packets[2]; /* SimPacket: of the conversation being made, to and fro */
-  GArray *records;    /* SimRecord: of the flow being made */
-  GHashTable *paths;  /* SimPath */
+  GArray *packets[2];                /* SimPacket: of the conversation being made, to and fro */
+  GArray *seen;                      /* SimSeen: of the point being visited */
+  GArray *kept[OWD_SIM_HOPS], *both; /* SimSeen: for biflows, until the answers come by; all of them together */
+  GArray *records[2];                /* SimRecord: of the conversation being made, to and fro */
+  guint16 pairs;                     /* biflows in it */
+  GHashTable *paths;                 /* SimPath */
   OwdSimTruthSink truth;
   void *user;
 };
@@ -158,8 +181,9 @@ sim_key_hash (const SimKey *key)
   return owd_flow_hash (&f);
 }
 
-/* cache.c: what position `hop` of a route sees of the flow being made, into self->records. */
-void sim_cache (OwdSim *self, guint exporter, guint hop, const SimKey *key, const GArray *packets);
+/* cache.c: what an exporter makes of the packets that it sees, into self->records. view: of both directions; only the
+ * ones that occur in `seen` count. */
+void sim_cache (OwdSim *self, guint exporter, const SimView view[2], const GArray *seen);
 
 /* exporter.c */
 void sim_export_record (OwdSim *self, SimRecord *record, OwdTime t);

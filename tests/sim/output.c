@@ -229,6 +229,7 @@ exporter_counts (FILE *f, const char *name, const OwdSimCounts *c)
   } facts[] = {
     { "packets", c->packets },
     { "records", c->records },
+    { "biflows", c->biflows },
     { "records_lost", c->records_lost },
     { "records_died", c->records_died },
     { "records_in_lost_datagrams", c->records_in_lost },

@@ -88,6 +88,7 @@ typedef struct {
   gboolean end_reason;   /* IE 136 */
   gboolean ttl;          /* IE 52, 53 */
   gboolean egress_too;   /* a second record of each flow where it leaves (IE 61); not v5 */
+  gboolean biflow;       /* both directions in one record (RFC 5103); IPFIX, one engine, no NAT */
   gboolean nat_fields;   /* IE 225..228 */
 
   /* Export */
@@ -213,10 +214,10 @@ typedef void (*OwdSimTruthSink) (void *user, const OwdSimTruth *truth);
 /* What an exporter did so far. */
 typedef struct {
   guint64 packets;                             /* seen, before sampling */
+  guint64 biflows;                             /* records that hold two flows */
   guint64 records, records_lost, records_died; /* exported; lost inside; gone with a reboot */
   guint64 datagrams, datagrams_lost, records_in_lost, datagrams_duplicate, datagrams_reordered;
   guint64 blunders[OWD_SIM_BLUNDERS]; /* records */
-  guint64 continuations;
 } OwdSimCounts;
 
 /* ---- the run ---- */

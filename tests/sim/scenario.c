@@ -299,6 +299,18 @@ both_sides (OwdSimConfig *config, const OwdSimWish *wish)
 }
 
 static void
+biflows (OwdSimConfig *config, const OwdSimWish *wish)
+{
+  OwdSimExporter *ex;
+
+  add (config, 10, OWD_STAMP_UNIX_MS);
+  ex = add (config, 10, OWD_STAMP_UNIX_MS);
+  ex->biflow = ex->end_reason = TRUE;
+  connect2 (config, 0, 1, 5, 5, wish->flows_per_s);
+  config->v6_share = 0.2;
+}
+
+static void
 rebooting (OwdSimConfig *config, const OwdSimWish *wish)
 {
   OwdSimExporter *ex;
@@ -581,6 +593,7 @@ static const OwdSimScenario scenarios[] = {
   { "blunders", "nonsense stamps of every shape: 1 % and 5 % of the records", 1200, 20, blunders },
   { "both-sides", "one point exports each flow where it enters and again where it leaves (IE 61)", 600, 20,
     both_sides },
+  { "biflow", "one point exports biflows (RFC 5103), the other plain flows; a fifth is IPv6", 600, 20, biflows },
   { "nat", "three points, the middle one translates addresses", 600, 20, nat },
   { "triangle", "three points on one route, and direct ways that are asymmetric", 600, 30, triangle },
   { "route-change", "20 ms, then 35, then 10; 12 back", 900, 20, route_change },

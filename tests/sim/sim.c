@@ -91,29 +91,40 @@ flow_done (OwdSim *self, SimFlow *flow)
   g_free (flow);
 }
 
+/* The record has left, or never will; so has the half that it carries. */
 void
 sim_record_done (OwdSim *self, SimRecord *record)
 {
+  SimRecord *twin = record->twin;
+
+  if (twin != NULL) {
+    twin->lost = record->lost;
+    if (--twin->flow->waiting == 0)
+      flow_done (self, twin->flow);
+  }
   if (--record->flow->waiting == 0)
     flow_done (self, record->flow);
 }
 
-/* Moves all packets over one hop; they keep their order. */
+/* Moves all packets over one hop; they keep their order. self->seen: what stands there sees. */
 static void
-travel (OwdSim *self, const OwdSimRoute *route, guint hop, GArray *packets)
+travel (OwdSim *self, const OwdSimRoute *route, guint hop, guint way)
 {
   const OwdSimHop *h = &route->hops[hop];
+  GArray *packets = self->packets[way];
   guint64 id = sim_hop_id (self, route, hop);
   OwdTime before = G_MININT64;
 
+  g_array_set_size (self->seen, 0);
   for (guint i = 0; i < packets->len; i++) {
     SimPacket *p = &g_array_index (packets, SimPacket, i);
+    SimSeen seen = { .size = p->size, .number = i, .flags = p->flags, .way = (guint8) way };
 
     if (p->reach <= hop)
       continue;
     p->t += sim_hop_delay (self, id, h, p->t) + sim_rng_exp (&self->path, h->queue_ns);
-    p->t = MAX (p->t, before + OWD_NS_PER_US);
-    before = p->t;
+    seen.t = before = p->t = MAX (p->t, before + OWD_NS_PER_US);
+    g_array_append_val (self->seen, seen);
   }
 }
 
@@ -172,12 +183,14 @@ owd_sim_path (const OwdSim *self, guint src, guint dst, guint64 *ret_packets, gu
   *ret_lost = path != NULL ? path->lost : 0;
 }
 
-/* What routers that tell of both sides say about the way out, behind the n records that are there. */
+/* What routers that tell of both sides say about the way out, behind the records that are there. */
 static void
-add_egress (OwdSim *self, guint n)
+add_egress (OwdSim *self, GArray *records)
 {
+  guint n = records->len;
+
   for (guint i = 0; i < n; i++) {
-    SimRecord r = g_array_index (self->records, SimRecord, i);
+    SimRecord r = g_array_index (records, SimRecord, i);
 
     if (!self->exporters[r.exporter].set.egress_too || r.lost)
       continue;
@@ -186,44 +199,151 @@ add_egress (OwdSim *self, guint n)
     r.start_ns += FORWARDING_NS;
     r.ready_ns += FORWARDING_NS;
     r.egress = TRUE;
-    g_array_append_val (self->records, r);
+    g_array_append_val (records, r);
   }
 }
 
-/* keys: as the first points of the route see it, and those behind its NAT. */
-static void
-observe (OwdSim *self, const OwdSimRoute *route, const SimKey keys[2], GArray *packets)
-{
-  guint nat_at = route->nat_at >= 0 ? (guint) route->nat_at : G_MAXUINT;
-  SimFlow *flow;
-  guint n, all, waiting = 0;
+/* One direction of a conversation: keys as the first points of its route see them, and those behind its NAT. */
+typedef struct {
+  const OwdSimRoute *route; /* NULL: nobody sees it */
+  SimKey keys[2];
+} Way;
 
-  g_array_set_size (self->records, 0);
-  count_paths (self, route, packets);
-  for (guint hop = 0; hop < route->n; hop++) {
-    travel (self, route, hop, packets);
-    sim_cache (self, engine (self, route->points[hop], &keys[0]), hop, &keys[0], packets);
+/* Position of an exporter on a route, or G_MAXUINT. */
+static guint
+position (const OwdSimRoute *route, guint exporter)
+{
+  for (guint i = 0; route != NULL && i < route->n; i++)
+    if (route->points[i] == exporter)
+      return i;
+  return G_MAXUINT;
+}
+
+/* Two lists in order of time become one. */
+static void
+merge (GArray *into, const GArray *a, const GArray *b)
+{
+  const SimSeen *p = (const SimSeen *) (const void *) a->data, *q = (const SimSeen *) (const void *) b->data;
+  const SimSeen *p_end = p + a->len, *q_end = q + b->len;
+
+  g_array_set_size (into, 0);
+  while (p < p_end || q < q_end) {
+    gboolean take_p = q == q_end || (p < p_end && p->t <= q->t);
+
+    g_array_append_vals (into, take_p ? p++ : q++, 1);
   }
-  n = self->records->len;
-  if (n == 0)
+}
+
+/* What one point sees of one direction, which stands in self->seen. An exporter of biflows waits for the answers, if
+ * they pass it. */
+static void
+observe_at (OwdSim *self, const Way ways[2], guint way, guint hop)
+{
+  const Way *w = &ways[way];
+  guint exporter = engine (self, w->route->points[hop], &w->keys[0]), there = G_MAXUINT;
+  SimView view[2] = { { w->keys[0], hop }, { w->keys[0], hop } };
+
+  if (self->exporters[exporter].set.version == 5 && !owd_addr_is_v4 (&w->keys[0].src))
     return;
-  add_egress (self, n);
-  all = self->records->len;
+  if (self->exporters[exporter].set.biflow)
+    there = position (ways[1 - way].route, exporter);
+  if (there == G_MAXUINT) {
+    sim_cache (self, exporter, view, self->seen);
+  } else if (way == 0) {
+    g_array_set_size (self->kept[hop], 0);
+    g_array_append_vals (self->kept[hop], self->seen->data, self->seen->len);
+  } else {
+    view[0] = (SimView){ ways[0].keys[0], there };
+    merge (self->both, self->kept[there], self->seen);
+    sim_cache (self, exporter, view, self->both);
+  }
+}
+
+static void
+observe (OwdSim *self, const Way ways[2])
+{
+  for (guint way = 0; way < 2; way++)
+    for (guint hop = 0; ways[way].route != NULL && hop < ways[way].route->n; hop++) {
+      travel (self, ways[way].route, hop, way);
+      observe_at (self, ways, way, hop);
+    }
+}
+
+/* The flow of one direction, out of its records: by hop, then time, as truth.c wants it. NULL: nothing was seen. */
+static SimFlow *
+make_flow (OwdSim *self, const Way *way, GArray *records)
+{
+  guint n = records->len, all, k = 0;
+  SimFlow *flow;
+
+  if (n == 0)
+    return NULL;
+  add_egress (self, records);
+  all = records->len;
   flow = g_malloc (sizeof *flow + all * sizeof *flow->records);
-  *flow = (SimFlow){ .key = { keys[0], keys[1] }, .nat_at = nat_at, .n = n };
-  memcpy (flow->records, self->records->data, all * sizeof *flow->records);
+  *flow = (SimFlow){ .key = { way->keys[0], way->keys[1] },
+                     .nat_at = way->route->nat_at >= 0 ? (guint) way->route->nat_at : G_MAXUINT,
+                     .n = n };
+  for (guint hop = 0; hop < way->route->n; hop++)
+    for (guint i = 0; i < n; i++)
+      if (g_array_index (records, SimRecord, i).hop == hop)
+        flow->records[k++] = g_array_index (records, SimRecord, i);
+  for (; k < all; k++)
+    flow->records[k] = g_array_index (records, SimRecord, k);
   for (guint i = 0; i < all; i++) {
+    flow->records[i].flow = flow;
+    flow->waiting += !flow->records[i].lost;
+  }
+  return flow;
+}
+
+static void
+join_twins (SimFlow *to, SimFlow *fro)
+{
+  for (guint i = 0; i < to->n; i++)
+    for (guint j = 0; to->records[i].pair != 0 && j < fro->n; j++)
+      if (fro->records[j].pair == to->records[i].pair)
+        to->records[i].twin = &fro->records[j];
+}
+
+/* A flow all of whose records are lost already has no event to end it. */
+static void
+schedule (OwdSim *self, SimFlow *flow)
+{
+  guint left = flow->waiting;
+
+  if (left == 0)
+    flow_done (self, flow);
+  for (guint i = 0; left > 0; i++) {
     SimRecord *r = &flow->records[i];
 
-    r->flow = flow;
-    if (!r->lost) {
-      waiting++;
+    if (r->lost)
+      continue;
+    left--;
+    if (!r->carried)
       sim_event (self, r->ready_ns, EVENT_RECORD, 0, r);
-    }
   }
-  flow->waiting = waiting;
-  if (waiting == 0)
-    flow_done (self, flow);
+}
+
+static void
+make_flows (OwdSim *self, const Way ways[2])
+{
+  SimFlow *flows[2];
+
+  self->pairs = 0;
+  for (guint way = 0; way < 2; way++) {
+    g_array_set_size (self->records[way], 0);
+    if (ways[way].route != NULL)
+      count_paths (self, ways[way].route, self->packets[way]);
+  }
+  observe (self, ways);
+  for (guint way = 0; way < 2; way++)
+    flows[way] = make_flow (self, &ways[way], self->records[way]);
+  if (self->pairs > 0)
+    join_twins (flows[0], flows[1]);
+  for (guint way = 0; way < 2; way++)
+    if (flows[way] != NULL)
+      schedule (self, flows[way]);
 }
 
 static void
@@ -231,21 +351,19 @@ arrival (OwdSim *self, guint index, OwdTime t)
 {
   const OwdSimRoute *route = &g_array_index (self->config->routes, OwdSimRoute, index), *back = NULL;
   OwdTime next = t + sim_rng_exp (&self->traffic, (gint64) ((double) OWD_NS_PER_S / route->flows_per_s));
-  SimKey to = sim_traffic (self, route, t), fro, keys[2] = { to, to };
+  SimKey to = sim_traffic (self, route, t);
+  SimKey fro = { .src = to.dst, .dst = to.src, .sport = to.dport, .dport = to.sport, .proto = to.proto };
 
   if (next < self->end_ns)
     sim_event (self, next, EVENT_ARRIVAL, index, NULL);
+  if (route->back >= 0)
+    back = &g_array_index (self->config->routes, OwdSimRoute, route->back);
+  Way ways[2] = { { route, { to, to } }, { back, { fro, fro } } };
   if (route->nat_at >= 0 && owd_addr_is_v4 (&to.src))
-    keys[1] = translated (&to, FALSE);
-  observe (self, route, keys, self->packets[0]);
-  if (route->back < 0)
-    return;
-  back = &g_array_index (self->config->routes, OwdSimRoute, route->back);
-  fro = (SimKey){ .src = to.dst, .dst = to.src, .sport = to.dport, .dport = to.sport, .proto = to.proto };
-  keys[0] = keys[1] = fro;
-  if (back->nat_at >= 0 && owd_addr_is_v4 (&fro.src))
-    keys[0] = translated (&fro, TRUE);
-  observe (self, back, keys, self->packets[1]);
+    ways[0].keys[1] = translated (&to, FALSE);
+  if (back != NULL && back->nat_at >= 0 && owd_addr_is_v4 (&to.src))
+    ways[1].keys[0] = translated (&fro, TRUE);
+  make_flows (self, ways);
 }
 
 static void
@@ -330,9 +448,14 @@ owd_sim_new (const OwdSimConfig *config, OwdSimTruthSink truth, void *user)
   self->events = g_array_new (FALSE, FALSE, sizeof (SimEvent));
   self->out = g_array_new (FALSE, FALSE, sizeof (SimEvent));
   self->spare = g_ptr_array_new_with_free_func (g_free);
-  self->records = g_array_new (FALSE, FALSE, sizeof (SimRecord));
-  for (guint i = 0; i < 2; i++)
+  self->seen = g_array_new (FALSE, FALSE, sizeof (SimSeen));
+  self->both = g_array_new (FALSE, FALSE, sizeof (SimSeen));
+  for (guint i = 0; i < OWD_SIM_HOPS; i++)
+    self->kept[i] = g_array_new (FALSE, FALSE, sizeof (SimSeen));
+  for (guint i = 0; i < 2; i++) {
     self->packets[i] = g_array_new (FALSE, FALSE, sizeof (SimPacket));
+    self->records[i] = g_array_new (FALSE, FALSE, sizeof (SimRecord));
+  }
   self->paths = g_hash_table_new_full (g_int64_hash, g_int64_equal, g_free, NULL);
   self->n_exporters = config->exporters->len;
   self->exporters = g_new0 (SimExporter, self->n_exporters);
@@ -348,28 +471,21 @@ owd_sim_new (const OwdSimConfig *config, OwdSimTruthSink truth, void *user)
   return self;
 }
 
-static void
-free_waiting (OwdSim *self, SimRecord *r)
-{
-  if (--r->flow->waiting == 0)
-    g_free (r->flow);
-  (void) self;
-}
-
 /* A run may be left before its end: records still wait in events and datagrams. */
 void
 owd_sim_free (OwdSim *self)
 {
   if (self == NULL)
     return;
+  self->truth = NULL;
   for (guint i = 0; i < self->events->len; i++)
     if (g_array_index (self->events, SimEvent, i).kind == EVENT_RECORD)
-      free_waiting (self, g_array_index (self->events, SimEvent, i).pointer);
+      sim_record_done (self, g_array_index (self->events, SimEvent, i).pointer);
   for (guint i = 0; i < self->n_exporters; i++) {
     GPtrArray *pending = self->exporters[i].pending;
 
     for (guint j = 0; j < pending->len; j++)
-      free_waiting (self, g_ptr_array_index (pending, j));
+      sim_record_done (self, g_ptr_array_index (pending, j));
     g_ptr_array_unref (pending);
   }
   for (guint i = 0; i < self->out->len; i++)
@@ -379,10 +495,15 @@ owd_sim_free (OwdSim *self)
   g_array_unref (self->events);
   g_array_unref (self->out);
   g_ptr_array_unref (self->spare);
-  g_array_unref (self->records);
   g_hash_table_unref (self->paths);
-  g_array_unref (self->packets[0]);
-  g_array_unref (self->packets[1]);
+  g_array_unref (self->seen);
+  g_array_unref (self->both);
+  for (guint i = 0; i < OWD_SIM_HOPS; i++)
+    g_array_unref (self->kept[i]);
+  for (guint i = 0; i < 2; i++) {
+    g_array_unref (self->packets[i]);
+    g_array_unref (self->records[i]);
+  }
   owd_sim_config_free (self->config);
   g_free (self);
 }

@@ -8,7 +8,10 @@
 
 #include <string.h>
 
-enum { TEMPLATE_V4 = 256, TEMPLATE_V6 = 257, TEMPLATE_OPTIONS = 258 };
+/* bit 0: IPv6, bit 1: biflow */
+enum { TEMPLATE = 256, TEMPLATE_V6 = 1, TEMPLATE_BIFLOW = 2, TEMPLATE_OPTIONS = 300 };
+
+#define REVERSE_PEN 29305 /* RFC 5103 */
 
 typedef struct {
   guint8 *p;
@@ -120,10 +123,12 @@ wire_v5 (SimExporter *ex, OwdTime t, GPtrArray *records, guint8 *bytes)
   return (gsize) (o.p - bytes);
 }
 
-/* One walk over the fields serves template and data: r NULL writes (element, length), else the value. */
+/* One walk over the fields serves template and data: r NULL writes (element, length), else the value. Returns their
+ * number. */
 static guint
-fields (const SimExporter *ex, Out *o, gboolean v6, const SimRecord *r)
+fields (const SimExporter *ex, Out *o, guint template, const SimRecord *r)
 {
+  gboolean v6 = (template & TEMPLATE_V6) != 0;
   const OwdSimExporter *set = &ex->set;
   const SimKey *key = r != NULL ? key_at (r) : NULL, *post = key;
   guint first_ie, last_ie, stamp_len, n = 0, wide = set->version == 10 ? 8 : 4;
@@ -145,6 +150,15 @@ fields (const SimExporter *ex, Out *o, gboolean v6, const SimRecord *r)
     n++;                                                                                                               \
     if (r == NULL)                                                                                                     \
       put (o, (ie), 2), put (o, (len), 2);                                                                             \
+    else                                                                                                               \
+      put (o, (what), (len));                                                                                          \
+  } while (0)
+
+#define REVERSE(ie, len, what)                                                                                         \
+  do {                                                                                                                 \
+    n++;                                                                                                               \
+    if (r == NULL)                                                                                                     \
+      put (o, 0x8000u | (ie), 2), put (o, (len), 2), put (o, REVERSE_PEN, 4);                                          \
     else                                                                                                               \
       put (o, (what), (len));                                                                                          \
   } while (0)
@@ -177,8 +191,16 @@ fields (const SimExporter *ex, Out *o, gboolean v6, const SimRecord *r)
     FIELD (227, 2, post->sport);
     FIELD (228, 2, post->dport);
   }
+  if (template & TEMPLATE_BIFLOW) {
+    REVERSE (6, 1, r->twin->tcp_flags);
+    REVERSE (2, wide, r->twin->packets);
+    REVERSE (1, wide, r->twin->octets);
+    REVERSE (first_ie, stamp_len, r->twin->raw[0]);
+    REVERSE (last_ie, stamp_len, r->twin->raw[1]);
+  }
 #undef ADDRESS
 #undef FIELD
+#undef REVERSE
   return n;
 }
 
@@ -192,13 +214,21 @@ open_set (Out *o, guint id)
   return set;
 }
 
-/* Pads to 4 bytes and fills the length in. */
+/* Pads to 4 bytes and fills the length in. NULL: nothing is open. */
 static void
 close_set (Out *o, guint8 *set)
 {
+  if (set == NULL)
+    return;
   while ((o->p - set) % 4 != 0)
     put (o, 0, 1);
   put_at (set + 2, (guint) (o->p - set));
+}
+
+static guint
+template_count (const SimExporter *ex)
+{
+  return ex->set.biflow ? 4 : 2;
 }
 
 static void
@@ -206,13 +236,13 @@ put_templates (const SimExporter *ex, Out *o)
 {
   guint8 *set = open_set (o, ex->set.version == 9 ? 0 : 2);
 
-  for (guint v6 = 0; v6 < 2; v6++) {
+  for (guint i = 0; i < template_count (ex); i++) {
     guint8 *count;
 
-    put (o, v6 ? TEMPLATE_V6 : TEMPLATE_V4, 2);
+    put (o, TEMPLATE + i, 2);
     count = o->p;
     put (o, 0, 2);
-    put_at (count, fields (ex, o, v6, NULL));
+    put_at (count, fields (ex, o, TEMPLATE + i, NULL));
   }
   close_set (o, set);
 }
@@ -254,23 +284,25 @@ static void
 put_records (const SimExporter *ex, Out *o, GPtrArray *records, OwdTime export_s)
 {
   guint8 *set = NULL;
-  gboolean set_v6 = FALSE;
+  guint set_template = 0;
 
   for (guint i = 0; i < records->len; i++) {
     SimRecord *r = g_ptr_array_index (records, i);
-    gboolean v6 = !owd_addr_is_v4 (&r->flow->key[0].src);
+    guint template = TEMPLATE;
 
-    if (set == NULL || v6 != set_v6) {
-      if (set != NULL)
-        close_set (o, set);
-      set = open_set (o, v6 ? TEMPLATE_V6 : TEMPLATE_V4);
-      set_v6 = v6;
+    template |= owd_addr_is_v4 (&r->flow->key[0].src) ? 0 : TEMPLATE_V6;
+    template |= r->twin != NULL ? TEMPLATE_BIFLOW : 0;
+    if (template != set_template) {
+      close_set (o, set);
+      set = open_set (o, template);
+      set_template = template;
     }
     stamp (ex, r, export_s);
-    fields (ex, o, v6, r);
+    if (r->twin != NULL)
+      stamp (ex, r->twin, export_s);
+    fields (ex, o, template, r);
   }
-  if (set != NULL)
-    close_set (o, set);
+  close_set (o, set);
 }
 
 /* What IE 160 says until the next template. */
@@ -307,7 +339,7 @@ wire_v9_ipfix (SimExporter *ex, OwdTime t, GPtrArray *records, gboolean template
   }
   put_records (ex, &o, records, export_s);
   if (v9)
-    put_at (bytes + 2, records->len + options + (templates ? 2 : 0) + (options > 0 ? 1 : 0));
+    put_at (bytes + 2, records->len + options + (templates ? template_count (ex) : 0) + (options > 0 ? 1 : 0));
   else
     put_at (bytes + 2, (guint) (o.p - bytes));
   ex->seq += v9 ? 1 : records->len + options;

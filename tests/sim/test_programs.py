@@ -1,16 +1,19 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""The judge must pass samples as good as the stamps allow, and find each way of being worse.
+"""The judge must pass samples as good as the stamps allow, and find each way of being worse; oneway-sim sends live.
 
-usage: test_judge.py ONEWAY_SIM
+usage: test_programs.py ONEWAY_SIM
 """
 import csv
 import json
 import os
 import random
+import signal
+import socket
 import subprocess
 import sys
 import tempfile
+import time
 import unittest
 
 SIM = sys.argv.pop(1)
@@ -111,6 +114,27 @@ class Judge(unittest.TestCase):
         text = [s | {"order": s["ts"], "ts": f"2026-01-05 {int(s['ts']) % 86400 // 3600:02}:{int(s['ts']) % 3600 // 60:02}:"
                      f"{s['ts'] % 60:09.6f}+00"} for s in self.samples]
         self.assertEqual(self.judge(text)[0], 0)
+
+
+class Live(unittest.TestCase):
+    def test_each_exporter_sends_from_its_own_address(self):
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
+            s.bind(("127.0.0.1", 0))
+            s.settimeout(30)
+            with tempfile.TemporaryDirectory() as d:
+                p = subprocess.Popen([SIM, "quiet", "--rate", "100", "--send", f"127.0.0.1:{s.getsockname()[1]}",
+                                      "--truth", os.path.join(d, "live")], stderr=subprocess.DEVNULL)
+                seen = {}
+                while len(seen) < 2:
+                    data, (address, _) = s.recvfrom(4096)
+                    seen[address] = int.from_bytes(data[:2], "big"), int.from_bytes(data[8:12], "big")
+                p.send_signal(signal.SIGINT)
+                self.assertEqual(p.wait(30), 0)
+                self.assertTrue(os.path.getsize(os.path.join(d, "live.exporters.tsv")) > 0)
+        self.assertEqual(set(seen), {"127.18.0.1", "127.18.0.2"})
+        for version, export_s in seen.values():
+            self.assertEqual(version, 9)
+            self.assertAlmostEqual(export_s, time.time(), delta=10)
 
 
 if __name__ == "__main__":
