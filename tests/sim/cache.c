@@ -27,10 +27,13 @@ sooner (Expiry *e, OwdTime at, guint8 reason)
     *e = (Expiry){ at, reason };
 }
 
+/* Number of the link that a flow takes from or to a neighbour. */
 static guint16
-interface (const SimExporter *ex, guint exporter, const SimKey *key)
+interface (const SimExporter *ex, guint exporter, const SimKey *key, guint neighbour)
 {
-  return (guint16) (1 + sim_hash (sim_key_hash (key), exporter) % MAX (ex->set.n_interfaces, 1));
+  guint n = MAX (ex->set.n_interfaces, 1);
+
+  return (guint16) (1 + neighbour * n + sim_hash (sim_key_hash (key), exporter) % n);
 }
 
 static gboolean
@@ -228,7 +231,8 @@ sim_cache (OwdSim *self, guint exporter, const SimView view[2], const GArray *se
     like[way] = (SimRecord){ .exporter = exporter,
                              .hop = (guint8) view[way].hop,
                              .ttl = (guint8) (63 - view[way].hop),
-                             .in_if = interface (ex, exporter, &view[way].key) };
+                             .in_if = interface (ex, exporter, &view[way].key, view[way].from),
+                             .out_if = interface (ex, exporter, &view[way].key, view[way].to) };
   for (guint i = 0; i < seen->len; i++) {
     const SimSeen *p = &g_array_index (seen, SimSeen, i);
     Expiry e;

@@ -58,7 +58,7 @@ owd_sim_exporter (guint index, guint version, OwdStampKind stamps)
     .engines = 1,
     .stamps = stamps,
     .step_ns = { step, step },
-    .n_interfaces = 4,
+    .n_interfaces = 1,
     .up_before_ns = 3 * DAY_NS,
     .uptime_step_ns = OWD_NS_PER_MS,
     .active_ns = 60 * OWD_NS_PER_S,

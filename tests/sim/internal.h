@@ -36,7 +36,7 @@ struct SimRecord {
   guint32 first, last;       /* numbers of the bounding packets in their flow */
   guint32 packets, octets;
   guint32 exporter;
-  guint16 in_if;
+  guint16 in_if, out_if;
   guint16 instance;                           /* records of one uninterrupted flow share it */
   guint16 pair;                               /* not 0: half of a biflow; the other half has the same number */
   guint8 hop;                                 /* position on the route */
@@ -82,7 +82,13 @@ typedef struct {
 typedef struct {
   SimKey key;
   guint hop;
+  guint from, to; /* neighbours that it comes from and goes to, numbered by the router: 0 are hosts */
 } SimView;
+
+/* What a router calls its neighbours on a route. */
+typedef struct {
+  guint from[OWD_SIM_HOPS], to[OWD_SIM_HOPS];
+} SimNeighbours;
 
 /* Packets between two routers. */
 typedef struct {
@@ -111,6 +117,7 @@ typedef struct {
   SimRng rng;
   double temp_phase, wander_phase; /* of the swings, radians */
   OwdTime boot_ns[OWD_SIM_REBOOTS + 1];
+  GArray *neighbours; /* guint: routers next to this one, as it numbers them from 1 on */
   guint epoch;        /* boots so far, at the last send */
   GPtrArray *pending; /* SimRecord, for the next datagram */
   gboolean tick_set;
@@ -126,6 +133,7 @@ struct OwdSim {
   OwdSimConfig *config;
   OwdTime end_ns;
   SimExporter *exporters;
+  SimNeighbours *neighbours; /* by route */
   guint n_exporters;
   SimRng traffic, path;
   GArray *events;     /* SimEvent, heap */
@@ -168,10 +176,15 @@ sim_floor (gint64 v, gint64 step, gint64 phase)
 SimKey sim_traffic (OwdSim *self, const OwdSimRoute *route, OwdTime t);
 /* Delay of a hop without its queue. */
 gint64 sim_hop_delay (const OwdSim *self, guint64 id, const OwdSimHop *hop, OwdTime t);
+static inline guint
+sim_route_index (const OwdSim *self, const OwdSimRoute *route)
+{
+  return (guint) (route - (const OwdSimRoute *) (const void *) self->config->routes->data);
+}
 static inline guint64
 sim_hop_id (const OwdSim *self, const OwdSimRoute *route, guint hop)
 {
-  return (guint64) (route - (const OwdSimRoute *) (const void *) self->config->routes->data) * OWD_SIM_HOPS + hop;
+  return (guint64) sim_route_index (self, route) * OWD_SIM_HOPS + hop;
 }
 static inline guint64
 sim_key_hash (const SimKey *key)

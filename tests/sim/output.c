@@ -211,11 +211,6 @@ exporter_settings (FILE *f, const char *name, const OwdSimExporter *ex, OwdTime 
     fact (f, name, "rtc_shift_ns", "", start + ex->rtc[i].at_ns, (double) ex->rtc[i].delta_ns);
     fact (f, name, "rtc_shift_over_ns", "", start + ex->rtc[i].at_ns, (double) ex->rtc[i].over_ns);
   }
-  for (guint i = 0; i < ex->n_interfaces && ex->n_cards > 0; i++) {
-    g_autofree char *interface = g_strdup_printf ("%u", i + 1);
-
-    fact (f, name, "interface_offset_ns", interface, OWD_TIME_NONE, (double) ex->card_offset_ns[(i + 1) % ex->n_cards]);
-  }
 }
 
 /* What happened in the run. */
@@ -260,6 +255,17 @@ exporter_paths (FILE *f, const OwdSim *sim, guint src, const GPtrArray *names)
   }
 }
 
+/* Links whose line card is off. */
+static void
+exporter_interfaces (FILE *f, const char *name, const OwdSim *sim, guint exporter, const OwdSimExporter *ex)
+{
+  for (guint i = 1; i <= owd_sim_interfaces (sim, exporter) && ex->n_cards > 0; i++) {
+    g_autofree char *interface = g_strdup_printf ("%u", i);
+
+    fact (f, name, "interface_offset_ns", interface, OWD_TIME_NONE, (double) ex->card_offset_ns[i % ex->n_cards]);
+  }
+}
+
 static void
 exporter_boots (FILE *f, const char *name, const OwdSim *sim, guint i, const OwdSimConfig *config)
 {
@@ -291,6 +297,7 @@ sim_truth_exporters (const char *prefix, const char *scenario, const OwdSimConfi
 
     exporter_settings (f, name, &g_array_index (config->exporters, OwdSimExporter, i), config->start_ns);
     exporter_boots (f, name, sim, i, config);
+    exporter_interfaces (f, name, sim, i, &g_array_index (config->exporters, OwdSimExporter, i));
     exporter_counts (f, name, owd_sim_counts (sim, i));
     exporter_paths (f, sim, i, names);
   }

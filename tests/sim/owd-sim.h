@@ -58,7 +58,7 @@ typedef struct {
   gint64 float_ns;        /* not 0: uptime counts from this long before each datagram was begun (fprobe) */
   gint64 card_offset_ns[OWD_SIM_CARDS];
   guint n_cards;      /* interface i sits on card i % n_cards */
-  guint n_interfaces; /* ingress interfaces 1..n */
+  guint n_interfaces; /* links to each neighbour, a flow takes one; the hosts are a neighbour, too */
 
   /* Clocks */
   gint64 up_before_ns;                 /* uptime when the run starts */
@@ -241,6 +241,9 @@ const OwdSimCounts *owd_sim_counts (const OwdSim *self, guint exporter);
  * route leads. */
 void owd_sim_path (const OwdSim *self, guint src, guint dst, guint64 *ret_packets, guint64 *ret_lost);
 void owd_sim_free (OwdSim *self); /* NULL is fine */
+
+/* Interfaces are numbered 1..n over all neighbours, hosts first. */
+guint owd_sim_interfaces (const OwdSim *self, guint exporter);
 
 /* True clocks, for truth files and tests. Time is true time. */
 guint64 owd_sim_uptime_ns (const OwdSim *self, guint exporter, OwdTime t);

@@ -393,7 +393,7 @@ cards (OwdSimConfig *config, const OwdSimWish *wish)
   add (config, 9, OWD_STAMP_UPTIME_MS);
   ex = add_step (config, 9, OWD_STAMP_UPTIME_MS, 10);
   ex->n_cards = 4;
-  ex->n_interfaces = 8;
+  ex->n_interfaces = 4;
   for (guint i = 1; i < ex->n_cards; i++)
     ex->card_offset_ns[i] = sim_rng_between (&rng, -400 * MS, 400 * MS);
   connect2 (config, 0, 1, 5, 5, wish->flows_per_s);
@@ -470,7 +470,7 @@ triangle (OwdSimConfig *config, const OwdSimWish *wish)
   const guint via[] = { 0, 1, 2 };
 
   for (guint i = 0; i < 3; i++)
-    add (config, 9, OWD_STAMP_UPTIME_MS);
+    add (config, 9, OWD_STAMP_UPTIME_MS)->ttl = TRUE;
   connect (config, via, 3, 4, 4, wish->flows_per_s / 2);
   connect2 (config, 0, 2, 20, 6, wish->flows_per_s / 4); /* asymmetric */
   connect2 (config, 1, 2, 3, 3, wish->flows_per_s / 4);
@@ -595,7 +595,8 @@ static const OwdSimScenario scenarios[] = {
     both_sides },
   { "biflow", "one point exports biflows (RFC 5103), the other plain flows; a fifth is IPv6", 600, 20, biflows },
   { "nat", "three points, the middle one translates addresses", 600, 20, nat },
-  { "triangle", "three points on one route, and direct ways that are asymmetric", 600, 30, triangle },
+  { "triangle", "three points on one route, and direct ways that are asymmetric; records tell TTLs", 600, 30,
+    triangle },
   { "route-change", "20 ms, then 35, then 10; 12 back", 900, 20, route_change },
   { "four-sites", "steps 1/4/10/64, skews to 60 ppm, blunders, losses, route change, NTP step", 3600, 30, four_sites },
   { "scale-flows", "two points, many flows", 30, 20000, scale_flows },

@@ -209,6 +209,14 @@ typedef struct {
   SimKey keys[2];
 } Way;
 
+static SimView
+view_of (const OwdSim *self, const Way *way, guint hop)
+{
+  const SimNeighbours *n = &self->neighbours[sim_route_index (self, way->route)];
+
+  return (SimView){ .key = way->keys[0], .hop = hop, .from = n->from[hop], .to = n->to[hop] };
+}
+
 /* Position of an exporter on a route, or G_MAXUINT. */
 static guint
 position (const OwdSimRoute *route, guint exporter)
@@ -241,7 +249,7 @@ observe_at (OwdSim *self, const Way ways[2], guint way, guint hop)
 {
   const Way *w = &ways[way];
   guint exporter = engine (self, w->route->points[hop], &w->keys[0]), there = G_MAXUINT;
-  SimView view[2] = { { w->keys[0], hop }, { w->keys[0], hop } };
+  SimView view[2] = { view_of (self, w, hop), view_of (self, w, hop) };
 
   if (self->exporters[exporter].set.version == 5 && !owd_addr_is_v4 (&w->keys[0].src))
     return;
@@ -253,7 +261,7 @@ observe_at (OwdSim *self, const Way ways[2], guint way, guint hop)
     g_array_set_size (self->kept[hop], 0);
     g_array_append_vals (self->kept[hop], self->seen->data, self->seen->len);
   } else {
-    view[0] = (SimView){ ways[0].keys[0], there };
+    view[0] = view_of (self, &ways[0], there);
     merge (self->both, self->kept[there], self->seen);
     sim_cache (self, exporter, view, self->both);
   }
@@ -419,6 +427,36 @@ config_copy (const OwdSimConfig *config)
   return copy;
 }
 
+/* The number that a router gives its neighbour; a new one if it did not know it. */
+static guint
+neighbour (OwdSim *self, guint router, guint other)
+{
+  GArray *known = self->exporters[router].neighbours;
+
+  for (guint i = 0; i < known->len; i++)
+    if (g_array_index (known, guint, i) == other)
+      return i + 1;
+  g_array_append_val (known, other);
+  return known->len;
+}
+
+static void
+add_neighbours (OwdSim *self, const OwdSimRoute *route, SimNeighbours *n)
+{
+  for (guint i = 0; i < route->n; i++) {
+    n->from[i] = i > 0 ? neighbour (self, route->points[i], route->points[i - 1]) : 0;
+    n->to[i] = i + 1 < route->n ? neighbour (self, route->points[i], route->points[i + 1]) : 0;
+  }
+}
+
+guint
+owd_sim_interfaces (const OwdSim *self, guint exporter)
+{
+  const SimExporter *ex = &self->exporters[exporter];
+
+  return (1 + ex->neighbours->len) * MAX (ex->set.n_interfaces, 1);
+}
+
 static void
 add_exporter (OwdSim *self, guint i)
 {
@@ -428,6 +466,7 @@ add_exporter (OwdSim *self, guint i)
   ex->set = g_array_index (self->config->exporters, OwdSimExporter, i);
   ex->rng = sim_rng (seed, 0);
   ex->pending = g_ptr_array_new ();
+  ex->neighbours = g_array_new (FALSE, FALSE, sizeof (guint));
   ex->seq = ex->set.up_before_ns > 0 ? (guint32) sim_hash (seed, 3) : 0;
   ex->template_due = self->config->start_ns;
   sim_clock_init (ex, self->config->start_ns, seed);
@@ -461,6 +500,9 @@ owd_sim_new (const OwdSimConfig *config, OwdSimTruthSink truth, void *user)
   self->exporters = g_new0 (SimExporter, self->n_exporters);
   for (guint i = 0; i < self->n_exporters; i++)
     add_exporter (self, i);
+  self->neighbours = g_new0 (SimNeighbours, config->routes->len);
+  for (guint i = 0; i < config->routes->len; i++)
+    add_neighbours (self, &g_array_index (config->routes, OwdSimRoute, i), &self->neighbours[i]);
   for (guint i = 0; i < config->routes->len; i++) {
     double rate = g_array_index (config->routes, OwdSimRoute, i).flows_per_s;
 
@@ -487,11 +529,13 @@ owd_sim_free (OwdSim *self)
     for (guint j = 0; j < pending->len; j++)
       sim_record_done (self, g_ptr_array_index (pending, j));
     g_ptr_array_unref (pending);
+    g_array_unref (self->exporters[i].neighbours);
   }
   for (guint i = 0; i < self->out->len; i++)
     g_free (g_array_index (self->out, SimEvent, i).pointer);
   g_free (self->given);
   g_free (self->exporters);
+  g_free (self->neighbours);
   g_array_unref (self->events);
   g_array_unref (self->out);
   g_ptr_array_unref (self->spare);

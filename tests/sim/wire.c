@@ -83,7 +83,7 @@ put_v5 (Out *o, const SimRecord *r)
   put_addr (o, &key->dst, FALSE);
   put (o, 0, 4); /* next hop */
   put (o, r->in_if, 2);
-  put (o, r->in_if + 100u, 2);
+  put (o, r->out_if, 2);
   put (o, r->packets, 4);
   put (o, r->octets, 4);
   put (o, r->raw[0], 4);
@@ -170,7 +170,7 @@ fields (const SimExporter *ex, Out *o, guint template, const SimRecord *r)
   FIELD (4, 1, key->proto);
   FIELD (6, 1, r->tcp_flags);
   FIELD (10, 4, r->in_if);
-  FIELD (14, 4, r->in_if + 100u);
+  FIELD (14, 4, r->out_if);
   FIELD (2, wide, r->packets);
   FIELD (1, wide, r->octets);
   FIELD (first_ie, stamp_len, r->raw[0]);
