@@ -231,6 +231,7 @@ ntp_step (OwdSimConfig *config, const OwdSimWish *wish)
 
   pair (config, wish, 9, OWD_STAMP_UPTIME_MS);
   ex = exporter (config, 1);
+  ex->rtc_offset_ns = -1500 * MS;
   ex->rtc[0] = (OwdSimShift){ .at_ns = config->duration_ns / 2, .delta_ns = 1500 * MS };
   ex->n_rtc = 1;
 }
@@ -238,9 +239,13 @@ ntp_step (OwdSimConfig *config, const OwdSimWish *wish)
 static void
 ntp_slew (OwdSimConfig *config, const OwdSimWish *wish)
 {
+  OwdSimExporter *ex;
+
   ntp_step (config, wish);
-  exporter (config, 1)->rtc[0].over_ns = config->duration_ns / 4;
-  exporter (config, 1)->rtc[0].delta_ns = config->duration_ns / 4 / 2000; /* 500 ppm */
+  ex = exporter (config, 1);
+  ex->rtc[0].over_ns = config->duration_ns / 4;
+  ex->rtc[0].delta_ns = ex->rtc[0].over_ns / 2000; /* 500 ppm */
+  ex->rtc_offset_ns = -ex->rtc[0].delta_ns;
 }
 
 static void
@@ -252,6 +257,7 @@ stale_epoch (OwdSimConfig *config, const OwdSimWish *wish)
   ex = exporter (config, 1);
   ex->epoch_at_boot = TRUE;
   ex->up_before_ns = DAY_NS;
+  ex->rtc_offset_ns = -4200 * MS;
   ex->rtc[0] = (OwdSimShift){ .at_ns = -3600 * SEC, .delta_ns = 4200 * MS };
   ex->n_rtc = 1;
 }
@@ -527,7 +533,7 @@ four_sites (OwdSimConfig *config, const OwdSimWish *wish)
     }
   route (config, ab)->hops[1].change[0] = (OwdSimShift){ .at_ns = config->duration_ns / 2, .delta_ns = 20 * MS };
   route (config, ab)->hops[1].n_changes = 1;
-  exporter (config, 2)->rtc[0] = (OwdSimShift){ .at_ns = config->duration_ns * 2 / 3, .delta_ns = 1200 * MS };
+  exporter (config, 2)->rtc[0] = (OwdSimShift){ .at_ns = config->duration_ns * 2 / 3, .delta_ns = 150 * MS };
   exporter (config, 2)->n_rtc = 1;
 }
 
@@ -571,9 +577,10 @@ static const OwdSimScenario scenarios[] = {
   { "lossy", "1 % path loss; records and datagrams lost, doubled, reordered", 600, 20, lossy },
   { "skewed", "sysUptime runs up to 60 ppm off", 3600, 10, skewed },
   { "drifting", "two days: skew, temperature, wandering wall clock, diurnal delay, spikes", 172800, 2, drifting },
-  { "ntp-step", "one point's wall clock is stepped by 1.5 s half-way", 1200, 20, ntp_step },
-  { "ntp-slew", "one point's wall clock is slewed at 500 ppm for a quarter of the time", 2400, 10, ntp_slew },
-  { "stale-epoch", "absolute stamps from an epoch before an NTP step of 4.2 s", 600, 20, stale_epoch },
+  { "ntp-step", "one point's wall clock is 1.5 s behind until it is stepped half-way", 1200, 20, ntp_step },
+  { "ntp-slew", "one point's wall clock is behind, then slewed right at 500 ppm for a quarter of the time", 2400, 10,
+    ntp_slew },
+  { "stale-epoch", "absolute stamps still count from an epoch before an NTP step of 4.2 s", 600, 20, stale_epoch },
   { "init-off", "IPFIX uptime stamps with an IE 160 that is years off at one point", 600, 20, init_off },
   { "reboot", "one point reboots half-way, 40 s outage", 1200, 20, rebooting },
   { "silent", "three points on a route, the middle one dies half-way", 600, 20, falls_silent },
