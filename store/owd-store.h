@@ -68,16 +68,16 @@ typedef struct {
   char name[OWD_POINT_NAME]; /* as of owd_store_points() */
   OwdTime first_ns, last_ns; /* receive times */
   guint64 records;
-  gint64 boot_lo_ns, boot_hi_ns; /* boot interval, OWD_TIME_NONE: not known or not needed */
-  guint32 segments;              /* reboots and steps seen, plus 1 */
+  gint64 boot_lo_ns, boot_hi_ns;     /* boot interval, OWD_TIME_NONE: not known or not needed */
+  guint32 segments;                  /* reboots and steps seen, plus 1 */
   gint64 start_step_ns, end_step_ns; /* resolution of its stamps; 0: not known yet */
-  gint64 lag_p50_ns, lag_p99_ns; /* receive time minus stamp; OWD_TIME_NONE: none yet */
-  guint32 sampling;              /* 1 in N, 0 nothing said */
+  gint64 lag_p50_ns, lag_p99_ns;     /* receive time minus stamp; OWD_TIME_NONE: none yet */
+  guint32 sampling;                  /* 1 in N, 0 nothing said */
 } OwdExporterRow;
 
-/* Registers observation points: sample indices src and dst in later commits of this store refer to this array. Call again
- * whenever it has grown (the keys of a prefix never change). A point is its key; the name is what views show and may
- * change later, for past samples too: it does when a second domain of an address turns up. */
+/* Registers observation points: sample indices src and dst in later commits of this store refer to this array. Call
+ * again whenever it has grown (the keys of a prefix never change). A point is its key; the name is what views show and
+ * may change later, for past samples too: it does when a second domain of an address turns up. */
 gboolean owd_store_points (OwdStore *self, const OwdPoint *points, gsize n, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 /* Upserts rows of owd.exporters, key (addr, domain, version). */
 gboolean owd_store_exporters (OwdStore *self, const OwdExporterRow *rows, gsize n,
