@@ -742,7 +742,7 @@ stamp_add (OwdStampKind kind, guint64 a, guint64 b)
   return kind == OWD_STAMP_UPTIME_MS && a <= G_MAXUINT32 ? (guint32) (a + b) : a + b;
 }
 
-/* ICMP: type * 256 + code where the exporter puts them elsewhere than into the port. */
+/* ICMP: type * 256 + code for records that have no transport port. */
 static guint16
 icmp_port (const OwdPlan *plan, const OwdRecord *rec, guint whole, guint type, guint code)
 {
@@ -766,12 +766,13 @@ apply_aux (const OwdPlan *plan, OwdRecord *rec)
     else if (rec->aux[OWD_AUX_DIRECTION] == 1)
       flow->flags |= OWD_FLOW_EGRESS;
   }
-  if (!plan->own_dport)
+  if (!plan->own_dport) {
     flow->dport = 0;
-  if (flow->proto == 1 && flow->dport == 0)
-    flow->dport = icmp_port (plan, rec, OWD_AUX_ICMP4, OWD_AUX_ICMP4_TYPE, OWD_AUX_ICMP4_CODE);
-  else if (flow->proto == 58 && flow->dport == 0)
-    flow->dport = icmp_port (plan, rec, OWD_AUX_ICMP6, OWD_AUX_ICMP6_TYPE, OWD_AUX_ICMP6_CODE);
+    if (flow->proto == 1)
+      flow->dport = icmp_port (plan, rec, OWD_AUX_ICMP4, OWD_AUX_ICMP4_TYPE, OWD_AUX_ICMP4_CODE);
+    else if (flow->proto == 58)
+      flow->dport = icmp_port (plan, rec, OWD_AUX_ICMP6, OWD_AUX_ICMP6_TYPE, OWD_AUX_ICMP6_CODE);
+  }
   if (plan->aux & 1u << OWD_AUX_MPLS)
     flow->mpls = (guint32) (rec->aux[OWD_AUX_MPLS] >> 4) & 0xfffff;
 }

@@ -103,7 +103,7 @@ enum {
 /* One unidirectional flow record. Zero means absent unless a flag says otherwise. */
 typedef struct {
   OwdAddr src, dst;
-  guint16 sport, dport; /* ICMP: dport = type * 256 + code where the exporter gives it, as v5 does */
+  guint16 sport, dport; /* ICMP: dport = type * 256 + code, as v5 has it, or where no port is exported */
   guint8 proto;
   guint8 end_reason;           /* OWD_END_* */
   guint8 start_kind, end_kind; /* OwdStampKind */

@@ -188,7 +188,7 @@ same_row (GString *what, const Row *row, const Golden *g, guint i)
   same_addr (what, "src", &flow->src, cell (g, i, "src"));
   same_addr (what, "dst", &flow->dst, cell (g, i, "dst"));
   same_number (what, "sport", flow->sport, cell (g, i, "sport"));
-  if (!icmp || dport != 0)
+  if (!icmp || dport != 0 || strcmp (cell (g, i, "sport"), "") != 0)
     same_number (what, "dport", flow->dport, cell (g, i, "dport"));
   same_number (what, "proto", flow->proto, cell (g, i, "proto"));
   same_number (what, "packets", flow->packets, cell (g, i, "packets"));

@@ -917,7 +917,9 @@ icmp_type_is_the_port (void **state)
 {
   static const DgramField fields[] = { { 8, 4, 0 }, { 12, 4, 0 }, { 4, 1, 0 }, { 32, 2, 0 } };
   static const DgramField split[]
-      = { { 27, 16, 0 }, { 28, 16, 0 }, { 4, 1, 0 }, { 11, 2, 0 }, { 178, 1, 0 }, { 179, 1, 0 } };
+      = { { 27, 16, 0 }, { 28, 16, 0 }, { 4, 1, 0 }, { 178, 1, 0 }, { 179, 1, 0 } };
+  /* a port of its own counts as it was exported, zero too */
+  static const DgramField own[] = { { 8, 4, 0 }, { 12, 4, 0 }, { 4, 1, 0 }, { 11, 2, 0 }, { 32, 2, 0 } };
   g_autoptr (Sink) s = sink_new (NULL);
   Dgram d;
 
@@ -925,6 +927,7 @@ icmp_type_is_the_port (void **state)
   dgram_ipfix (&d, EXPORT_S, 0, 1);
   dgram_template (&d, 10, 256, G_N_ELEMENTS (fields), fields);
   dgram_template (&d, 10, 257, G_N_ELEMENTS (split), split);
+  dgram_template (&d, 10, 258, G_N_ELEMENTS (own), own);
   dgram_set (&d, 256);
   for (guint i = 0; i < 2; i++) {
     dgram_addr (&d, "192.0.2.1");
@@ -936,10 +939,16 @@ icmp_type_is_the_port (void **state)
   dgram_addr (&d, "2001:db8::1");
   dgram_addr (&d, "2001:db8::2");
   dgram_u8 (&d, 58);
-  dgram_u16 (&d, 0);
   dgram_u8 (&d, 128);
   dgram_u8 (&d, 1);
+  dgram_set (&d, 258);
+  dgram_addr (&d, "192.0.2.1");
+  dgram_addr (&d, "192.0.2.2");
+  dgram_u8 (&d, 1);
+  dgram_u16 (&d, 0);
+  dgram_u16 (&d, 0x0801);
   assert_int_equal (feed (s, &d), OWD_STATUS_OK);
+  assert_int_equal (s->flows[3].dport, 0);
   assert_int_equal (s->flows[0].dport, 0x0801);
   assert_int_equal (s->flows[1].dport, 0); /* nor does it stick */
   assert_int_equal (s->flows[2].dport, 0x8001);
