@@ -472,6 +472,12 @@ owd_capture_next (OwdCapture *self, OwdCapturePacket *ret_packet, GError **error
   return self->format == FORMAT_PCAP ? next_pcap (self, ret_packet, error) : next_pcapng (self, ret_packet, error);
 }
 
+gboolean
+owd_capture_is_ready (const OwdCapture *self)
+{
+  return visible (self) > self->skip || self->at_end;
+}
+
 void
 owd_capture_free (OwdCapture *self)
 {

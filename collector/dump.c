@@ -46,8 +46,8 @@ owd_dump_records (const OwdDump *self)
   return self->records;
 }
 
-static void
-write_out (OwdDump *self)
+void
+owd_dump_flush (OwdDump *self)
 {
   gsize done = 0;
 
@@ -65,7 +65,7 @@ write_out (OwdDump *self)
 gboolean
 owd_dump_finish (OwdDump *self, GError **error)
 {
-  write_out (self);
+  owd_dump_flush (self);
   if (self->write_errno == 0)
     return TRUE;
   g_set_error (error, OWD_ERROR, OWD_ERROR_IO, "cannot write the records: %s", g_strerror (self->write_errno));
@@ -302,7 +302,7 @@ void
 owd_dump_flow (OwdDump *self, const OwdHeader *header, const OwdFlow *flow)
 {
   if (self->used > BUFFER_BYTES - RECORD_MAX)
-    write_out (self);
+    owd_dump_flush (self);
   if (self->write_errno != 0)
     return;
   put_text (self, "{\"exporter\":", 12);

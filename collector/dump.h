@@ -14,7 +14,9 @@ OwdDump *owd_dump_new (int fd);
 /* One object. After a write error: nothing; owd_dump_finish() tells. */
 void owd_dump_flow (OwdDump *self, const OwdHeader *header, const OwdFlow *flow);
 guint64 owd_dump_records (const OwdDump *self);
-/* Writes what is buffered. FALSE where any write failed. */
+/* Writes what is buffered. */
+void owd_dump_flush (OwdDump *self);
+/* The same at the end. FALSE where any write failed. */
 gboolean owd_dump_finish (OwdDump *self, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 void owd_dump_free (OwdDump *self); /* NULL is fine */
 

@@ -87,6 +87,8 @@ OwdCapture *owd_capture_open_memory (const char *name, const void *data, gsize l
  *   OWD_STATUS_SHORT  the capture ends inside a record: error says where; what came before is fine. Final.
  *   other negative    error set, final. */
 OwdStatus owd_capture_next (OwdCapture *self, OwdCapturePacket *ret_packet, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+/* Whether bytes of the next record are at hand. FALSE: owd_capture_next() may have to wait for them. */
+gboolean owd_capture_is_ready (const OwdCapture *self);
 void owd_capture_free (OwdCapture *self); /* NULL is fine */
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (OwdCapture, owd_capture_free)

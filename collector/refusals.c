@@ -14,6 +14,7 @@
 #define ENTRIES_MAX 4096
 #define FIRST_LINES_MAX 20
 #define REPEAT_LINES_MAX 20
+#define WAITING_LINES_MAX 20
 
 /* No padding: hashed and compared as memory. */
 typedef struct {
@@ -35,6 +36,7 @@ struct OwdRefusals {
   OwdTime interval_ns; /* when the current interval began */
   guint first_lines;   /* in this interval */
   guint64 unsaid;      /* refusals of exporters that got no line in this interval */
+  GArray *waiting;     /* of guint64: data sets without template, by state, when last looked at */
 };
 
 /* What a refusal means for the rest. */
@@ -99,6 +101,7 @@ owd_refusals_new (void)
 
   self->entries = g_hash_table_new_full (entry_hash, entry_equal, g_free, NULL);
   self->interval_ns = OWD_TIME_NONE;
+  self->waiting = g_array_new (FALSE, TRUE, sizeof (guint64));
   return self;
 }
 
@@ -108,6 +111,7 @@ owd_refusals_free (OwdRefusals *self)
   if (self == NULL)
     return;
   g_hash_table_destroy (self->entries);
+  g_array_unref (self->waiting);
   g_free (self);
 }
 
@@ -148,7 +152,7 @@ owd_refusals_add (OwdRefusals *self, const OwdDecoder *decoder, const OwdAddr *f
   OwdReason reason;
   gsize offset;
 
-  owd_refusals_tick (self, now);
+  owd_refusals_tick (self, decoder, now);
   owd_decoder_last_refusal (decoder, &reason, &offset);
   entry.key.domain = claimed_domain (entry.key.version, data, len);
   entry.key.reason = (guint16) reason;
@@ -169,17 +173,13 @@ owd_refusals_add (OwdRefusals *self, const OwdDecoder *decoder, const OwdAddr *f
              owd_reason_text (reason), id, offset, len, consequence (reason));
 }
 
-void
-owd_refusals_tick (OwdRefusals *self, OwdTime now)
+static void
+say_repeats (OwdRefusals *self)
 {
   GHashTableIter iter;
   gpointer row;
   guint lines = 0;
 
-  if (self->interval_ns == OWD_TIME_NONE || now < self->interval_ns)
-    self->interval_ns = now;
-  if (now - self->interval_ns < INTERVAL_NS)
-    return;
   g_hash_table_iter_init (&iter, self->entries);
   while (g_hash_table_iter_next (&iter, &row, NULL)) {
     Entry *entry = row;
@@ -202,6 +202,41 @@ owd_refusals_tick (OwdRefusals *self, OwdTime now)
   if (self->unsaid > 0)
     g_warning ("%" G_GUINT64_FORMAT " more refusals from other exporters", self->unsaid);
   self->unsaid = 0;
+}
+
+/* Not a refusal, but what a user must know who wonders where the records of a new exporter are. */
+static void
+say_waiting (OwdRefusals *self, const OwdDecoder *decoder)
+{
+  guint lines = 0, n = owd_decoder_n_states (decoder);
+
+  if (self->waiting->len < n)
+    g_array_set_size (self->waiting, n);
+  for (guint i = 0; i < n; i++) {
+    const OwdStateCounters *c = owd_decoder_state (decoder, i);
+    guint64 *before = &g_array_index (self->waiting, guint64, i), now = c->refused[OWD_REASON_NO_TEMPLATE];
+
+    if (now > *before && lines < WAITING_LINES_MAX) {
+      g_autofree char *name = who (&c->key.addr, c->key.version, c->key.domain);
+
+      g_message ("%s: %" G_GUINT64_FORMAT " data sets came without a known template; kept for a while, as it may come "
+                 "yet (routers repeat theirs every 1 to 30 minutes)",
+                 name, now - *before);
+      lines++;
+    }
+    *before = now;
+  }
+}
+
+void
+owd_refusals_tick (OwdRefusals *self, const OwdDecoder *decoder, OwdTime now)
+{
+  if (self->interval_ns == OWD_TIME_NONE || now < self->interval_ns)
+    self->interval_ns = now;
+  if (now - self->interval_ns < INTERVAL_NS)
+    return;
+  say_repeats (self);
+  say_waiting (self, decoder);
   self->first_lines = 0;
   self->interval_ns = now;
 }

@@ -14,8 +14,9 @@ OwdRefusals *owd_refusals_new (void);
 /* The datagram that owd_decoder_feed() has just refused, whole or in part. */
 void owd_refusals_add (OwdRefusals *self, const OwdDecoder *decoder, const OwdAddr *from, const guint8 *data, gsize len,
                        OwdTime now);
-/* Time has come to `now`: says what repeated, where a minute is over. Cheap: call it often. */
-void owd_refusals_tick (OwdRefusals *self, OwdTime now);
+/* Time has come to `now`: where a minute is over, says what repeated, and whose data sets wait for templates. Cheap: call
+ * it often. */
+void owd_refusals_tick (OwdRefusals *self, const OwdDecoder *decoder, OwdTime now);
 void owd_refusals_free (OwdRefusals *self); /* NULL is fine */
 
 /* Everything that a decoder refused, one line per exporter state and reason. */

@@ -110,9 +110,12 @@ replay_file (Replay *self, const char *path, GError **error)
 
   if (capture == NULL)
     return FALSE;
-  while ((status = owd_capture_next (capture, &packet, &cut)) == OWD_STATUS_OK)
+  while ((status = owd_capture_next (capture, &packet, &cut)) == OWD_STATUS_OK) {
     if (!replay_packet (self, &packet, error))
       return FALSE;
+    if (self->dump != NULL && !owd_capture_is_ready (capture))
+      owd_dump_flush (self->dump); /* somebody may be looking at a live capture */
+  }
   if (status == OWD_STATUS_SHORT) {
     g_warning ("%s", cut->message);
   } else if (status != OWD_STATUS_END) {

@@ -33,8 +33,10 @@ struct OwdWorker {
   OwdTime beat_ns;     /* of the last heartbeat */
   OwdTrouble disk, reception;
   guint64 dropped_before; /* records, before the disk's present trouble began */
-  gint metrics_wanted;    /* atomic */
-  GMutex metrics_lock;    /* guards: */
+  guint64 drops_said;     /* datagrams dropped by the kernel that have been spoken of, and when */
+  gint64 drops_said_us;
+  gint metrics_wanted; /* atomic */
+  GMutex metrics_lock; /* guards: */
   GCond metrics_taken;
   OwdMetrics *metrics; /* who asked has it */
 };
@@ -144,6 +146,26 @@ receive (OwdWorker *self, int timeout_ms)
   return 0;
 }
 
+/* What the kernel dropped, at once and then each minute. */
+static void
+watch_drops (OwdWorker *self)
+{
+  guint64 dropped = 0;
+
+  if (self->drops_said_us != 0 && self->turn_us - self->drops_said_us < OWD_TROUBLE_REPEAT_US)
+    return;
+  for (guint i = 0; i < owd_listener_n_sockets (self->listener); i++)
+    dropped += owd_listener_socket (self->listener, i)->dropped;
+  if (dropped > self->drops_said) {
+    g_warning ("the kernel dropped %" G_GUINT64_FORMAT
+               " datagrams: the receive buffer was full; see receive-buffer and "
+               "workers in [collector]",
+               dropped - self->drops_said);
+    self->drops_said = dropped;
+    self->drops_said_us = self->turn_us;
+  }
+}
+
 static void
 answer_metrics (OwdWorker *self)
 {
@@ -171,7 +193,8 @@ run_worker (gpointer data)
     (void) receive (self, wait_ms (self));
     self->turn_us = g_get_monotonic_time ();
     write_log (self, FALSE);
-    owd_refusals_tick (self->refusals, now_ns ());
+    owd_refusals_tick (self->refusals, self->decoder, now_ns ());
+    watch_drops (self);
     answer_metrics (self);
   }
   drain_until_us = g_get_monotonic_time () + DRAIN_US;

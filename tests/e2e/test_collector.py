@@ -225,6 +225,18 @@ class Dump(Case):
         self.assertEqual(run('--dump', '--read', self.file('d.pcapng', pcapng(timed(vlan=True))))[1], want)
         self.assertEqual(run('--dump', '--read', '-', stdin=pcapng(timed()))[1], want)
 
+    def test_pipe_is_dumped_as_it_comes(self):
+        data = pcap(timed())
+        with subprocess.Popen([PROGRAM, '--dump', '--read', '-'], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                              stderr=subprocess.DEVNULL) as process:
+            process.stdin.write(data[:24 + 16 + len(timed()[0][1])])
+            process.stdin.flush()
+            self.assertEqual(json.loads(process.stdout.readline())['version'], 5)  # while the pipe is still open
+            process.stdin.write(data[24 + 16 + len(timed()[0][1]):])
+            process.stdin.close()
+            self.assertEqual(len(process.stdout.readlines()), 4)
+            self.assertEqual(process.wait(30), 0)
+
     def test_template_of_the_first_file_serves_the_second(self):
         frames = timed()
         status, out, _ = run('--dump', '--read', self.file('1.pcap', pcap(frames[:2])),
