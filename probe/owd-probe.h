@@ -307,6 +307,8 @@ void owd_probe_session_advance (OwdProbeSession *self, OwdTime now);
 gboolean owd_probe_session_waiting (const OwdProbeSession *self);
 /* Settles everything; nothing may follow but _summary and _free. */
 void owd_probe_session_finish (OwdProbeSession *self);
+/* The counters alone, at the cost of a copy; _summary computes the distributions, too. */
+void owd_probe_session_counts (const OwdProbeSession *self, OwdProbeSummary *ret_summary);
 void owd_probe_session_summary (const OwdProbeSession *self, OwdProbeSummary *ret_summary);
 gsize owd_probe_session_memory (const OwdProbeSession *self); /* bytes, constant over its life */
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (OwdProbeSession, owd_probe_session_free)

@@ -23,12 +23,14 @@ enum {
   NEAR_NS = 20000000,  /* departures closer than this are slept for without a look at the sockets */
   TICK_NS = 200000000, /* live line, clock error, signals */
   TX_RING = 8192,      /* departures whose stamps are under way */
-  TRAIN = 1000,        /* packets in a row without a look at the sockets */
+  STALL_NS = 1000000000,
+  TRAIN = 1000, /* packets in a row without a look at the sockets */
   TARGETS_MAX = 4096,
 };
 
 typedef struct {
   char *interval, *duration, *schedule, *gap, *size, *timeout, *source, *key_file, *key, *peer, *tlvs, *format;
+  char *profile;
   gint count, burst, dscp, ecn, port;
   gboolean four, six, twamp, ptp, no_packets, live;
   char **targets;
@@ -73,7 +75,8 @@ typedef struct {
   GPtrArray *targets;
   guint *heap; /* of target indices, the next due on top */
   guint n_heap;
-  guint64 stray;
+  guint first_ssid; /* of target 0 */
+  guint64 stray, skipped;
 } Sender;
 
 /* ---- targets by due time ----------------------------------------------------------------------- */
@@ -106,8 +109,12 @@ static void
 reschedule (Sender *self)
 {
   Target *t = heap_target (self, 0);
+  OwdTime now = owd_probe_clock_steady ();
 
   t->due = t->left == 0 ? G_MAXINT64 : owd_probe_schedule_next (&t->schedule);
+  /* after a standstill what is long overdue is not made up for: that would be a flood, not a schedule */
+  for (; t->due < now - STALL_NS && t->left != 0; self->skipped++, t->left -= t->left > 0)
+    t->due = owd_probe_schedule_next (&t->schedule);
   if (t->due >= self->end)
     self->heap[0] = self->heap[--self->n_heap];
   if (self->n_heap > 0)
@@ -150,22 +157,25 @@ drain_events (Sender *self, guint family)
   }
 }
 
-/* The target that a reply comes from: address, port and session identifier; TWAMP-Light reflectors bring none back. */
+static gboolean
+is_from (const Target *t, const OwdProbeDatagram *d)
+{
+  return t->port == d->port && memcmp (&t->addr, &d->addr, sizeof t->addr) == 0;
+}
+
+/* The target that a reply comes from. Session identifiers are consecutive, so they tell at once; reflectors without
+ * them have to be searched by address and port. */
 static Target *
 target_of (const Sender *self, const OwdProbeDatagram *d, const OwdProbeReply *reply)
 {
-  Target *any = NULL;
+  guint index = (guint) reply->ssid - self->first_ssid;
 
-  for (guint i = 0; i < self->targets->len; i++) {
-    Target *t = self->targets->pdata[i];
-
-    if (t->port != d->port || memcmp (&t->addr, &d->addr, sizeof t->addr) != 0)
-      continue;
-    if (t->ssid == reply->ssid)
-      return t;
-    any = any != NULL ? any : t;
-  }
-  return any;
+  if (index < self->targets->len && is_from (self->targets->pdata[index], d))
+    return self->targets->pdata[index];
+  for (index = 0; index < self->targets->len; index++)
+    if (is_from (self->targets->pdata[index], d))
+      return self->targets->pdata[index];
+  return NULL;
 }
 
 static void
@@ -248,7 +258,7 @@ print_live (const Sender *self)
   OwdProbeSummary sum;
 
   for (guint i = 0; i < self->targets->len; i++) {
-    owd_probe_session_summary (((const Target *) self->targets->pdata[i])->session, &sum);
+    owd_probe_session_counts (((const Target *) self->targets->pdata[i])->session, &sum);
     sent += sum.sent;
     answered += sum.answered;
     lost += sum.lost;
@@ -353,7 +363,6 @@ wait_for_replies (Sender *self)
 static gboolean
 parse_name (const char *text, const char *const names[], guint n, const char *option, guint *ret, GError **error)
 {
-  g_autofree char *list = NULL;
   g_autoptr (GString) known = g_string_new (NULL);
 
   for (guint i = 0; i < n; i++) {
@@ -365,6 +374,35 @@ parse_name (const char *text, const char *const names[], guint n, const char *op
   }
   g_set_error (error, OWD_ERROR, OWD_ERROR_CONFIG, "%s %s: want one of %s", option, text, known->str);
   return FALSE;
+}
+
+/* Traffic like that of an application, one direction of it: most of the delay and its variation arise upstream. */
+static const struct {
+  const char *name, *interval, *size;
+} profiles[] = {
+  { "voice", "20ms", "172" },             /* G.711 with RTP header */
+  { "conference-up", "10ms", "905" },     /* 100 packets of 933 bytes per second, IP and UDP header included */
+  { "conference-down", "1250us", "905" }, /* 800 per second */
+  { "gaming", "15625us", "100" },         /* 64 updates per second */
+};
+
+static gboolean
+apply_profile (Options *o, GError **error)
+{
+  const char *names[G_N_ELEMENTS (profiles)];
+  guint which;
+
+  if (o->profile == NULL)
+    return TRUE;
+  for (guint i = 0; i < G_N_ELEMENTS (profiles); i++)
+    names[i] = profiles[i].name;
+  if (!parse_name (o->profile, names, G_N_ELEMENTS (names), "--profile", &which, error))
+    return FALSE;
+  if (o->interval == NULL)
+    o->interval = g_strdup (profiles[which].interval);
+  if (o->size == NULL)
+    o->size = g_strdup (profiles[which].size);
+  return TRUE;
 }
 
 static gboolean
@@ -454,7 +492,7 @@ add_target (Sender *self, const Options *o, const OwdProbeEndpoint *to, guint si
   t->to = *to;
   t->text = owd_probe_endpoint_text (to);
   owd_probe_endpoint_addr (to, &t->addr, &t->port);
-  t->ssid = o->twamp ? 0 : (guint16) g_random_int_range (1, 65536);
+  t->ssid = o->twamp ? 0 : (guint16) (self->first_ssid + self->targets->len);
   t->size = (guint) owd_probe_request_build (&sized, buf, sizeof buf);
   t->label = (OwdProbeLabel){ .target = t->text, .size = t->size };
   t->left = o->count > 0 ? o->count : -1;
@@ -606,6 +644,9 @@ report (Sender *self)
     answered += sum.answered;
     owd_probe_print_summary (stdout, self->format, &t->label, &sum, self->clock_error.synchronised);
   }
+  if (self->skipped > 0)
+    g_message ("%" G_GUINT64_FORMAT " packets were not sent because this program was held up for more than a second",
+               self->skipped);
   if (self->stray > 0)
     g_message ("%" G_GUINT64_FORMAT " datagrams were no replies to this probe%s", self->stray,
                self->request.key != NULL ? ", or not authentic" : "");
@@ -636,7 +677,8 @@ send_with (const Options *o, GError **error)
 {
   Sender self = { .targets = g_ptr_array_new_with_free_func (free_target),
                   .batch = owd_probe_batch_new (),
-                  .signal_fd = owd_program_signal_fd () };
+                  .signal_fd = owd_program_signal_fd (),
+                  .first_ssid = (guint) g_random_int_range (1, 65536 - TARGETS_MAX) };
   OwdProbeSchedule schedule = { 0 };
   gint64 duration_ns;
   int status = -1;
@@ -656,8 +698,8 @@ send_with (const Options *o, GError **error)
 static void
 clear_options (Options *o)
 {
-  char *texts[] = { o->interval, o->duration, o->schedule, o->gap,  o->size, o->timeout,
-                    o->source,   o->key_file, o->key,      o->peer, o->tlvs, o->format };
+  char *texts[] = { o->interval, o->duration, o->schedule, o->gap,  o->size,   o->timeout, o->source,
+                    o->key_file, o->key,      o->peer,     o->tlvs, o->format, o->profile };
 
   for (guint i = 0; i < G_N_ELEMENTS (texts); i++)
     g_free (texts[i]);
@@ -676,6 +718,8 @@ owd_probe_send_main (int argc, char **argv)
     { "burst", 0, 0, G_OPTION_ARG_INT, &o.burst, "Packets of a burst or train (10)", "N" },
     { "gap", 0, 0, G_OPTION_ARG_STRING, &o.gap, "Between the packets of a burst (10ms)", "TIME" },
     { "size", 's', 0, G_OPTION_ARG_STRING, &o.size, "UDP payload; several make a session each (44)", "BYTES,..." },
+    { "profile", 0, 0, G_OPTION_ARG_STRING, &o.profile,
+      "Interval and size like voice, conference-up, conference-down, gaming", "NAME" },
     { "timeout", 0, 0, G_OPTION_ARG_STRING, &o.timeout, "A packet without reply is lost after (2s)", "TIME" },
     { "port", 'p', 0, G_OPTION_ARG_INT, &o.port, "Of targets that name none (862)", "PORT" },
     { "source", 0, 0, G_OPTION_ARG_STRING, &o.source, "Send from here", "ADDR[:PORT]" },
@@ -704,7 +748,7 @@ owd_probe_send_main (int argc, char **argv)
                                          "TARGET is HOST, HOST:PORT or [ADDRESS]:PORT.");
   g_option_context_add_main_entries (context, entries, NULL);
   status = owd_program_start (context, OWD_PROBE_PROGRAM, &argc, &argv, &config);
-  if (status < 0)
+  if (status < 0 && apply_profile (&o, &error))
     status = send_with (&o, &error);
   if (error != NULL)
     status = owd_program_fail (OWD_PROBE_PROGRAM, error);

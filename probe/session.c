@@ -714,7 +714,7 @@ verdict (const OwdProbeSession *self)
 }
 
 void
-owd_probe_session_summary (const OwdProbeSession *self, OwdProbeSummary *ret)
+owd_probe_session_counts (const OwdProbeSession *self, OwdProbeSummary *ret)
 {
   *ret = self->sum;
   ret->sent -= MIN (ret->sent, ret->not_left);
@@ -730,6 +730,12 @@ owd_probe_session_summary (const OwdProbeSession *self, OwdProbeSummary *ret)
     ret->peer_restarts = 0;
   }
   ret->lost_unknown = ret->lost - ret->lost_up - ret->lost_down;
+}
+
+void
+owd_probe_session_summary (const OwdProbeSession *self, OwdProbeSummary *ret)
+{
+  owd_probe_session_counts (self, ret);
   owd_probe_histogram_stats (self->rtt, &ret->rtt);
   owd_probe_histogram_stats (self->up, &ret->up);
   owd_probe_histogram_stats (self->down, &ret->down);

@@ -131,6 +131,30 @@ class Loopback(unittest.TestCase):
             self.assertEqual(endless.returncode, 0)
             self.assertEqual(len(out.splitlines()), 1)
 
+    def test_standstill_is_no_flood(self):
+        with Reflector() as there:
+            with subprocess.Popen([PROGRAM, 'send', '-f', 'json', '--no-packets', '-i', '10ms', '-d', '3s',
+                                   f'127.0.0.1:{there.ports[0]}'], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                                  text=True) as sender:
+                time.sleep(0.5)
+                sender.send_signal(signal.SIGSTOP)
+                time.sleep(1.6)
+                sender.send_signal(signal.SIGCONT)
+                out, err = sender.communicate(timeout=20)
+        row = json.loads(out)
+        self.assertLess(row['sent'], 280)  # at most a second is made up for
+        self.assertEqual(row['sent'], row['answered'])
+        self.assertIn('held up', err)
+
+    def test_many_targets_with_a_profile(self):
+        listen = [f'127.0.0.{k}:0' for k in range(1, 9)]
+        with Reflector(listen=listen) as there:
+            targets = [f'127.0.0.{k}:{port}' for k, port in enumerate(there.ports, 1)]
+            status, _, sums, err = send('--profile', 'voice', '-c', '20', *targets)
+        self.assertEqual(status, 0, err)
+        self.assertEqual([(s['target'], s['size'], s['answered'], s['lost']) for s in sums],
+                         [(t, 172, 20, 0) for t in targets])
+
     def test_formats(self):
         with Reflector() as there:
             target = f'127.0.0.1:{there.ports[0]}'
@@ -178,7 +202,7 @@ class Loopback(unittest.TestCase):
 
     def test_usage(self):
         for args in (('send',), ('send', '--dscp', '64', '::1'), ('send', '-i', 'soon', '::1'), ('frobnicate',), (),
-                     ('send', '--schedule', 'random', '::1'), ('send', '--size', '70000', '::1'),
+                     ('send', '--schedule', 'random', '::1'), ('send', '--profile', 'fax', '::1'), ('send', '--size', '70000', '::1'),
                      ('reflect', '--answer-short'), ('reflect', '--allow', 'all'), ('send', '[::1'),
                      ('send', '--key-file', '/nonexistent', '::1')):
             status, out, err = run(*args)
