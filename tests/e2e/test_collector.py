@@ -2,13 +2,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """The real oneway-collector on captures and traffic written here: --dump, --read, live, kill -9.
 
-usage: test_collector.py PROGRAM [CASE ...]
+usage: [OWD_CORPUS=DIR] test_collector.py PROGRAM [CASE ...]
 """
 import contextlib
 import json
 import os
 import re
 import resource
+import shutil
 import signal
 import socket
 import struct
@@ -299,6 +300,62 @@ class Log(Case):
                   for i in range(300)]
         self.assertEqual(run('--read', self.file('a.pcap', pcap(frames)), '--log', self.log)[0], 0)
         self.assertEqual([r['sport'] for r in self.logged()], list(range(1000, 1300)))
+
+
+# ---- real exporters -----------------------------------------------------------------------------
+
+def table(path):
+    """A TSV file as dictionaries; its first line that is no remark has the names."""
+    with open(path, encoding='utf-8') as f:
+        lines = [line.rstrip('\n').split('\t') for line in f if not line.startswith('# ')]
+    names = [name.lstrip('#') for name in lines[0]]
+    return [dict(zip(names, line)) for line in lines[1:]]
+
+
+class Golden(Case):
+    """What the program prints for real captures, against the corpus's golden decodings. The rules are those of
+    tests/golden/test_golden.c, which looks closer; here it is the whole program, and the way through a log."""
+
+    def compare(self, name, got, want):
+        number = {'dom': 'domain', 'ver': 'version', 'sport': 'sport', 'dport': 'dport', 'proto': 'proto',
+                  'packets': 'packets', 'octets': 'octets'}
+        self.assertEqual(len(got), len(want), name)
+        for g, w in zip(got, want):
+            at = '%s row %s' % (name, w['rec'])
+            self.assertEqual((g['src'], g['dst']), (w['src'], w['dst']), at)
+            for theirs, ours in number.items():
+                if theirs in ('sport', 'dport') and w[theirs] in ('', '0') and w['proto'] in ('1', '58'):
+                    continue  # we may put ICMP type and code there
+                self.assertEqual(g[ours] or 0, int(w[theirs] or 0), '%s %s' % (at, theirs))
+            for end in ('start', 'end'):
+                claim, raw = w[end + '_ns'], w[end + '_raw']
+                if claim:
+                    slack = 1000 if w['time_kind'] in ('abs154', 'abs156') else 0
+                    self.assertAlmostEqual(g[end + '_ns'], int(claim), delta=slack, msg='%s %s' % (at, end))
+                if raw and w['time_kind'].startswith(('uptime', 'init160')):
+                    self.assertEqual(g[end + '_raw'], int(raw), '%s %s' % (at, end))
+                if w['time_kind'] == 'uptime-nobase':
+                    self.assertIsNone(g[end + '_ns'], at)
+
+    @unittest.skipUnless(os.environ.get('OWD_CORPUS'), 'needs the corpus of captures')
+    def test_real_captures(self):
+        corpus = os.environ['OWD_CORPUS']
+        checked = 0
+        for row in table(os.path.join(corpus, 'MANIFEST.tsv')):
+            name = os.path.splitext(os.path.basename(row['file']))[0]
+            golden = os.path.join(corpus, 'golden', name + '.tsv')
+            if row['kind'] != 'real' or not os.path.exists(golden):
+                continue
+            with self.subTest(name):
+                path = os.path.join(corpus, row['file'])
+                rows = records(run('--dump', '--read', path)[1])
+                self.compare(name, [r for r in rows if 'late_template' not in r and r.get('biflow') != 'reverse'],
+                             table(golden))
+                self.assertIn(run('--read', path, '--log', self.log)[0], (0, 3))
+                self.assertEqual(in_some_order(self.logged()), in_some_order(rows))
+                shutil.rmtree(self.log)
+                checked += 1
+        self.assertGreater(checked, 40)
 
 
 # ---- IPFIX files --------------------------------------------------------------------------------
