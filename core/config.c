@@ -78,6 +78,12 @@ static const Option options[] = {
     "No sample waits longer than this for records that may still come." },
   { "correlator", "completeness", TYPE_DOUBLE, "0.99", "0.5", "1",
     "Share of records to wait for, as far as max-latency allows; the waiting time follows from the exporters' lag." },
+  { "correlator", "commit-interval", TYPE_DURATION, "250 ms", "1 ms", "1 min",
+    "Samples that are ready wait this long at most before they are committed, ten thousand do not wait. A watermark "
+    "alone is committed four times as seldom." },
+  { "correlator", "checkpoint-interval", TYPE_DURATION, "60 s", "1 ms", "1 d",
+    "Work of this time at most, each partition, is done again after the correlator was killed; after an orderly end, "
+    "none." },
   { "correlator", "max-flows", TYPE_INT, "4000000", "1000", "1000000000",
     "Waiting records kept in memory over all partitions. Above it whole flows are shed, chosen by the hash of their "
     "key." },

@@ -9,6 +9,7 @@
 #include <glib/gstdio.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 #define XXH_INLINE_ALL
 #include <xxhash.h>
@@ -102,30 +103,53 @@ checkpoint_save (const char *dir, const char *uuid, guint part, guint64 offset, 
   return FALSE;
 }
 
+/* Is the file whole? Asked before anything in it is believed: sizes in it say how much memory to take. */
+static gboolean
+sum_fits (FILE *file)
+{
+  guint8 buf[65536];
+  guint64 sum, left;
+  struct stat st;
+  Stream s;
+
+  if (fstat (fileno (file), &st) != 0 || st.st_size < (off_t) sizeof sum)
+    return FALSE;
+  s = stream (file);
+  for (left = (guint64) st.st_size - sizeof sum; left > 0 && get (&s, buf, MIN (left, sizeof buf));)
+    left -= MIN (left, sizeof buf);
+  sum = XXH3_64bits_digest (s.hash);
+  XXH3_freeState (s.hash);
+  return left == 0 && fread (buf, sizeof sum, 1, file) == 1 && memcmp (buf, &sum, sizeof sum) == 0;
+}
+
 /* NULL: loaded; else why not. */
 static const char *
-read_all (FILE *file, guint64 limit, OwdCorrelator *engine, guint64 *ret_offset)
+read_all (FILE *file, const OwdMark *limit, OwdCorrelator *engine, guint64 *ret_offset)
 {
-  Stream s = stream (file);
-  guint64 head[2], sum, expected;
   const char *why = NULL;
+  guint64 head[2];
+  Stream s;
 
+  if (!sum_fits (file))
+    return "is damaged";
+  rewind (file);
+  s = stream (file);
   if (!get (&s, head, sizeof head) || head[0] != MAGIC)
     why = "is not a checkpoint of this version";
-  else if (head[1] > limit)
+  else if (head[1] > limit->offset)
     why = "is ahead of the database";
   else if (!owd_correlator_load (engine, get, &s, NULL))
-    why = "is incomplete or of another version";
-  expected = XXH3_64bits_digest (s.hash);
-  if (why == NULL && (fread (&sum, sizeof sum, 1, file) != 1 || sum != expected))
-    why = "is damaged";
+    why = "is of another version, or for more max-flows";
+  else if (owd_correlator_watermark (engine) > limit->watermark)
+    why = "is ahead of the database";
+  else
+    *ret_offset = head[1];
   XXH3_freeState (s.hash);
-  *ret_offset = head[1];
   return why;
 }
 
 guint64
-checkpoint_load (const char *dir, const char *uuid, guint part, guint64 limit, OwdCorrelator *engine)
+checkpoint_load (const char *dir, const char *uuid, guint part, const OwdMark *limit, OwdCorrelator *engine)
 {
   g_autofree char *path = path_of (dir, uuid, part);
   FILE *file = g_fopen (path, "rbe");
@@ -136,8 +160,10 @@ checkpoint_load (const char *dir, const char *uuid, guint part, guint64 limit, O
     return 0;
   why = read_all (file, limit, engine, &offset);
   (void) fclose (file);
-  if (why == NULL)
+  if (why == NULL) {
+    g_info ("%s: loaded; %" G_GUINT64_FORMAT " bytes of log to replay", path, limit->offset - offset);
     return offset;
+  }
   g_info ("%s %s: left aside; the log is replayed from its beginning", path, why);
   owd_correlator_reset (engine);
   return 0;

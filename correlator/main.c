@@ -4,8 +4,13 @@
  *
  * Each worker thread owns some partitions and one database connection. For a partition it reads blocks, feeds the
  * engine, and commits samples, offset and watermark in one transaction. After a restart the engine is brought back from
- * a checkpoint and replays to the committed offset; what it delivers meanwhile has been committed before and is
- * dropped. As the engine is a pure function of the log, the table is the same as without the restart.
+ * a checkpoint and replays to the committed offset.
+ *
+ * The engine is a pure function of the log and its settings; it never learns what a database has. Behind it stands a
+ * filter: a sample at or before the committed watermark is there or must not come any more, any other one is still
+ * missing; numbers are the database's own. Thus a restart, a lost checkpoint, or checkpoints that several databases
+ * share, all end in the same table, and even after a change of settings it has no gap and no sample twice
+ * (docs/design/exactly-once.md).
  *
  * When the database is away, workers stop reading and try again: the log waits.
  */
@@ -24,14 +29,12 @@
 #include <unistd.h>
 
 #define PROGRAM "oneway-correlator"
-#define BATCH 10000                          /* samples per transaction at most, but whole blocks */
-#define BLOCKS_IN_A_ROW 16                   /* then the next partition has its turn */
-#define COMMIT_EVERY_US (G_USEC_PER_SEC / 4) /* samples wait this long at most, */
-#define MARK_EVERY_US G_USEC_PER_SEC         /* and a watermark alone this long */
+#define BATCH 10000        /* samples per transaction at most, but whole blocks */
+#define BLOCKS_IN_A_ROW 16 /* then the next partition has its turn */
+#define MARKS_PER_COMMIT 4 /* a watermark alone waits this many commit-intervals */
 #define EXPORTERS_EVERY_US (5 * G_USEC_PER_SEC)
 #define RETAIN_EVERY_US (600 * G_USEC_PER_SEC)
 #define CHECKPOINT_BYTES (32 * 1024 * 1024) /* of log, or four times a checkpoint's own size */
-#define CHECKPOINT_EVERY_US (60 * G_USEC_PER_SEC)
 #define RETRY_MS 1000
 
 typedef struct Program Program;
@@ -60,7 +63,7 @@ struct Worker {
   GPtrArray *parts;          /* Part */
   GPtrArray *points;         /* char *: names by point number */
   GHashTable *point_numbers; /* OwdStateKey -> number + 1 */
-  gboolean away;             /* the database was, when last tried */
+  guint failures;            /* of the database in a row */
   gint64 exporters_us, retained_us;
   GError *error; /* why the worker ended early */
 };
@@ -70,9 +73,13 @@ struct Program {
   char *log_dir, *db, *state_dir;
   OwdLogInfo info;
   OwdCorrelatorConfig engine;
+  gint64 commit_us, checkpoint_us; /* samples wait for a commit this long at most; a checkpoint gets this old */
   gboolean once;
-  int stop_fd;           /* eventfd, readable once everybody is to end */
+  GPtrArray *workers;    /* Worker */
+  int stop_fd, done_fd;  /* eventfds, readable once everybody is to end, and once everybody has */
   gint stop;             /* atomic */
+  gint running;          /* atomic: workers that have not ended */
+  gint away;             /* atomic: workers whose database is away */
   GMutex lock;           /* guards exporters */
   GHashTable *exporters; /* OwdStateKey -> GArray of OwdCorrelatorState, one per partition */
 };
@@ -233,12 +240,18 @@ stopped (const Program *p)
 }
 
 static void
-stop_all (Program *p)
+raise_fd (int fd)
 {
   guint64 one = 1;
 
+  (void) !write (fd, &one, sizeof one);
+}
+
+static void
+stop_all (Program *p)
+{
   g_atomic_int_set (&p->stop, 1);
-  (void) !write (p->stop_fd, &one, sizeof one);
+  raise_fd (p->stop_fd);
 }
 
 /* Sleeps, but not past the end. */
@@ -250,26 +263,32 @@ wait_ms (const Program *p, int ms)
   (void) poll (&fd, 1, ms);
 }
 
-/* Is it worth another try? Says so once per absence. FALSE: *error stays for the caller. */
+/* Is it worth another try? Says so once per absence, whatever the number of workers. The first failure in a row may
+ * just be a connection that has died since it was last used: the next try comes at once. FALSE: *error stays for the
+ * caller. */
 static gboolean
 try_again (Worker *w, GError **error)
 {
-  if (!g_error_matches (*error, OWD_ERROR, OWD_ERROR_DB_AWAY) || stopped (w->program))
+  Program *p = w->program;
+
+  if (!g_error_matches (*error, OWD_ERROR, OWD_ERROR_DB_AWAY) || stopped (p))
     return FALSE;
-  if (!w->away)
+  if (w->failures == 0)
+    g_info ("%s; trying again", (*error)->message);
+  else if (w->failures == 1 && g_atomic_int_add (&p->away, 1) == 0)
     g_warning ("%s; the log waits, trying again each second", (*error)->message);
-  w->away = TRUE;
   g_clear_error (error);
-  wait_ms (w->program, RETRY_MS);
-  return !stopped (w->program);
+  if (w->failures++ > 0)
+    wait_ms (p, RETRY_MS);
+  return !stopped (p);
 }
 
 static void
 back_again (Worker *w)
 {
-  if (w->away)
+  if (w->failures > 1 && g_atomic_int_dec_and_test (&w->program->away))
     g_message ("the database is back, catching up");
-  w->away = FALSE;
+  w->failures = 0;
 }
 
 static gboolean
@@ -277,13 +296,14 @@ commit (Part *part, GError **error)
 {
   Worker *w = part->worker;
   OwdMark mark = { .offset = part->offset,
-                   .seq = owd_correlator_seq (part->engine),
-                   .watermark = owd_correlator_watermark (part->engine) };
+                   .seq = part->committed.seq + part->samples->len,
+                   .watermark = MAX (owd_correlator_watermark (part->engine), part->committed.watermark) };
 
   note_states (part);
   for (guint i = 0; i < part->samples->len; i++) {
     OwdSample *s = &g_array_index (part->samples, OwdSample, i);
 
+    s->seq = part->committed.seq + 1 + i;
     s->src = g_array_index (part->point_of, guint32, s->src);
     s->dst = g_array_index (part->point_of, guint32, s->dst);
   }
@@ -306,7 +326,7 @@ commit (Part *part, GError **error)
 
 /* Rows that only inform: a failure is no reason to stop. */
 static void
-write_side_rows (Worker *w, gboolean now)
+write_side_rows (Worker *w)
 {
   g_autoptr (GError) error = NULL;
   gint64 us = g_get_monotonic_time ();
@@ -315,7 +335,7 @@ write_side_rows (Worker *w, gboolean now)
 
   if (w->index != 0)
     return;
-  if (now || us - w->exporters_us >= EXPORTERS_EVERY_US) {
+  if (us - w->exporters_us >= EXPORTERS_EVERY_US) {
     w->exporters_us = us;
     if (!write_exporters (w, &error))
       g_info ("%s", error->message);
@@ -330,15 +350,31 @@ write_side_rows (Worker *w, gboolean now)
   }
 }
 
+/* Names and exporters as all workers together know them, once none of them runs any more. */
+static gboolean
+write_last_rows (Program *p, GError **error)
+{
+  for (guint i = 0; i < p->workers->len; i++) {
+    Worker *w = g_ptr_array_index (p->workers, i);
+
+    while (!register_points (w, error) || (i == 0 && !write_exporters (w, error))) {
+      if (!try_again (w, error))
+        return FALSE;
+    }
+    back_again (w);
+  }
+  return TRUE;
+}
+
 /* ---- one partition ---------------------------------------------------------------------------------- */
 
-/* What was delivered before the restart is committed: dropped. */
+/* The database has everything up to its watermark, and gets nothing there any more. */
 static void
 take_sample (void *user, const OwdSample *sample)
 {
   Part *part = user;
 
-  if (part->offset >= part->committed.offset)
+  if (sample->ts > part->committed.watermark)
     g_array_append_val (part->samples, *sample);
 }
 
@@ -348,9 +384,9 @@ save_checkpoint (Part *part)
   Program *p = part->worker->program;
   g_autoptr (GError) error = NULL;
 
-  part->checkpoint_us = g_get_monotonic_time ();
   if (part->checkpoint_at == part->committed.offset || part->offset != part->committed.offset)
     return;
+  part->checkpoint_us = g_get_monotonic_time ();
   part->checkpoint_at = part->committed.offset;
   if (!checkpoint_save (p->state_dir, p->info.uuid, part->part, part->committed.offset, part->engine,
                         &part->checkpoint_bytes, &error))
@@ -363,29 +399,13 @@ maybe_checkpoint (Part *part)
   guint64 behind = part->committed.offset - MIN (part->checkpoint_at, part->committed.offset);
 
   if (behind >= MAX (CHECKPOINT_BYTES, 4 * part->checkpoint_bytes)
-      || (behind > 0 && g_get_monotonic_time () - part->checkpoint_us >= CHECKPOINT_EVERY_US))
+      || (behind > 0 && g_get_monotonic_time () - part->checkpoint_us >= part->worker->program->checkpoint_us))
     save_checkpoint (part);
-}
-
-/* The replay has come to what the database has. Both must agree; if they do not (settings changed, log cut by
- * retention, an earlier --once delivered the tail), what readers have seen counts. */
-static void
-end_of_replay (Part *part)
-{
-  guint64 seq = owd_correlator_seq (part->engine);
-
-  if (seq == part->committed.seq && owd_correlator_watermark (part->engine) == part->committed.watermark)
-    return;
-  g_info ("partition %u: replayed to sample %" G_GUINT64_FORMAT ", the database has %" G_GUINT64_FORMAT
-          ": going on behind both",
-          part->part, seq, part->committed.seq);
-  owd_correlator_resume (part->engine, part->committed.seq, part->committed.watermark);
 }
 
 static void
 feed (Part *part, OwdLogBlock *block)
 {
-  gboolean replaying = part->offset < part->committed.offset;
   OwdItemType type;
   OwdHeader header;
   OwdFlow flow;
@@ -399,20 +419,47 @@ feed (Part *part, OwdLogBlock *block)
   owd_correlator_advance (part->engine, block->time);
   part->offset = block->next;
   part->log_time = block->time;
-  if (replaying && part->offset >= part->committed.offset)
-    end_of_replay (part);
 }
 
 typedef enum { STEP_BUSY, STEP_IDLE, STEP_FAILED } Step;
 
+/* Something new, and for long enough. */
 static gboolean
 commit_is_due (const Part *part)
 {
-  gint64 since = g_get_monotonic_time () - part->committed_us;
+  gint64 since = g_get_monotonic_time () - part->committed_us, interval = part->worker->program->commit_us;
 
   if (part->offset <= part->committed.offset)
     return FALSE;
-  return part->samples->len >= BATCH || (part->samples->len > 0 && since >= COMMIT_EVERY_US) || since >= MARK_EVERY_US;
+  return part->samples->len >= BATCH || (part->samples->len > 0 && since >= interval)
+         || since >= MARKS_PER_COMMIT * interval;
+}
+
+static gboolean
+commit_if_due (Part *part, GError **error)
+{
+  if (commit_is_due (part) && !commit (part, error))
+    return FALSE;
+  maybe_checkpoint (part);
+  return TRUE;
+}
+
+/* The next block. OWD_STATUS_OK, _END, _GAP or _CHECKSUM (told; call again), or final. */
+static OwdStatus
+next_block (Part *part, OwdLogBlock *ret_block, GError **error)
+{
+  g_autoptr (GError) damage = NULL;
+  OwdStatus status = owd_log_reader_next (part->reader, ret_block, &damage);
+
+  if (status == OWD_STATUS_GAP && part->offset >= part->committed.offset)
+    g_warning ("partition %u: the log's retention removed records before they were read; going on with the oldest "
+               "there are",
+               part->part);
+  else if (status == OWD_STATUS_CHECKSUM)
+    g_warning ("partition %u: %s; skipped, the rest is used", part->part, damage->message);
+  else if (damage != NULL)
+    g_propagate_error (error, g_steal_pointer (&damage));
+  return status;
 }
 
 /* Some blocks of one partition. */
@@ -420,34 +467,20 @@ static Step
 step (Part *part, GError **error)
 {
   for (guint i = 0; i < BLOCKS_IN_A_ROW; i++) {
-    g_autoptr (GError) damage = NULL;
     OwdLogBlock block;
-    OwdStatus status = owd_log_reader_next (part->reader, &block, &damage);
+    OwdStatus status = next_block (part, &block, error);
 
     if (status == OWD_STATUS_END)
-      return commit_is_due (part) && !commit (part, error) ? STEP_FAILED : STEP_IDLE;
-    if (status == OWD_STATUS_GAP) {
-      g_warning ("partition %u: the log's retention removed records before they were read; going on with the oldest "
-                 "there are",
-                 part->part);
+      return commit_if_due (part, error) ? STEP_IDLE : STEP_FAILED;
+    if (status == OWD_STATUS_GAP || status == OWD_STATUS_CHECKSUM)
       continue;
-    }
-    if (status == OWD_STATUS_CHECKSUM) {
-      g_warning ("partition %u: %s; skipped, the rest is used", part->part, damage->message);
-      continue;
-    }
-    if (status != OWD_STATUS_OK) {
-      g_propagate_error (error, g_steal_pointer (&damage));
+    if (status != OWD_STATUS_OK)
       return STEP_FAILED;
-    }
     feed (part, &block);
-    if (part->samples->len >= BATCH && !commit (part, error))
+    if (part->samples->len >= BATCH && !commit_if_due (part, error))
       return STEP_FAILED;
   }
-  if (commit_is_due (part) && !commit (part, error))
-    return STEP_FAILED;
-  maybe_checkpoint (part);
-  return STEP_BUSY;
+  return commit_if_due (part, error) ? STEP_BUSY : STEP_FAILED;
 }
 
 static gboolean
@@ -461,11 +494,10 @@ open_part (Part *part, GError **error)
       return FALSE;
   }
   back_again (w);
-  part->offset = checkpoint_load (p->state_dir, p->info.uuid, part->part, part->committed.offset, part->engine);
+  part->offset = checkpoint_load (p->state_dir, p->info.uuid, part->part, &part->committed, part->engine);
   part->checkpoint_at = part->offset;
   part->checkpoint_us = part->committed_us = g_get_monotonic_time ();
-  if (part->offset == part->committed.offset && part->offset > 0)
-    end_of_replay (part);
+  note_states (part);
   part->reader = owd_log_reader_open (p->log_dir, part->part, part->offset, error);
   return part->reader != NULL;
 }
@@ -507,7 +539,7 @@ wait_for_log (Worker *w)
     fds[i] = (struct pollfd){ .fd = owd_log_reader_fd (((Part *) g_ptr_array_index (w->parts, i))->reader),
                               .events = POLLIN };
   fds[w->parts->len] = (struct pollfd){ .fd = w->program->stop_fd, .events = POLLIN };
-  (void) poll (fds, w->parts->len + 1, (int) (COMMIT_EVERY_US / 1000));
+  (void) poll (fds, w->parts->len + 1, (int) MAX (w->program->commit_us / 1000, 1));
   for (guint i = 0; i < w->parts->len; i++) {
     if (fds[i].revents != 0)
       (void) owd_log_reader_wait (((Part *) g_ptr_array_index (w->parts, i))->reader, 0);
@@ -527,7 +559,7 @@ work (Worker *w, GError **error)
         return FALSE;
       busy |= done == STEP_BUSY;
     }
-    write_side_rows (w, FALSE);
+    write_side_rows (w);
     if (!busy && w->program->once)
       return TRUE;
     if (!busy)
@@ -536,22 +568,51 @@ work (Worker *w, GError **error)
   return TRUE;
 }
 
-/* The end of the log, or of the program: --once delivers what still waits. */
+/* The end of the log, or of the program: --once delivers what still waits. The checkpoint is made before, as nobody
+ * knows what the log will have to say on it. */
 static gboolean
-finish (Worker *w, GError **error)
+finish_part (Part *part, GError **error)
 {
-  for (guint i = 0; i < w->parts->len; i++) {
-    Part *part = g_ptr_array_index (w->parts, i);
+  Program *p = part->worker->program;
 
-    if (w->program->once && !stopped (w->program))
-      owd_correlator_flush (part->engine);
-    if ((part->samples->len > 0 || part->offset > part->committed.offset
-         || owd_correlator_watermark (part->engine) > part->committed.watermark)
-        && part->offset >= part->committed.offset && !commit (part, error))
+  note_states (part);
+  if (part->offset < part->committed.offset)
+    return TRUE; /* stopped while replaying */
+  if (part->offset > part->committed.offset && !commit (part, error))
+    return FALSE;
+  save_checkpoint (part);
+  if (!p->once || stopped (p))
+    return TRUE;
+  owd_correlator_flush (part->engine);
+  return (part->samples->len == 0 && owd_correlator_watermark (part->engine) <= part->committed.watermark)
+         || commit (part, error);
+}
+
+static gboolean
+work_to_the_end (Worker *w, GError **error)
+{
+  while ((w->store = owd_store_open (w->program->db, PROGRAM, error)) == NULL) {
+    if (!try_again (w, error))
       return FALSE;
-    save_checkpoint (part);
   }
-  write_side_rows (w, TRUE);
+  back_again (w);
+  for (guint i = 0; i < w->parts->len; i++)
+    if (!open_part (g_ptr_array_index (w->parts, i), error))
+      return FALSE;
+  if (!work (w, error))
+    return FALSE;
+  for (guint i = 0; i < w->parts->len; i++)
+    if (!finish_part (g_ptr_array_index (w->parts, i), error))
+      return FALSE;
+  return TRUE;
+}
+
+static gboolean
+all_fine (const Program *p)
+{
+  for (guint i = 0; i < p->workers->len; i++)
+    if (((Worker *) g_ptr_array_index (p->workers, i))->error != NULL)
+      return FALSE;
   return TRUE;
 }
 
@@ -559,20 +620,15 @@ static gpointer
 worker_run (gpointer data)
 {
   Worker *w = data;
-  gboolean ok = TRUE;
+  Program *p = w->program;
 
-  while ((w->store = owd_store_open (w->program->db, PROGRAM, &w->error)) == NULL) {
-    if (!try_again (w, &w->error))
-      goto end;
+  if (!work_to_the_end (w, &w->error))
+    stop_all (p);
+  if (g_atomic_int_dec_and_test (&p->running)) { /* the last one */
+    if (all_fine (p))
+      (void) write_last_rows (p, &w->error);
+    raise_fd (p->done_fd);
   }
-  back_again (w);
-  for (guint i = 0; i < w->parts->len && ok; i++)
-    ok = open_part (g_ptr_array_index (w->parts, i), &w->error);
-  if (ok && work (w, &w->error))
-    (void) finish (w, &w->error);
-end:
-  if (w->error != NULL)
-    stop_all (w->program);
   return NULL;
 }
 
@@ -607,26 +663,28 @@ worker_free (gpointer data)
 
 /* ---- the program ------------------------------------------------------------------------------------ */
 
-/* Until a signal ends the program or a worker does. */
-static void
+/* Until the workers have ended; a signal makes them. TRUE: one did. */
+static gboolean
 wait_for_end (Program *p, int signal_fd)
 {
+  gboolean told = FALSE;
+
   for (;;) {
-    struct pollfd fds[2] = { { .fd = signal_fd, .events = POLLIN }, { .fd = p->stop_fd, .events = POLLIN } };
+    struct pollfd fds[2] = { { .fd = signal_fd, .events = POLLIN }, { .fd = p->done_fd, .events = POLLIN } };
     struct signalfd_siginfo info;
 
-    if (poll (fds, 2, -1) < 0 && errno != EINTR)
-      return;
+    if (poll (fds, 2, -1) < 0)
+      continue;
     if (fds[1].revents != 0)
-      return;
+      return told;
     if (fds[0].revents == 0 || read (signal_fd, &info, sizeof info) != sizeof info)
       continue;
     if (info.ssi_signo == SIGHUP) {
       g_message ("settings are read at start only; restart to change them");
       continue;
     }
+    told = TRUE;
     stop_all (p);
-    return;
   }
 }
 
@@ -639,28 +697,43 @@ n_workers (const Program *p)
   return CLAMP (n, 1, p->info.partitions);
 }
 
+/* What the workers ended with. The end of a program that was told to end is no failure while the database is away: the
+ * log has it all. --once has not done its job then. */
+static GError *
+outcome (Program *p, gboolean told)
+{
+  GError *error = NULL;
+
+  for (guint i = 0; i < p->workers->len && error == NULL; i++)
+    error = g_steal_pointer (&((Worker *) g_ptr_array_index (p->workers, i))->error);
+  if (told && g_error_matches (error, OWD_ERROR, OWD_ERROR_DB_AWAY))
+    g_clear_error (&error);
+  if (told && p->once && error == NULL)
+    error = g_error_new_literal (OWD_ERROR, OWD_ERROR_FAILED,
+                                 "interrupted before the end of the log; another start goes on from there");
+  return error;
+}
+
 static GError *
 run (Program *p, int signal_fd)
 {
-  g_autoptr (GPtrArray) workers = g_ptr_array_new_with_free_func (worker_free);
   guint n = n_workers (p);
-  GError *error = NULL;
+  gboolean told;
 
+  p->workers = g_ptr_array_new_with_free_func (worker_free);
+  p->running = (gint) n;
   for (guint i = 0; i < n; i++)
-    g_ptr_array_add (workers, worker_new (p, i, n));
+    g_ptr_array_add (p->workers, worker_new (p, i, n));
   for (guint i = 0; i < n; i++) {
-    Worker *w = g_ptr_array_index (workers, i);
+    Worker *w = g_ptr_array_index (p->workers, i);
 
     w->thread = g_thread_new ("worker", worker_run, w);
   }
   owd_program_notify ("READY=1");
-  if (!p->once)
-    wait_for_end (p, signal_fd);
+  told = wait_for_end (p, signal_fd);
   for (guint i = 0; i < n; i++)
-    g_thread_join (((Worker *) g_ptr_array_index (workers, i))->thread);
-  for (guint i = 0; i < n && error == NULL; i++)
-    error = g_steal_pointer (&((Worker *) g_ptr_array_index (workers, i))->error);
-  return error;
+    g_thread_join (((Worker *) g_ptr_array_index (p->workers, i))->thread);
+  return outcome (p, told);
 }
 
 static void
@@ -682,6 +755,20 @@ settings (Program *p)
   p->engine.silent_ns = owd_config_duration_ns (c, "correlator", "idle-timeout");
   p->engine.skew_bound_ppm = owd_config_double (c, "correlator", "clock-skew-bound-ppm");
   p->engine.max_waiting = (guint32) MIN (flows, G_MAXUINT32 / 2);
+  p->commit_us = owd_config_duration_ns (c, "correlator", "commit-interval") / OWD_NS_PER_US;
+  p->checkpoint_us = owd_config_duration_ns (c, "correlator", "checkpoint-interval") / OWD_NS_PER_US;
+}
+
+/* Something that the program needs is not there yet: says so once, and waits a little. FALSE: told to end meanwhile. */
+static gboolean
+wait_for_it (int signal_fd, const char *what, gboolean *said)
+{
+  struct pollfd fd = { .fd = signal_fd, .events = POLLIN };
+
+  if (!*said)
+    g_warning ("%s; waiting for it", what);
+  *said = TRUE;
+  return poll (&fd, 1, RETRY_MS) <= 0;
 }
 
 /* The log may be made by a collector that starts at the same time. */
@@ -691,18 +778,13 @@ find_log (Program *p, int signal_fd, GError **error)
   gboolean said = FALSE;
 
   while (!owd_log_info (p->log_dir, &p->info, error)) {
-    struct pollfd fd = { .fd = signal_fd, .events = POLLIN };
-
     if (p->once || !g_error_matches (*error, OWD_ERROR, OWD_ERROR_IO))
       return FALSE;
-    if (!said)
-      g_message ("%s; waiting for it", (*error)->message);
-    said = TRUE;
-    g_clear_error (error);
-    if (poll (&fd, 1, RETRY_MS) > 0) {
-      g_set_error_literal (error, OWD_ERROR, OWD_ERROR_FAILED, "ended before there was a log");
+    if (!wait_for_it (signal_fd, (*error)->message, &said)) {
+      g_clear_error (error);
       return FALSE;
     }
+    g_clear_error (error);
   }
   p->engine.max_waiting /= p->info.partitions;
   if (g_mkdir_with_parents (p->state_dir, 0750) == 0)
@@ -712,20 +794,33 @@ find_log (Program *p, int signal_fd, GError **error)
   return FALSE;
 }
 
-/* Where the rights are missing somebody else has to: owd_store_open() tells. */
-static void
-migrate (Program *p)
+/* A database that is not there yet cannot say whether it has the schema. Where the rights are missing somebody else has
+ * to migrate: owd_store_open() tells. */
+static gboolean
+migrate (Program *p, int signal_fd)
 {
-  g_autoptr (GError) error = NULL;
+  gboolean said = FALSE;
 
-  if (!owd_store_migrate (p->db, NULL, NULL, &error) && !g_error_matches (error, OWD_ERROR, OWD_ERROR_DB_AWAY))
-    g_info ("schema left as it is: %s", error->message);
+  for (;;) {
+    g_autoptr (GError) error = NULL;
+    gboolean done = owd_store_migrate (p->db, NULL, NULL, &error);
+
+    if (done || !g_error_matches (error, OWD_ERROR, OWD_ERROR_DB_AWAY)) {
+      if (!done)
+        g_info ("schema left as it is: %s", error->message);
+      if (said)
+        g_message ("the database is there");
+      return TRUE;
+    }
+    if (!wait_for_it (signal_fd, error->message, &said))
+      return FALSE;
+  }
 }
 
 int
 main (int argc, char **argv)
 {
-  Program p = { .stop_fd = -1 };
+  Program p = { .stop_fd = -1, .done_fd = -1 };
   const GOptionEntry entries[] = {
     { "log", 'l', 0, G_OPTION_ARG_FILENAME, &p.log_dir, "Flow log; default: [log] directory", "DIR" },
     { "db", 'd', 0, G_OPTION_ARG_STRING, &p.db, "PostgreSQL connection; default: [database] conninfo", "CONNINFO" },
@@ -744,16 +839,19 @@ main (int argc, char **argv)
   settings (&p);
   signal_fd = owd_program_signal_fd ();
   p.stop_fd = eventfd (0, EFD_CLOEXEC | EFD_NONBLOCK);
+  p.done_fd = eventfd (0, EFD_CLOEXEC | EFD_NONBLOCK);
   p.exporters = g_hash_table_new_full (owd_state_key_hash, owd_state_key_equal, g_free, (GDestroyNotify) g_array_unref);
   g_mutex_init (&p.lock);
-  if (find_log (&p, signal_fd, &error)) {
-    migrate (&p);
+  if (find_log (&p, signal_fd, &error) && migrate (&p, signal_fd))
     error = run (&p, signal_fd);
-  }
+  else if (error == NULL && p.once)
+    error = g_error_new_literal (OWD_ERROR, OWD_ERROR_FAILED, "interrupted before anything was done");
   status = owd_program_fail (PROGRAM, error);
+  g_clear_pointer (&p.workers, g_ptr_array_unref);
   g_hash_table_unref (p.exporters);
   g_mutex_clear (&p.lock);
   close (p.stop_fd);
+  close (p.done_fd);
   close (signal_fd);
   g_free (p.log_dir);
   g_free (p.db);
