@@ -20,7 +20,8 @@ route (OwdSimConfig *config, guint i)
   return &g_array_index (config->routes, OwdSimRoute, i);
 }
 
-/* Appends one that has been up for 1 to 40 days, with its timers at random phases. */
+/* Appends one that has been up for 1 to 40 days, with its timers at random phases and a good crystal. Two grids of
+ * stamps that stand still to each other would show one arbitrary phase; a few ppm sweep them. */
 static OwdSimExporter *
 add (OwdSimConfig *config, guint version, OwdStampKind stamps)
 {
@@ -30,6 +31,7 @@ add (OwdSimConfig *config, guint version, OwdStampKind stamps)
 
   ex.up_before_ns = sim_rng_between (&rng, DAY_NS, 40 * DAY_NS);
   ex.tick_phase_ns = sim_rng_between (&rng, 0, ex.tick_ns);
+  ex.skew_ppm = sim_rng_double (&rng, -10, 10);
   g_array_append_val (config->exporters, ex);
   return exporter (config, i);
 }
@@ -149,6 +151,12 @@ steps (OwdSimConfig *config, const OwdSimWish *wish)
     add_step (config, 10, OWD_STAMP_UNIX_MS, ms[i][0]);
     add_step (config, 10, OWD_STAMP_UNIX_MS, ms[i][1]);
     connect2 (config, 2 * i, 2 * i + 1, 5, 5, wish->flows_per_s / G_N_ELEMENTS (ms));
+    for (guint way = 0; way < 2; way++) {
+      OwdSimHop *hop = &route (config, 2 * i + way)->hops[1];
+
+      hop->change[0] = (OwdSimShift){ .over_ns = config->duration_ns, .delta_ns = MAX (ms[i][0], ms[i][1]) * MS };
+      hop->n_changes = 1;
+    }
   }
 }
 
@@ -490,6 +498,8 @@ route_change (OwdSimConfig *config, const OwdSimWish *wish)
   add_step (config, 9, OWD_STAMP_UPTIME_MS, 4);
   add_step (config, 9, OWD_STAMP_UPTIME_MS, 4);
   connect2 (config, 0, 1, 20, 12, wish->flows_per_s);
+  exporter (config, 0)->skew_ppm = 25;
+  exporter (config, 1)->skew_ppm = -25;
   hop = &route (config, 0)->hops[1];
   hop->change[0] = (OwdSimShift){ .at_ns = config->duration_ns / 3, .delta_ns = 15 * MS };
   hop->change[1] = (OwdSimShift){ .at_ns = config->duration_ns * 2 / 3, .delta_ns = -25 * MS };
@@ -569,7 +579,8 @@ static const OwdSimScenario scenarios[] = {
   { "quiet-ms", "the same in IPFIX with absolute stamps of 1 ms (IE 152, 153)", 600, 20, quiet_ms },
   { "quiet-init", "the same in IPFIX with uptime stamps and IE 160, in options and in records", 600, 20, quiet_init },
   { "formats", "every format and time element against one good IPFIX exporter; a fifth is IPv6", 600, 60, formats },
-  { "steps", "pairs of points with steps 1/1 4/4 10/10 64/64 4/64 256/256 1000/1000 ms", 600, 70, steps },
+  { "steps", "steps 1/1 4/4 10/10 64/64 4/64 256/256 1000/1000 ms; the delay grows by one step, so all phases occur",
+    600, 70, steps },
   { "phases", "steps of 4 to 250 ms that begin anywhere, others for start than for end, against a good clock", 600, 40,
     phases },
   { "timeouts", "other active and inactive timeouts at each point, FIN not honoured at one", 600, 20, timeouts },

@@ -12,6 +12,7 @@
 #include "owd-decoder.h"
 #include "owd-sim.h"
 
+#include <math.h>
 #include <string.h>
 
 #define SEC OWD_NS_PER_S
@@ -28,7 +29,7 @@ typedef struct {
   OwdSim *sim;
   OwdDecoder *decoder;
   GArray *truth;      /* OwdSimTruth */
-  GHashTable *stamps; /* StampKey -> OwdTime: what the stamp says, exact boot times given */
+  GHashTable *stamps; /* StampKey -> OwdTime: what the stamp says, uptime and skew given */
   GArray *headers;    /* OwdHeader */
   guint exporter;     /* of the datagram being decoded */
   guint64 records, refused, datagrams;
@@ -60,6 +61,12 @@ take_header (void *user, const OwdHeader *header)
   g_array_append_vals (((Run *) user)->headers, header, 1);
 }
 
+static const OwdSimExporter *
+settings (const Run *run, guint i)
+{
+  return &g_array_index (run->config->exporters, OwdSimExporter, i);
+}
+
 static void
 remember (Run *run, const OwdHeader *header, const OwdFlow *flow, guint bound)
 {
@@ -71,11 +78,10 @@ remember (Run *run, const OwdHeader *header, const OwdFlow *flow, guint bound)
   OwdTime *said = g_new (OwdTime, 1);
 
   if (kind == OWD_STAMP_UPTIME_MS) {
-    guint64 up_ns = owd_sim_uptime_ns (run->sim, run->exporter, header->recv_ns);
-    gint64 ago_ms = owd_uptime_diff_ms ((guint32) (up_ns / (guint64) MS), (guint32) key.raw);
+    gint64 up_ns = (gint64) owd_sim_uptime_ns (run->sim, run->exporter, header->recv_ns);
+    gint64 ago_ns = owd_uptime_diff_ms ((guint32) (up_ns / MS), (guint32) key.raw) * MS + up_ns % MS;
 
-    *said
-        = owd_sim_boot_ns (run->sim, run->exporter, header->recv_ns) + ((gint64) (up_ns / (guint64) MS) - ago_ms) * MS;
+    *said = header->recv_ns - (gint64) floor ((double) ago_ns / (1 + settings (run, run->exporter)->skew_ppm * 1e-6));
   } else {
     *said = owd_flow_claim (header, flow, kind, key.raw);
   }
@@ -140,12 +146,6 @@ run_free (Run *run)
   g_array_unref (run->headers);
   g_hash_table_unref (run->stamps);
   g_free (run);
-}
-
-static const OwdSimExporter *
-settings (const Run *run, guint i)
-{
-  return &g_array_index (run->config->exporters, OwdSimExporter, i);
 }
 
 static guint
@@ -220,7 +220,7 @@ decodes (void **state)
   }
 }
 
-/* Stamps as the decoder reads them lie at most one step before the truth. boot times are given: skew is 0 here. */
+/* Stamps as the decoder reads them lie at most one step before the truth. */
 static void
 check_stamps (const char *name, guint64 seed)
 {
@@ -246,7 +246,7 @@ check_stamps (const char *name, guint64 seed)
         continue;
       /* NTP fractions of microsecond stamps cannot be finer than 477 ns */
       assert_in_range (at - *said, 0,
-                       settings (run, exporter)->step_ns[bound]
+                       settings (run, exporter)->step_ns[bound] + 1
                            + (settings (run, exporter)->stamps == OWD_STAMP_NTP_US ? 477 : 0));
       checked++;
     }

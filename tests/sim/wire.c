@@ -57,15 +57,19 @@ stamp_elements (const OwdSimExporter *set, guint *ret_first_ie, guint *ret_last_
   *ret_len = set->wide_uptime ? 8 : table[set->stamps].len;
 }
 
-/* Raw stamps of a record in a datagram whose header says export_s. */
+/* Raw stamps of a record in a datagram whose header says export_s. A delta is unsigned: what passed after the header's
+ * whole second cannot be told, and becomes 0. */
 static void
 stamp (const SimExporter *ex, SimRecord *r, OwdTime export_s)
 {
   gint64 card = ex->set.n_cards > 0 ? ex->set.card_offset_ns[r->in_if % ex->set.n_cards] : 0;
   OwdTime t[2] = { r->start_ns, r->last_ns };
 
-  for (guint i = 0; i < 2; i++)
+  for (guint i = 0; i < 2; i++) {
     r->raw[i] = r->shift_ns[i] == G_MININT64 ? 0 : sim_clock_stamp (ex, i, t[i], card + r->shift_ns[i], export_s);
+    if (ex->set.stamps == OWD_STAMP_DELTA_US && r->raw[i] == 0)
+      r->damaged |= (guint8) (1 << i);
+  }
 }
 
 static const SimKey *
