@@ -3,6 +3,9 @@
  * Exporter states. States are never forgotten, since their numbers are in the log; so their number is limited, and
  * one address may hold an eighth of them at most: somebody who invents domains takes nothing from others.
  *
+ * Memory of a state: 3 KiB, some 20 bytes per field of its templates (at most 32 times the limit of templates), and
+ * the late sets that the limits allow; with the defaults at most 0.8 MiB.
+ *
  * Sequences. A datagram from ahead means loss; one from behind is late (and takes back the loss that was counted for
  * it) or a restart. A restart shows by three datagrams in order from behind, by a sysUptime that went back far, or by
  * a jump that no loss explains.
@@ -347,7 +350,7 @@ owd_state_table_add (OwdStateTable *self, const OwdStateKey *key)
   state = g_new0 (OwdState, 1);
   state->counters.key = *key;
   state->number = self->states->len;
-  owd_template_table_init (&state->templates, self->limits.template_timeout_ns);
+  owd_template_table_init (&state->templates, self->limits.max_templates, self->limits.template_timeout_ns);
   owd_late_init (&state->late, self->limits.late_bytes, self->limits.late_timeout_ns);
   g_ptr_array_add (self->states, state);
   g_hash_table_insert (self->by_key, &state->counters.key, state);

@@ -50,28 +50,39 @@ withdraw (OwdMessage *self, guint16 id, gboolean is_options, guint16 set_id)
     owd_template_table_remove (&self->state->templates, id);
 }
 
+/* The new template as understood, into ret_fields; or why not. */
+static OwdReason
+judge (OwdMessage *self, const OwdTemplateDef *def, OwdField *ret_fields)
+{
+  OwdTemplateTable *table = &self->state->templates;
+
+  if (!owd_template_check (def))
+    return OWD_REASON_TEMPLATE;
+  if (!owd_template_table_has_room (table, def))
+    owd_template_table_sweep (table, self->header.recv_ns);
+  if (!owd_template_table_has_room (table, def))
+    return OWD_REASON_LIMIT;
+  return owd_fixbuf_learn (self->decoder->fixbuf, def, ret_fields) ? OWD_REASONS : OWD_REASON_TEMPLATE;
+}
+
+/* A definition that is refused ends the old one of that id too: what comes now is not what that says. */
 static void
 learn (OwdMessage *self, const OwdTemplateDef *def, gsize offset)
 {
-  OwdDecoder *decoder = self->decoder;
   OwdTemplateTable *table = &self->state->templates;
   OwdTime now = self->header.recv_ns;
   OwdTemplate *known = owd_template_table_find (table, def->id, now);
   OwdField fields[OWD_FIELDS_MAX];
+  OwdReason reason;
 
   if (known != NULL && owd_template_equal (known, def)) {
     known->seen_ns = MAX (known->seen_ns, now);
     return;
   }
-  if (!owd_template_check (def) || !owd_fixbuf_learn (decoder->fixbuf, def, fields)) {
-    owd_decoder_refuse (decoder, self->state, &self->header.key.addr, OWD_REASON_TEMPLATE, offset);
-    owd_template_table_remove (table, def->id); /* what it was is not what comes now */
-    return;
-  }
-  if (known == NULL && owd_template_table_size (table) >= decoder->limits.max_templates)
-    owd_template_table_sweep (table, now);
-  if (known == NULL && owd_template_table_size (table) >= decoder->limits.max_templates) {
-    owd_decoder_refuse (decoder, self->state, &self->header.key.addr, OWD_REASON_LIMIT, offset);
+  reason = judge (self, def, fields);
+  if (reason != OWD_REASONS) {
+    owd_decoder_refuse (self->decoder, self->state, &self->header.key.addr, reason, offset);
+    owd_template_table_remove (table, def->id);
     return;
   }
   owd_template_table_put (table, def, owd_plan_new (fields, def->n_fields, def->is_options, def->id), now);
@@ -123,7 +134,9 @@ run_flows (OwdMessage *self, const OwdPlan *plan, OwdWire *set)
   for (; owd_plan_next (plan, set, rec); n++) {
     guint flows = 1;
 
-    if (G_UNLIKELY (info->sampler))
+    if (G_UNLIKELY (info->own_sampling && rec->flow[0].sampling == 0))
+      rec->flow[0].sampling = state->sampling; /* has the element, says nothing */
+    else if (G_UNLIKELY (info->sampler))
       rec->flow[0].sampling = owd_state_sampling (state, FALSE, rec->aux[OWD_AUX_SAMPLER]);
     else if (G_UNLIKELY (by_interface))
       rec->flow[0].sampling = owd_state_sampling (state, TRUE, rec->flow[0].in_if);

@@ -411,8 +411,8 @@ static void
 compile_aux (Compiler *c)
 {
   OwdPlan *plan = c->plan;
-  guint32 durations = 1u << OWD_AUX_DURATION_MS | 1u << OWD_AUX_DURATION_US;
-  guint32 inline_aux;
+  const guint32 durations = 1u << OWD_AUX_DURATION_MS | 1u << OWD_AUX_DURATION_US;
+  const guint32 elsewhere = durations | 1u << OWD_AUX_SAMPLER | 1u << OWD_AUX_REVERSE_MS; /* not apply_aux()'s */
   guint8 start = plan->kind[0][0], end = plan->kind[0][1];
 
   for (guint aux = 0; aux < OWD_AUX_N; aux++) {
@@ -433,8 +433,7 @@ compile_aux (Compiler *c)
   plan->info.sampler = (plan->aux >> OWD_AUX_SAMPLER & 1) && !plan->info.own_sampling;
   if (plan->aux & 1u << OWD_AUX_MPLS)
     plan->finish |= FINISH_RARE;
-  inline_aux = plan->aux & ~(durations | 1u << OWD_AUX_SAMPLER | 1u << OWD_AUX_REVERSE_MS);
-  if (inline_aux != 0)
+  if (plan->aux & ~elsewhere)
     plan->finish |= FINISH_AUX;
   if ((plan->aux & durations) && !(plan->finish & FINISH_STAMPS)) {
     if (end == OWD_STAMP_NONE && (start == OWD_STAMP_UNIX_MS || start == OWD_STAMP_UPTIME_MS)) {

@@ -44,10 +44,11 @@ template_free (gpointer data)
 }
 
 void
-owd_template_table_init (OwdTemplateTable *self, guint64 timeout_ns)
+owd_template_table_init (OwdTemplateTable *self, guint max_templates, guint64 timeout_ns)
 {
   *self = (OwdTemplateTable){ .by_id = g_hash_table_new_full (g_direct_hash, g_direct_equal, NULL, template_free),
-                              .timeout_ns = (OwdTime) MIN (timeout_ns, (guint64) G_MAXINT64) };
+                              .timeout_ns = (OwdTime) MIN (timeout_ns, (guint64) G_MAXINT64),
+                              .max_templates = max_templates };
 }
 
 void
@@ -88,10 +89,14 @@ owd_template_equal (const OwdTemplate *template, const OwdTemplateDef *def)
          && memcmp (template->fields, def->fields, def->n_fields * sizeof def->fields[0]) == 0;
 }
 
-guint
-owd_template_table_size (const OwdTemplateTable *self)
+gboolean
+owd_template_table_has_room (const OwdTemplateTable *self, const OwdTemplateDef *def)
 {
-  return g_hash_table_size (self->by_id);
+  const OwdTemplate *old = g_hash_table_lookup (self->by_id, GUINT_TO_POINTER (def->id));
+  guint n_templates = g_hash_table_size (self->by_id) + (old == NULL);
+  guint n_fields = self->n_fields - (old != NULL ? old->n_fields : 0) + def->n_fields;
+
+  return n_templates <= self->max_templates && n_fields / OWD_FIELDS_PER_TEMPLATE <= self->max_templates;
 }
 
 void
@@ -106,14 +111,20 @@ owd_template_table_put (OwdTemplateTable *self, const OwdTemplateDef *def, OwdPl
   template->seen_ns = now_ns;
   template->fields = g_memdup2 (def->fields, def->n_fields * sizeof def->fields[0]);
   template->plan = plan;
-  self->last = NULL;
-  g_hash_table_replace (self->by_id, GUINT_TO_POINTER (def->id), template);
+  owd_template_table_remove (self, def->id);
+  self->n_fields += def->n_fields;
+  g_hash_table_insert (self->by_id, GUINT_TO_POINTER (def->id), template);
 }
 
 void
 owd_template_table_remove (OwdTemplateTable *self, guint16 id)
 {
+  const OwdTemplate *old = g_hash_table_lookup (self->by_id, GUINT_TO_POINTER (id));
+
+  if (old == NULL)
+    return;
   self->last = NULL;
+  self->n_fields -= old->n_fields;
   g_hash_table_remove (self->by_id, GUINT_TO_POINTER (id));
 }
 
@@ -125,9 +136,14 @@ owd_template_table_remove_all (OwdTemplateTable *self, gboolean is_options)
 
   self->last = NULL;
   g_hash_table_iter_init (&iter, self->by_id);
-  while (g_hash_table_iter_next (&iter, NULL, &value))
-    if (((const OwdTemplate *) value)->is_options == is_options)
-      g_hash_table_iter_remove (&iter);
+  while (g_hash_table_iter_next (&iter, NULL, &value)) {
+    const OwdTemplate *template = value;
+
+    if (template->is_options != is_options)
+      continue;
+    self->n_fields -= template->n_fields;
+    g_hash_table_iter_remove (&iter);
+  }
 }
 
 void
@@ -138,7 +154,12 @@ owd_template_table_sweep (OwdTemplateTable *self, OwdTime now_ns)
 
   self->last = NULL;
   g_hash_table_iter_init (&iter, self->by_id);
-  while (g_hash_table_iter_next (&iter, NULL, &value))
-    if (expired (self, value, now_ns))
-      g_hash_table_iter_remove (&iter);
+  while (g_hash_table_iter_next (&iter, NULL, &value)) {
+    const OwdTemplate *template = value;
+
+    if (!expired (self, template, now_ns))
+      continue;
+    self->n_fields -= template->n_fields;
+    g_hash_table_iter_remove (&iter);
+  }
 }

@@ -42,18 +42,24 @@ typedef struct {
   OwdPlan *plan;
 } OwdTemplate;
 
+/* Templates of a state have that many fields on average at most, so that the limit of templates is one of memory. */
+#define OWD_FIELDS_PER_TEMPLATE 32
+
 typedef struct {
   GHashTable *by_id;
   OwdTemplate *last;  /* the one looked up last, or NULL */
   OwdTime timeout_ns; /* 0: never */
+  guint max_templates;
+  guint n_fields; /* of all templates */
 } OwdTemplateTable;
 
-void owd_template_table_init (OwdTemplateTable *self, guint64 timeout_ns);
+void owd_template_table_init (OwdTemplateTable *self, guint max_templates, guint64 timeout_ns);
 void owd_template_table_clear (OwdTemplateTable *self);
 /* (transfer none) NULL where unknown or expired at now. */
 OwdTemplate *owd_template_table_find (OwdTemplateTable *self, guint16 id, OwdTime now_ns);
 gboolean owd_template_equal (const OwdTemplate *template, const OwdTemplateDef *def);
-guint owd_template_table_size (const OwdTemplateTable *self);
+/* May def be put, be it a new one or another one of its id? */
+gboolean owd_template_table_has_room (const OwdTemplateTable *self, const OwdTemplateDef *def);
 /* plan: (transfer full). Replaces one of the same id. */
 void owd_template_table_put (OwdTemplateTable *self, const OwdTemplateDef *def, OwdPlan *plan, OwdTime now_ns);
 void owd_template_table_remove (OwdTemplateTable *self, guint16 id);

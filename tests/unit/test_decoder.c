@@ -681,6 +681,31 @@ limits_hold (void **state)
   assert_int_equal (owd_decoder_unattributed (s->decoder)[OWD_REASON_LIMIT], 1);
 }
 
+/* The limit of templates is one of memory: big templates fill it sooner. */
+static void
+limit_of_fields (void **state)
+{
+  OwdDecoderLimits limits = { .max_templates = 10 };
+  g_autoptr (Sink) s = sink_new (&limits);
+  DgramField fields[200];
+  Dgram d;
+
+  (void) state;
+  for (guint i = 0; i < G_N_ELEMENTS (fields); i++)
+    fields[i] = (DgramField){ (guint16) (i + 1), 4, 0 };
+  dgram_ipfix (&d, EXPORT_S, 0, 1);
+  for (guint id = 256; id < 260; id++)
+    dgram_template (&d, 10, id, G_N_ELEMENTS (fields), fields);
+  assert_int_equal (feed (s, &d), OWD_STATUS_LIMIT);
+  assert_int_equal (counters (s)->templates, 1);
+  assert_int_equal (counters (s)->refused[OWD_REASON_LIMIT], 3);
+  dgram_ipfix (&d, EXPORT_S, 0, 1);
+  dgram_template (&d, 10, 256, 0, NULL); /* room again */
+  dgram_template (&d, 10, 257, G_N_ELEMENTS (fields), fields);
+  assert_int_equal (feed (s, &d), OWD_STATUS_OK);
+  assert_int_equal (counters (s)->templates, 2);
+}
+
 /* One address that makes up domains leaves room for others. */
 static void
 one_address_cannot_take_all (void **state)
@@ -1335,6 +1360,7 @@ main (void)
     cmocka_unit_test (late_template),
     cmocka_unit_test (late_is_bounded),
     cmocka_unit_test (limits_hold),
+    cmocka_unit_test (limit_of_fields),
     cmocka_unit_test (one_address_cannot_take_all),
     cmocka_unit_test (whose_template),
     cmocka_unit_test (address_pairs),
