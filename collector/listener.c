@@ -19,6 +19,7 @@
 
 #include <errno.h>
 #include <linux/filter.h>
+#include <linux/sock_diag.h>
 #include <poll.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -217,6 +218,25 @@ owd_listener_free (OwdListener *self)
 
 /* ---- receiving --------------------------------------------------------------------------------- */
 
+/* total: as the kernel counts, of the socket's whole life. */
+static void
+count_drops (Socket *s, guint32 total)
+{
+  s->counters.dropped += (guint32) (total - s->kernel_drops);
+  s->kernel_drops = total;
+}
+
+/* The count comes with datagrams (SO_RXQ_OVFL), so that of drops behind the last one does not. */
+static void
+ask_drops (Socket *s)
+{
+  guint32 info[SK_MEMINFO_VARS] = { 0 };
+  socklen_t len = sizeof info;
+
+  if (getsockopt (s->fd, SOL_SOCKET, SO_MEMINFO, info, &len) == 0 && len > SK_MEMINFO_DROPS * sizeof info[0])
+    count_drops (s, info[SK_MEMINFO_DROPS]);
+}
+
 /* Takes receive time and drop count from a message's control data. */
 static OwdTime
 read_control (Socket *s, struct msghdr *message)
@@ -235,8 +255,7 @@ read_control (Socket *s, struct msghdr *message)
       guint32 drops;
 
       memcpy (&drops, CMSG_DATA (c), sizeof drops);
-      s->counters.dropped += (guint32) (drops - s->kernel_drops);
-      s->kernel_drops = drops;
+      count_drops (s, drops);
     }
   }
   return t;
@@ -339,8 +358,12 @@ owd_listener_receive (OwdListener *self, int timeout_ms, OwdListenerFunc func, v
 {
   int n = take_turns (self, func, user, error);
 
-  if (n != 0 || timeout_ms == 0)
+  if (n != 0)
     return n;
+  for (guint i = 0; i < self->n_sockets; i++)
+    ask_drops (&self->sockets[i]);
+  if (timeout_ms == 0)
+    return 0;
   n = poll (self->polls, self->n_sockets + 1, timeout_ms);
   if (n < 0 && errno != EINTR) {
     g_set_error (error, OWD_ERROR, OWD_ERROR_IO, "poll: %s", g_strerror (errno));
