@@ -298,6 +298,8 @@ typedef struct {
   OwdProbeError own; /* of our clock */
 } OwdProbeArrival;
 
+/* Does a reply bring back a number and a stamp of this session's? */
+gboolean owd_probe_session_expects (const OwdProbeSession *self, const OwdProbeReply *reply);
 /* OWD_STATUS_OK, OWD_STATUS_DUPLICATE, OWD_STATUS_LATE, or OWD_STATUS_MALFORMED for a reply that answers nothing of
  * ours. */
 OwdStatus owd_probe_session_reply (OwdProbeSession *self, const OwdProbeReply *reply, const OwdProbeArrival *arrival);

@@ -50,6 +50,7 @@ typedef struct {
   OwdProbeError clock_error;
   OwdTime clock_read;
   guint64 refused; /* answers that the system did not take */
+  gboolean said_short;
   int signal_fd;
 } Server;
 
@@ -69,6 +70,17 @@ read_clock_error (Server *self, OwdTime now)
   self->clock_read = now;
 }
 
+/* What somebody who sets up a TWAMP-Light sender has to know; once. */
+static void
+say_short (Server *self, const OwdProbeDatagram *d)
+{
+  char text[OWD_ADDR_TEXT];
+
+  self->said_short = TRUE;
+  g_message ("%s asks with %zu bytes and gets no answer, which would be longer; let it send 44, or see --answer-short",
+             owd_addr_text (&d->addr, text), d->len);
+}
+
 static void
 answer (Server *self, const Listener *listener, guint i)
 {
@@ -86,10 +98,13 @@ answer (Server *self, const Listener *listener, guint i)
                          .t3 = owd_probe_clock_real (),
                          .error = self->clock_error };
   OwdProbeAnswer *a = &self->answers[i];
+  OwdProbeVerdict verdict
+      = owd_probe_reflector_answer (self->reflector, &q, owd_probe_batch_answer (self->batch, i), OWD_PROBE_MAX, a);
 
-  if (owd_probe_reflector_answer (self->reflector, &q, owd_probe_batch_answer (self->batch, i), OWD_PROBE_MAX, a)
-      == OWD_PROBE_ANSWERED)
+  if (verdict == OWD_PROBE_ANSWERED)
     owd_probe_batch_put (self->batch, i, a->len, a->tos, a->wants_stamp);
+  else if (verdict == OWD_PROBE_DROP_SHORT && d->len >= 14 && self->cfg.n_keys == 0 && !self->said_short)
+    say_short (self, d);
 }
 
 static void

@@ -163,19 +163,26 @@ is_from (const Target *t, const OwdProbeDatagram *d)
   return t->port == d->port && memcmp (&t->addr, &d->addr, sizeof t->addr) == 0;
 }
 
-/* The target that a reply comes from. Session identifiers are consecutive, so they tell at once; reflectors without
- * them have to be searched by address and port. */
+/* The target that a reply comes from. Session identifiers are consecutive, so they tell at once. Reflectors without
+ * them have to be searched: by address and port, and among the sizes of one target by the stamp that comes back. */
 static Target *
 target_of (const Sender *self, const OwdProbeDatagram *d, const OwdProbeReply *reply)
 {
   guint index = (guint) reply->ssid - self->first_ssid;
+  Target *found = NULL;
 
   if (index < self->targets->len && is_from (self->targets->pdata[index], d))
     return self->targets->pdata[index];
-  for (index = 0; index < self->targets->len; index++)
-    if (is_from (self->targets->pdata[index], d))
-      return self->targets->pdata[index];
-  return NULL;
+  for (guint i = 0; i < self->targets->len; i++) {
+    Target *t = self->targets->pdata[i];
+
+    if (!is_from (t, d))
+      continue;
+    if (owd_probe_session_expects (t->session, reply))
+      return t;
+    found = t;
+  }
+  return found;
 }
 
 static void

@@ -636,6 +636,15 @@ again (OwdProbeSession *self, Slot *s, guint32 peer_seq, MarkResult marked)
   return OWD_STATUS_DUPLICATE;
 }
 
+gboolean
+owd_probe_session_expects (const OwdProbeSession *self, const OwdProbeReply *reply)
+{
+  guint64 t3;
+  guint32 flags;
+
+  return match (self, reply, &t3, &flags) != NULL;
+}
+
 OwdStatus
 owd_probe_session_reply (OwdProbeSession *self, const OwdProbeReply *r, const OwdProbeArrival *a)
 {

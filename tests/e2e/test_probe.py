@@ -169,9 +169,9 @@ class Loopback(unittest.TestCase):
     def test_twamp_light_and_ptp(self):
         with Reflector() as there:
             target = f'127.0.0.1:{there.ports[0]}'
-            for args in (('--twamp-light', '--size', '200'), ('--ptp',), ('--twamp-light', '--ptp')):
+            for args in (('--twamp-light', '--size', '44,200'), ('--ptp',), ('--twamp-light', '--ptp')):
                 status, packets, sums, err = send('-c', '10', '-i', '5ms', *args, target)
-                self.assertEqual((status, sums[0]['answered']), (0, 10), err)
+                self.assertEqual((status, [s['answered'] for s in sums]), (0, [10] * len(sums)), err)
                 self.assertLess(abs(statistics.median(p['up_ms'] for p in packets)), 5)
 
     def test_stateless(self):
@@ -262,6 +262,7 @@ class Guard(unittest.TestCase):
             port = there.ports[0]
             for size in (0, 1, 14, 43):
                 self.assertIsNone(exchange(port, bytes(size)))
+            self.assertIn('--answer-short', there.process.stderr.readline())
             for size in (44, 45, 112, 1400, 8972):
                 self.assertEqual(len(exchange(port, bytes(size))), size)
             # packet control (type 12): 373 replies of 9000 bytes, please
