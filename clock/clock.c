@@ -214,7 +214,7 @@ owd_clock_instant (const OwdClock *self, const OwdFlow *flow, OwdStampEnd which,
   t = owd_flow_claim (&h, flow, kind, raw);
   if (t == OWD_TIME_NONE)
     return FALSE;
-  *ret_instant = (OwdInstant){ .lo_ns = t, .clock_ns = kind == OWD_STAMP_DELTA_US ? self->tick_ns : 0 };
+  *ret_instant = (OwdInstant){ .lo_ns = t }; /* IE 158, 159 count from the header's seconds as they stand there */
   return TRUE;
 }
 

@@ -329,7 +329,7 @@ typedef struct {
   guint64 magic;
   guint32 sizes[4]; /* of the structures, so that another build's snapshot is refused */
   guint32 n_states, recs_size, used, free_head, fresh, oldest, youngest, n_buckets, keep_below;
-  guint32 n_pairs, pairs_size, n_chunks, n_slots, chunk_far, chunk_free, n_near, n_sides;
+  guint32 n_pairs, pairs_size, n_chunks, n_slots, chunk_far, chunk_free, n_near, n_sides, some_shared;
   gint64 slot_ns, first_slot;
   OwdTime log_time, watermark, horizon_at, arrival_ns;
   gint64 horizon_ns;
@@ -363,6 +363,7 @@ owd_correlator_save (const OwdCorrelator *self, OwdSaveFunc write, void *user)
   s.chunk_far = self->pending.far;
   s.chunk_free = self->pending.free;
   s.n_near = self->pending.near;
+  s.some_shared = self->some_shared ? 1 : 0;
   s.slot_ns = self->pending.slot_ns;
   s.first_slot = self->pending.first;
   s.n_sides = self->side != NULL ? SIDES : 0;
@@ -429,6 +430,7 @@ owd_correlator_load (OwdCorrelator *self, OwdLoadFunc read, void *user, GError *
     return FALSE;
   }
   self->used = s.used;
+  self->some_shared = s.some_shared != 0;
   self->free_head = s.free_head;
   self->fresh = s.fresh;
   self->oldest = s.oldest;

@@ -72,6 +72,8 @@ typedef struct {
   OwdTime first_ns, last_ns;
   guint64 records;
   guint32 sampling;
+  guint32 twins, singles; /* conversations whose halves bear the same stamps, and others */
+  gint64 step_ns;         /* of its end stamps, when last compared */
   Lag lag;
   OwdClock clock;
 } State;
@@ -151,6 +153,7 @@ typedef struct {
   guint8 kind, proto;
   guint8 decided;
   guint8 travel;
+  guint8 shared; /* what match_shared() said when the pair was proven */
 } Waiting;
 
 /* ---- the whole ------------------------------------------------------------------------------------ */
@@ -186,8 +189,9 @@ struct OwdCorrelator {
   GHashTable *by_key; /* OwdStateKey -> index + 1; made anew on load */
   guint32 *index_of;  /* header's state number -> index + 1 */
   guint32 index_of_size;
-  guint32 current;     /* state of the last header */
-  gboolean current_ok; /* there was one, and its clock can be used */
+  gboolean some_shared; /* an exporter stamps both halves of a conversation alike */
+  guint32 current;      /* state of the last header */
+  gboolean current_ok;  /* there was one, and its clock can be used */
 
   /* waiting records */
   Rec *rec;
@@ -214,6 +218,8 @@ struct OwdCorrelator {
 
 /* match.c */
 OwdStatus match_add (OwdCorrelator *self, const OwdFlow *flow, const OwdInstant *start, const OwdInstant *end);
+/* Which of two states give both halves of a conversation the same stamps: bit 0 for a, bit 1 for b. */
+guint8 match_shared (const OwdCorrelator *self, guint16 a, guint16 b);
 void match_expire (OwdCorrelator *self, OwdTime before);
 /* pair.c */
 Pair *pair_get (OwdCorrelator *self, guint32 a, guint32 b);

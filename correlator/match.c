@@ -13,6 +13,12 @@
  * in turn. Such a pair of *runs* gives two samples, its first and its last packet. Where sums never meet, packets or
  * records were lost, and nothing is said.
  *
+ * Shared stamps. Some exporters (softflowd, pmacct's nfprobe) keep one entry per conversation and give both its records
+ * the times of its first and last packet, whichever way that went. They are recognised by halves with equal stamps.
+ * Between two of them one half speaks for both, and its samples say nothing of the flow's own direction. Between one of
+ * them and an exporter that keeps directions apart only the half that begins the conversation has the same first
+ * packet, and only a last packet that came long after the other half's is the same on both sides.
+ *
  * Invariants. A record is paired with a given state at most once. Records of one state and key that overlap are either
  * the same record twice (dropped) or not to be trusted (kept out). Everything is decided from what has arrived, in the
  * order of the log.
@@ -28,7 +34,12 @@
 #define PAUSE_NS (2000 * OWD_NS_PER_MS) /* a packet after this is a beginning */
 #define SAME_NS (1 * OWD_NS_PER_MS)     /* slack for the same stamp converted twice */
 #define OVERLAP_NS (50 * OWD_NS_PER_MS) /* two interfaces of one router see a packet this far apart */
-#define AGREE_NS (250 * OWD_NS_PER_MS)  /* start and end delays of one run */
+#define EQUAL_NS (10 * OWD_NS_PER_US)   /* rounding of conversions */
+#define TWINS_ENOUGH 32
+#define TWINS_TO_SINGLES 49
+#define TWINS_HALVE 1024
+#define TWINS_STEP_NS (4 * OWD_NS_PER_MS)
+#define AGREE_NS (250 * OWD_NS_PER_MS) /* start and end delays of one run */
 
 static const guint8 TCP_FIN = 0x01, TCP_SYN = 0x02, TCP_RST = 0x04;
 
@@ -168,6 +179,93 @@ static gboolean
 partners_full (const Rec *r)
 {
   return r->partner[PARTNERS - 1] != G_MAXUINT16;
+}
+
+/* ---- conversations -------------------------------------------------------------------------------- */
+
+static gboolean
+same_stamps (const Rec *a, const Rec *b)
+{
+  return ABS (a->start_ns - b->start_ns) <= EQUAL_NS && ABS (a->end_ns - b->end_ns) <= EQUAL_NS;
+}
+
+/* The other half of the record's conversation at the same point: the one that overlaps with it. NULL: not here. */
+static const Rec *
+other_half (const OwdCorrelator *self, const Rec *r, guint64 reverse_key)
+{
+  for (guint32 i = self->bucket[r->bucket & (self->n_buckets - 1)]; i != NIL; i = self->rec[i].next) {
+    const Rec *o = &self->rec[i];
+
+    if (o->key == reverse_key && o->state == r->state && o->start_ns <= r->end_ns + PAUSE_NS
+        && r->start_ns <= o->end_ns + PAUSE_NS)
+      return o;
+  }
+  return NULL;
+}
+
+/* Does this exporter give both halves of a conversation the same stamps? Next to a server that answers within a
+ * fraction of a step most halves are equal by nature, though never all of them; with coarse steps that cannot be told
+ * apart. */
+static gboolean
+is_shared (const OwdCorrelator *self, guint16 state)
+{
+  const State *s = &self->state[state];
+
+  return s->twins >= TWINS_ENOUGH && s->twins >= TWINS_TO_SINGLES * s->singles && s->step_ns <= TWINS_STEP_NS;
+}
+
+guint8
+match_shared (const OwdCorrelator *self, guint16 a, guint16 b)
+{
+  return (guint8) (is_shared (self, a) | is_shared (self, b) << 1);
+}
+
+/* Once per conversation and point: the second half has come. */
+static void
+compare_twins (OwdCorrelator *self, const Rec *r, guint64 reverse_key)
+{
+  const Rec *o = other_half (self, r, reverse_key);
+  State *s = &self->state[r->state];
+
+  if (o == NULL)
+    return;
+  s->step_ns = owd_clock_step (&s->clock, r->kinds >> 4, OWD_STAMP_END).bound_ns;
+  if (same_stamps (r, o))
+    s->twins++;
+  else
+    s->singles++;
+  self->some_shared |= is_shared (self, r->state);
+  if (s->twins + s->singles < TWINS_HALVE)
+    return;
+  s->twins /= 2;
+  s->singles /= 2;
+}
+
+/* Which stamps of a record at `own`, whose like at `shared` may be those of the other half, belong to the same packets?
+ */
+typedef enum {
+  HALF_UNKNOWN,
+  HALF_NONE,
+  HALF_START = 1 << 1,
+  HALF_END = 1 << 2,
+  HALF_BOTH = HALF_START | HALF_END
+} Half;
+
+static Half
+usable_half (const OwdCorrelator *self, const Rec *shared, const Rec *own, guint64 reverse_key)
+{
+  const Rec *twin = other_half (self, shared, reverse_key), *half = other_half (self, own, reverse_key);
+  Half usable_stamps = 0;
+
+  if (twin == NULL)
+    return HALF_BOTH; /* traffic in one direction only */
+  if (half == NULL)
+    return HALF_UNKNOWN;
+  if (own->start_ns + SAME_NS < half->start_ns)
+    usable_stamps |= HALF_START;
+  if (own->end_ns > half->end_ns + PAUSE_NS)
+    usable_stamps |= HALF_END;
+  return usable_stamps != 0 ? usable_stamps : HALF_NONE;
 }
 
 /* ---- groups --------------------------------------------------------------------------------------- */
@@ -397,7 +495,8 @@ deliver (OwdCorrelator *self, Pair *pair, const Rec *a, const Rec *b, OwdStampEn
                 .wide = seen->wide,
                 .flags = flags | OWD_SAMPLE_COUNTS,
                 .kind = (guint8) kind,
-                .proto = a->proto };
+                .proto = a->proto,
+                .shared = match_shared (self, a->state, b->state) };
 
   if (a->flags & b->flags & proof)
     w.flags |= OWD_SAMPLE_SYN;
@@ -408,32 +507,62 @@ deliver (OwdCorrelator *self, Pair *pair, const Rec *a, const Rec *b, OwdStampEn
   order_push (self, &w);
 }
 
-/* Samples of a balanced run. FALSE: its stamps contradict what the pair has shown, and each other. */
-static gboolean
-harvest (OwdCorrelator *self, Pair *pair, const Part *x, const Part *y, const Run *run, guint32 bucket,
-         guint64 reverse_key)
+/* Which stamps of a run belong to the same packets at both points, given how both exporters stamp conversations. */
+static Half
+trusted_half (const OwdCorrelator *self, const Rec *a, const Rec *b, guint64 reverse_key)
 {
-  const Rec *first_a = at (self, x, run->xi), *first_b = at (self, y, run->yi);
-  const Rec *last_a = at (self, x, run->xn - 1), *last_b = at (self, y, run->yn - 1);
-  gboolean single = run->xn - run->xi == 1 && run->yn - run->yi == 1 && first_a->packets == 1;
-  guint16 flags = run->xn - run->xi > 1 || run->yn - run->yi > 1 ? OWD_SAMPLE_FRAGMENT : 0;
-  gint64 slack;
+  gboolean shared_a = is_shared (self, a->state), shared_b = is_shared (self, b->state);
+  const Rec *twin;
+
+  if (shared_a != shared_b)
+    return shared_a ? usable_half (self, a, b, reverse_key) : usable_half (self, b, a, reverse_key);
+  if (!shared_a)
+    return HALF_BOTH;
+  twin = other_half (self, a, reverse_key);
+  return twin != NULL && has_partner (twin, b->state) ? HALF_NONE : HALF_BOTH;
+}
+
+/* The same two stamps twice, start and end, of records a and b. */
+typedef struct {
+  const Rec *first_a, *first_b, *last_a, *last_b;
+  gboolean fragments; /* more than one record on a side */
+  gboolean one_packet;
+} Bounds;
+
+static Bounds
+bounds_of (const OwdCorrelator *self, const Part *x, const Part *y, const Run *run)
+{
+  const Rec *xf = at (self, x, run->xi), *xl = at (self, x, run->xn - 1);
+  const Rec *yf = at (self, y, run->yi), *yl = at (self, y, run->yn - 1);
+  gboolean swap = x->state > y->state;
+  Bounds b = { .first_a = swap ? yf : xf,
+               .first_b = swap ? xf : yf,
+               .last_a = swap ? yl : xl,
+               .last_b = swap ? xl : yl,
+               .fragments = run->xn - run->xi > 1 || run->yn - run->yi > 1 };
+
+  b.one_packet = !b.fragments && xf->packets == 1;
+  return b;
+}
+
+/* Samples of a balanced run. FALSE: not now; its stamps contradict what the pair has shown, and each other, or the
+ * other half of the conversation must come first. */
+static gboolean
+harvest (OwdCorrelator *self, Pair *pair, const Bounds *r, guint32 bucket, guint64 reverse_key)
+{
+  gboolean shared = is_shared (self, r->first_a->state) || is_shared (self, r->first_b->state);
+  Half half = trusted_half (self, r->first_a, r->first_b, reverse_key);
+  guint16 flags = r->fragments ? OWD_SAMPLE_FRAGMENT : 0;
   gboolean agree, start_fits, end_fits;
   Seen start, end;
 
-  if (x->state > y->state) {
-    const Rec *swap = first_a;
-
-    first_a = first_b;
-    first_b = swap;
-    swap = last_a;
-    last_a = last_b;
-    last_b = swap;
-  }
-  see (self, first_a, first_b, OWD_STAMP_START, &start);
-  see (self, last_a, last_b, OWD_STAMP_END, &end);
-  slack = AGREE_NS + start.step_ns + end.step_ns;
-  agree = ABS (start.delta_ns - end.delta_ns) <= slack;
+  if (half == HALF_UNKNOWN)
+    return FALSE;
+  if (half == HALF_NONE)
+    return TRUE;
+  see (self, r->first_a, r->first_b, OWD_STAMP_START, &start);
+  see (self, r->last_a, r->last_b, OWD_STAMP_END, &end);
+  agree = ABS (start.delta_ns - end.delta_ns) <= AGREE_NS + start.step_ns + end.step_ns;
   start_fits = pair_plausible (pair, start.delta_ns, FALSE, 0);
   end_fits = pair_plausible (pair, end.delta_ns, FALSE, 0);
   /* both moved together: a new route or clock, not a bad stamp */
@@ -441,14 +570,17 @@ harvest (OwdCorrelator *self, Pair *pair, const Part *x, const Part *y, const Ru
     self->counters.nonsense++;
     return FALSE;
   }
-  add_networks (first_a, first_b, &start);
-  add_networks (first_a, first_b, &end);
-  compare_halves (self, pair, bucket, reverse_key, first_a, first_b, &start);
-  end.round_trip_ns = start.round_trip_ns != 0 ? start.round_trip_ns + end.delta_ns - start.delta_ns : 0;
-  if (start_fits || agree)
-    deliver (self, pair, first_a, first_b, OWD_STAMP_START, &start, single ? OWD_SAMPLE_BOTH : OWD_SAMPLE_START, flags);
-  if (!single && (end_fits || agree))
-    deliver (self, pair, last_a, last_b, OWD_STAMP_END, &end, OWD_SAMPLE_END, flags);
+  if (!shared) { /* else neither the source nor the other half says which way the stamped packets went */
+    add_networks (r->first_a, r->first_b, &start);
+    add_networks (r->first_a, r->first_b, &end);
+    compare_halves (self, pair, bucket, reverse_key, r->first_a, r->first_b, &start);
+    end.round_trip_ns = start.round_trip_ns != 0 ? start.round_trip_ns + end.delta_ns - start.delta_ns : 0;
+  }
+  if (half & HALF_START && (start_fits || agree))
+    deliver (self, pair, r->first_a, r->first_b, OWD_STAMP_START, &start,
+             r->one_packet && !shared ? OWD_SAMPLE_BOTH : OWD_SAMPLE_START, flags);
+  if (half & HALF_END && !(r->one_packet && !shared) && (end_fits || agree))
+    deliver (self, pair, r->last_a, r->last_b, OWD_STAMP_END, &end, OWD_SAMPLE_END, flags);
   return TRUE;
 }
 
@@ -468,15 +600,40 @@ pair_parts (OwdCorrelator *self, const Part *x, const Part *y, guint32 bucket, g
   for (guint i = 0; i < x->n; i++) {
     guint j = find_start (self, pair, x, i, y);
     Run run = { .xi = i, .yi = j };
+    Bounds bounds;
 
     if (j == G_MAXUINT || find_start (self, pair, y, j, x) != i || !balance (self, x, y, &run))
       continue;
-    if (!harvest (self, pair, x, y, &run, bucket, reverse_key))
+    bounds = bounds_of (self, x, y, &run);
+    if (!harvest (self, pair, &bounds, bucket, reverse_key))
       continue;
     self->counters.runs++;
     mark (self, x, run.xi, run.xn, y->state);
     mark (self, y, run.yi, run.yn, x->state);
     i = run.xn - 1;
+  }
+}
+
+/* The state of a record with all others that have seen this key. */
+static void
+pair_state (OwdCorrelator *self, const Rec *rec, guint64 key, guint64 reverse_key)
+{
+  Part own = { 0 };
+  Group group;
+
+  collect (self, rec->bucket, key, &group);
+  if (group.n < 2)
+    return;
+  for (guint k = 0; k < group.n; k += part_of (self, &group, k).n) {
+    if (self->rec[group.index[k]].state == rec->state)
+      own = part_of (self, &group, k);
+  }
+  for (guint k = 0; k < group.n && own.n > 0;) {
+    Part other = part_of (self, &group, k);
+
+    if (other.state != rec->state)
+      pair_parts (self, &own, &other, rec->bucket, reverse_key);
+    k += other.n;
   }
 }
 
@@ -557,7 +714,7 @@ match_add (OwdCorrelator *self, const OwdFlow *flow, const OwdInstant *start, co
   guint32 mixed = (guint32) ((undirected * G_GUINT64_CONSTANT (0x9e3779b97f4a7c15)) >> 32);
   gint64 clock_ns = MAX (start->clock_ns, end->clock_ns);
   gboolean one_clock = start->segment == end->segment && start->boot_ns == end->boot_ns;
-  Group group;
+  guint64 reverse_key;
   guint32 i;
   Rec rec = {
     .key = owd_flow_hash (flow),
@@ -599,21 +756,10 @@ match_add (OwdCorrelator *self, const OwdFlow *flow, const OwdInstant *start, co
   self->rec[i] = rec;
   insert (self, i);
 
-  collect (self, rec.bucket, rec.key, &group);
-  if (group.n > 1) {
-    Part own = { 0 };
-
-    for (guint k = 0; k < group.n; k += part_of (self, &group, k).n) {
-      if (self->rec[group.index[k]].state == rec.state)
-        own = part_of (self, &group, k);
-    }
-    for (guint k = 0; k < group.n;) {
-      Part other = part_of (self, &group, k);
-
-      if (other.state != rec.state && own.n > 0)
-        pair_parts (self, &own, &other, rec.bucket, reverse_hash (flow));
-      k += other.n;
-    }
-  }
+  reverse_key = reverse_hash (flow);
+  compare_twins (self, &self->rec[i], reverse_key);
+  pair_state (self, &rec, rec.key, reverse_key);
+  if (is_shared (self, rec.state) || self->some_shared)
+    pair_state (self, &rec, reverse_key, rec.key);
   return OWD_STATUS_OK;
 }

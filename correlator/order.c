@@ -231,6 +231,9 @@ decide (const OwdCorrelator *self, Waiting *w)
   seen.round_trip_ns = w->round_trip_ns;
   w->travel = (guint8) pair_travel (self, pair, &seen, &by_sign);
   w->decided = TRUE;
+  /* it has turned out since that its stamps may belong to packets of the other direction */
+  if (match_shared (self, w->a.state, w->b.state) & ~w->shared)
+    w->travel = TRAVELS_UNKNOWN;
   if (by_sign)
     w->flags |= OWD_SAMPLE_BY_SIGN;
   w->ts = MAX (w->ts, stamp_best_ns (self, w->travel == TRAVELS_FORWARD ? &w->a : &w->b));

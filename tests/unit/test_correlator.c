@@ -154,8 +154,8 @@ conversation (World *w, guint16 sport, OwdTime t, gint64 offset_1)
   Saw back = { .sport = sport,
                .back = TRUE,
                .tcp_flags = SYN | ACK | FIN,
-               .first = t + 32 * MS,
-               .last = t + 133 * MS,
+               .first = t + 35 * MS,
+               .last = t + 136 * MS,
                .packets = 5,
                .octets = 5000 };
 
