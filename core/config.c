@@ -695,17 +695,24 @@ owd_config_print (const OwdConfig *self)
   return g_key_file_to_data (file, NULL, NULL);
 }
 
-/* Appends text as one mdoc input line: no character of it is taken for a request or an escape. */
+/* Appends text as mdoc input, a sentence a line: no character of it is taken for a request or an escape. */
 static void
-man_line (GString *man, const char *text)
+man_text (GString *man, const char *text)
 {
-  if (*text == '.' || *text == '\'')
-    g_string_append (man, "\\&");
-  for (; *text != '\0'; text++)
+  char before = '\0';
+
+  for (; *text != '\0'; before = *text++) {
+    if (before == '.' && *text == ' ') {
+      g_string_append_c (man, '\n');
+      continue;
+    }
+    if (man->str[man->len - 1] == '\n' && (*text == '.' || *text == '\''))
+      g_string_append (man, "\\&");
     if (*text == '\\')
       g_string_append (man, "\\e");
     else
       g_string_append_c (man, *text);
+  }
   g_string_append_c (man, '\n');
 }
 
@@ -716,8 +723,8 @@ man_option (GString *man, const Option *option)
   g_autofree char *facts = g_strdup_printf ("Value: %s.", allowed);
 
   g_string_append_printf (man, ".It Cm %s\n", option->key);
-  man_line (man, option->help);
-  man_line (man, facts);
+  man_text (man, option->help);
+  man_text (man, facts);
   if (*option->standard != '\0')
     g_string_append_printf (man, "Default:\n.Ql %s .\n", option->standard);
 }
@@ -728,7 +735,7 @@ man_section (GString *man, const char *section, const char *help, const Option *
   gboolean open = FALSE;
 
   g_string_append_printf (man, ".Ss [%s]\n", section);
-  man_line (man, help);
+  man_text (man, help);
   for (gsize k = 0; k < n; k++)
     if (g_str_equal (table[k].section, section)) {
       if (!open)

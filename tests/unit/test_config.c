@@ -236,6 +236,31 @@ man_page_has_every_printed_key (void **state)
   assert_true (keys > 20);
 }
 
+#define MAN_PAGE OWD_SOURCE_DIR "/docs/man/oneway.conf.5"
+#define MAN_BEGIN ".\\\" Generated from the table in core/config.c; see CONTRIBUTING.md.\n"
+#define MAN_END ".\\\" End of the generated part.\n"
+
+/* With OWD_UPDATE set it writes the page instead of comparing. */
+static void
+man_page_is_up_to_date (void **state)
+{
+  g_autofree char *page = NULL, *wanted = NULL;
+  g_autofree char *man = owd_config_man ();
+  char *begin, *end;
+
+  (void) state;
+  assert_true (g_file_get_contents (MAN_PAGE, &page, NULL, NULL));
+  begin = strstr (page, MAN_BEGIN);
+  end = strstr (page, MAN_END);
+  assert_true (begin != NULL && end != NULL && begin < end);
+  begin += strlen (MAN_BEGIN);
+  wanted = g_strdup_printf ("%.*s%s%s", (int) (begin - page), page, man, end);
+  if (g_getenv ("OWD_UPDATE") != NULL)
+    assert_true (g_file_set_contents (MAN_PAGE, wanted, -1, NULL));
+  else if (strcmp (page, wanted) != 0)
+    fail_msg ("%s does not show the table of settings; OWD_UPDATE=1 build-check/tests/test_config writes it", MAN_PAGE);
+}
+
 int
 main (void)
 {
@@ -250,6 +275,7 @@ main (void)
     cmocka_unit_test (exporter_faults),
     cmocka_unit_test (print_can_be_loaded_and_keeps_secrets),
     cmocka_unit_test (man_page_has_every_printed_key),
+    cmocka_unit_test (man_page_is_up_to_date),
   };
 
   return cmocka_run_group_tests (tests, NULL, NULL);
