@@ -15,7 +15,8 @@
  * A contradiction is one of
  *   jitter      a gap of a few ms: the header's two fields were not read at one instant, or the clock has wandered off
  *               its line; older knowledge is dropped, and if that does not help constraints are widened by the gap
- *   floating    boot moves as fast as time: sysUptime stands still; there is no boot time, each datagram has its own
+ *   floating    sysUptime does not follow time (fprobe's stands still, but for jumps of a second); there is no boot
+ *               time, each datagram has its own
  *   alternative everything else: kept beside the main lines; confirmed by the next header that fits it and not the main
  *               ones. Uptime that began anew: a reboot. Uptime going on: somebody set the clock.
  *   unstable    steps again and again within few headers: not steps but bad header times; then only their hull is
@@ -30,13 +31,13 @@
 
 #define JITTER_NS (5 * OWD_NS_PER_MS)
 #define WRAP_MS (G_GINT64_CONSTANT (1) << 32)
-#define WINDOW 256                      /* headers; so many contradictions in it are */
-#define UNSTABLE 3                      /* not steps any more, if each is */
-#define UNSTABLE_NS (10 * OWD_NS_PER_S) /* no larger than this */
-#define CALM 1024                       /* headers without contradiction after which the jitter is halved */
-#define FLOATING_SURE 2
-#define FLOATING_MEMORY 16
-#define FLOATING_SHARE 0.5 /* of the elapsed time, by which boot moved */
+#define WINDOW 256                          /* headers; so many contradictions in it are */
+#define UNSTABLE 3                          /* not steps any more, if each is */
+#define UNSTABLE_NS (10 * OWD_NS_PER_S)     /* no larger than this */
+#define CALM 1024                           /* headers without contradiction after which the jitter is halved */
+#define FLOATING_SPAN_NS (5 * OWD_NS_PER_S) /* over which uptime is expected to go on, */
+#define FLOATING_SHARE 4                    /* by more than this part of it; */
+#define FLOATING_BACK_NS (3 * OWD_NS_PER_S) /* what goes back further has booted */
 #define GENERATION_MS (G_GINT64_CONSTANT (3600) * 1000)
 
 typedef struct {
@@ -257,16 +258,30 @@ count_header (OwdBoot *self)
   }
 }
 
-/* Boot moved about as fast as time went by: the uptime is no clock. */
-static gboolean
-is_floating (const OwdBootLines *last, const Constraint *c)
+/* Looks each span of receive time, which no setting of the exporter's clock touches, whether uptime has gone on. */
+static void
+watch_uptime (OwdBoot *self, OwdTime recv_ns, guint32 uptime_ms)
 {
-  Constraint before = extent (last, last->last_uptime_ms);
-  double moved = (double) (c->lo_ns - before.lo_ns);
-  double elapsed = moved + (double) (c->uptime_ms - before.uptime_ms) * OWD_NS_PER_MS;
+  gint64 span_ns = recv_ns - self->watch_recv_ns;
+  gint64 gone_ns = owd_uptime_diff_ms (uptime_ms, self->watch_uptime_ms) * OWD_NS_PER_MS;
 
-  return elapsed > 0.2 * OWD_NS_PER_S && moved > FLOATING_SHARE * elapsed && c->uptime_ms > before.uptime_ms - 2000
-         && moved < 1.5 * elapsed;
+  if (recv_ns == OWD_TIME_NONE || (self->main.headers > 0 && span_ns >= 0 && span_ns < FLOATING_SPAN_NS))
+    return;
+  if (self->main.headers > 0 && span_ns > 0)
+    self->floating = gone_ns > -FLOATING_BACK_NS && gone_ns < span_ns / FLOATING_SHARE;
+  self->watch_recv_ns = recv_ns;
+  self->watch_uptime_ms = uptime_ms;
+}
+
+/* There is nothing to intersect with: the newest epoch is as good as any, and only its own datagram has it. */
+static OwdBootEvent
+take_epoch (OwdBoot *self, const Constraint *c, double skew_bound_ppm)
+{
+  self->main = self->young = lines_from (c, skew_bound_ppm);
+  self->alt.headers = 0;
+  self->jitter_ns = 0;
+  use (self, c, 0);
+  return OWD_BOOT_FLOATING;
 }
 
 static OwdBootEvent
@@ -274,9 +289,7 @@ contradicts (OwdBoot *self, const Constraint *c, double skew_bound_ppm)
 {
   gint64 gap_ns = gap_to (&self->main, c);
 
-  if (is_floating (self->alt.headers > 0 ? &self->alt : &self->main, c))
-    self->floating = MIN (self->floating + 1, FLOATING_MEMORY);
-  if (self->floating < FLOATING_SURE && is_unstable (self, gap_ns)) {
+  if (is_unstable (self, gap_ns)) {
     Constraint was = extent (&self->main, c->uptime_ms);
 
     self->jitter_ns += self->largest_ns;
@@ -287,14 +300,8 @@ contradicts (OwdBoot *self, const Constraint *c, double skew_bound_ppm)
   }
   self->alt = lines_from (c, skew_bound_ppm);
   use (self, c, 0);
-  if (self->floating < FLOATING_SURE) {
-    self->outliers++;
-    return OWD_BOOT_OUTLIER;
-  }
-  /* there is nothing to intersect with: the newest epoch is as good as any */
-  self->main = self->young = self->alt;
-  self->alt.headers = 0;
-  return OWD_BOOT_FLOATING;
+  self->outliers++;
+  return OWD_BOOT_OUTLIER;
 }
 
 /* c lies at most a jitter beside the main lines. */
@@ -332,7 +339,6 @@ next_header (OwdBoot *self, gint64 lo_ns, gint64 hi_ns, guint32 uptime_ms, doubl
   if (gap_to (&self->main, &c) <= JITTER_NS) {
     refine (self, &c, skew_bound_ppm);
     self->alt.headers = 0;
-    self->floating = self->floating > 0 ? self->floating - 1 : 0;
     use_main (self, c.uptime_ms);
     return OWD_BOOT_SAME;
   }
@@ -358,12 +364,17 @@ owd_boot_header (OwdBoot *self, OwdTime export_ns, gint64 tick_ns, guint32 uptim
   gint64 lo_ns = b_ns - uptime_step_ns, hi_ns = b_ns + tick_ns;
   OwdBootEvent event = OWD_BOOT_FIRST;
 
+  watch_uptime (self, recv_ns, uptime_ms);
   if (self->main.headers == 0) {
     Constraint c = { .lo_ns = lo_ns, .hi_ns = hi_ns, .uptime_ms = uptime_ms };
 
     self->main = self->young = lines_from (&c, skew_bound_ppm);
     self->segments = 1;
     use_main (self, uptime_ms);
+  } else if (self->floating) {
+    Constraint c = constraint_near (lo_ns, hi_ns, uptime_ms, self->main.ref_ns);
+
+    event = take_epoch (self, &c, skew_bound_ppm);
   } else {
     count_header (self);
     event = next_header (self, lo_ns - self->jitter_ns, hi_ns + self->jitter_ns, uptime_ms, skew_bound_ppm);

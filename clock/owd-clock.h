@@ -97,13 +97,15 @@ typedef struct {
   gint64 segment_uptime_ms;    /* where the current one began */
   gboolean stepped;            /* it began with a step: uptimes before that belong to the one before */
   guint32 reboots, steps, outliers;
-  guint32 floating;    /* headers whose epoch floats, less those that agree; small */
-  gint64 jitter_ns;    /* header times and uptimes contradict each other by so much, again and again */
-  guint32 window;      /* headers in the current window, */
-  guint32 small;       /* contradictions in it that may be jitter, */
-  gint64 largest_ns;   /* and the largest of them */
-  guint32 calm;        /* headers since the last contradiction */
-  gint64 rtc_ahead_ns; /* the exporter's clock is at least this far ahead of the collector's; 0: not proven */
+  gboolean floating;       /* uptime did not go on over the last span; */
+  OwdTime watch_recv_ns;   /* the current one began here, */
+  guint32 watch_uptime_ms; /* at this uptime */
+  gint64 jitter_ns;        /* header times and uptimes contradict each other by so much, again and again */
+  guint32 window;          /* headers in the current window, */
+  guint32 small;           /* contradictions in it that may be jitter, */
+  gint64 largest_ns;       /* and the largest of them */
+  guint32 calm;            /* headers since the last contradiction */
+  gint64 rtc_ahead_ns;     /* the exporter's clock is at least this far ahead of the collector's; 0: not proven */
 } OwdBoot;
 
 /* tick_ns: resolution of the header's time; uptime_step_ns: of its uptime; skew_bound_ppm: how fast uptime and wall

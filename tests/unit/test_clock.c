@@ -237,6 +237,61 @@ floating_epoch (void **state)
   assert_true (floating > 60);
 }
 
+/* The same exporter under load: several datagrams in one burst, with uptimes a second apart. */
+static void
+floating_in_bursts (void **state)
+{
+  OwdClock c = { 0 };
+  g_autoptr (GRand) rand = g_rand_new_with_seed (4);
+  guint floating = 0, headers = 0;
+
+  (void) state;
+  for (guint i = 0; i < 60; i++)
+    for (guint burst = g_rand_boolean (rand) ? 2 : 1; burst > 0; burst--) {
+      OwdTime t = EPOCH + i * S + g_rand_int_range (rand, 500, 900) * 1000;
+      OwdHeader h = { .flags = OWD_HEADER_UPTIME | OWD_HEADER_FRAC };
+      OwdFlow f;
+      OwdInstant at;
+      guint32 before;
+
+      h.export_s = (guint32) (t / S);
+      h.export_frac_ns = (guint32) (t % S);
+      h.uptime_ms = 1048576000 + (guint32) g_rand_int_range (rand, 0, 2) * 1000;
+      h.recv_ns = t + 20000;
+      before = (guint32) g_rand_int_range (rand, 5, 2800);
+      f = flow_at (h.uptime_ms - before);
+      floating += owd_clock_header (&c, &h, 50) == OWD_BOOT_FLOATING;
+      headers++;
+      owd_clock_learn (&c, &f);
+      assert_true (owd_clock_instant (&c, &f, OWD_STAMP_END, &at));
+      if (i < 7)
+        continue; /* two headers may agree by chance until the first span is over */
+      assert_true (holds (&c, OWD_STAMP_END, &at, t - before * MS + MS / 2));
+      if (i > 30)
+        assert_true (at.clock_ns < 3 * MS);
+    }
+  assert_true (floating > headers * 3 / 4);
+}
+
+/* A clock that is set, even twice in a row, is no floating epoch. */
+static void
+steps_do_not_float (void **state)
+{
+  OwdClock c = { 0 };
+  OwdTime wall = EPOCH;
+
+  (void) state;
+  for (guint i = 0; i < 600; i++) {
+    OwdHeader h = { .flags = OWD_HEADER_UPTIME, .uptime_ms = 5000 + i * 1000 };
+
+    wall += i == 200 || i == 300 ? 100 * S : S;
+    h.export_s = (guint32) (wall / S);
+    h.recv_ns = EPOCH + i * S;
+    assert_true (owd_clock_header (&c, &h, 50) != OWD_BOOT_FLOATING);
+  }
+  assert_int_equal (c.boot.steps, 2);
+}
+
 static void
 absolute_stamps_need_no_boot (void **state)
 {
@@ -273,6 +328,8 @@ main (void)
     cmocka_unit_test (one_bad_header_does_no_harm),
     cmocka_unit_test (wrap_goes_unseen),
     cmocka_unit_test (floating_epoch),
+    cmocka_unit_test (floating_in_bursts),
+    cmocka_unit_test (steps_do_not_float),
     cmocka_unit_test (absolute_stamps_need_no_boot),
   };
 
