@@ -31,13 +31,13 @@
 
 #define JITTER_NS (5 * OWD_NS_PER_MS)
 #define WRAP_MS (G_GINT64_CONSTANT (1) << 32)
-#define WINDOW 256                          /* headers; so many contradictions in it are */
-#define UNSTABLE 3                          /* not steps any more, if each is */
-#define UNSTABLE_NS (10 * OWD_NS_PER_S)     /* no larger than this */
-#define CALM 1024                           /* headers without contradiction after which the jitter is halved */
-#define FLOATING_SPAN_NS (5 * OWD_NS_PER_S) /* over which uptime is expected to go on, */
-#define FLOATING_SHARE 4                    /* by more than this part of it; */
-#define FLOATING_BACK_NS (3 * OWD_NS_PER_S) /* what goes back further has booted */
+#define WINDOW 256                      /* headers; so many contradictions in it are */
+#define UNSTABLE 3                      /* not steps any more, if each is */
+#define UNSTABLE_NS (10 * OWD_NS_PER_S) /* no larger than this */
+#define CALM 1024                       /* headers without contradiction after which the jitter is halved */
+#define ASTRAY_NS (400 * OWD_NS_PER_MS) /* between two headers: uptime and receive time disagree */
+#define STRIKES_FLOATING 3
+#define STRIKES_MAX 16
 #define GENERATION_MS (G_GINT64_CONSTANT (3600) * 1000)
 
 typedef struct {
@@ -186,7 +186,7 @@ use_main (OwdBoot *self, gint64 uptime_ms)
 {
   Constraint now = usable (self, &self->main, uptime_ms);
 
-  use (self, &now, self->segments);
+  use (self, &now, self->segment);
 }
 
 /* An export cannot arrive before it was sent: boot <= recv - uptime in the collector's time. Where that contradicts the
@@ -220,6 +220,7 @@ confirm (OwdBoot *self, const Constraint *c)
   gboolean reboot = c->uptime_ms < self->main.last_uptime_ms - 1000;
 
   self->segments++;
+  self->segment++;
   self->past = self->main;
   self->main = self->young = self->alt;
   self->stepped = !reboot;
@@ -258,17 +259,24 @@ count_header (OwdBoot *self)
   }
 }
 
-/* Looks each span of receive time, which no setting of the exporter's clock touches, whether uptime has gone on. */
+/* Does uptime follow receive time, which no setting of the exporter's clock touches? A reboot looks like one failure,
+ * an uptime that is no clock fails again and again, though not each time: some exporters send bursts whose uptimes lie
+ * a second apart, and now and then two of them fit. */
 static void
 watch_uptime (OwdBoot *self, OwdTime recv_ns, guint32 uptime_ms)
 {
-  gint64 span_ns = recv_ns - self->watch_recv_ns;
-  gint64 gone_ns = owd_uptime_diff_ms (uptime_ms, self->watch_uptime_ms) * OWD_NS_PER_MS;
+  gint64 elapsed_ns = recv_ns - self->watch_recv_ns;
+  gint64 astray_ns = elapsed_ns - owd_uptime_diff_ms (uptime_ms, self->watch_uptime_ms) * OWD_NS_PER_MS;
 
-  if (recv_ns == OWD_TIME_NONE || (self->main.headers > 0 && span_ns >= 0 && span_ns < FLOATING_SPAN_NS))
+  if (recv_ns == OWD_TIME_NONE)
     return;
-  if (self->main.headers > 0 && span_ns > 0)
-    self->floating = gone_ns > -FLOATING_BACK_NS && gone_ns < span_ns / FLOATING_SHARE;
+  if (self->main.headers > 0) {
+    if (ABS (astray_ns) > ASTRAY_NS + ABS (elapsed_ns) / 1000)
+      self->strikes = MIN (self->strikes + 2, STRIKES_MAX);
+    else if (self->strikes > 0)
+      self->strikes--;
+  }
+  self->floating = self->strikes >= STRIKES_FLOATING;
   self->watch_recv_ns = recv_ns;
   self->watch_uptime_ms = uptime_ms;
 }
@@ -277,6 +285,8 @@ watch_uptime (OwdBoot *self, OwdTime recv_ns, guint32 uptime_ms)
 static OwdBootEvent
 take_epoch (OwdBoot *self, const Constraint *c, double skew_bound_ppm)
 {
+  self->segment++;
+  self->past = self->main;
   self->main = self->young = lines_from (c, skew_bound_ppm);
   self->alt.headers = 0;
   self->jitter_ns = 0;
@@ -369,7 +379,7 @@ owd_boot_header (OwdBoot *self, OwdTime export_ns, gint64 tick_ns, guint32 uptim
     Constraint c = { .lo_ns = lo_ns, .hi_ns = hi_ns, .uptime_ms = uptime_ms };
 
     self->main = self->young = lines_from (&c, skew_bound_ppm);
-    self->segments = 1;
+    self->segment = self->segments = 1;
     use_main (self, uptime_ms);
   } else if (self->floating) {
     Constraint c = constraint_near (lo_ns, hi_ns, uptime_ms, self->main.ref_ns);
@@ -394,7 +404,7 @@ owd_boot_widen (OwdBoot *self, gint64 by_ns, double skew_bound_ppm)
   now.lo_ns -= by_ns;
   self->main = self->young = lines_from (&now, skew_bound_ppm);
   self->alt.headers = 0;
-  if (self->use_segment == self->segments)
+  if (self->use_segment == self->segment)
     use_main (self, self->use_uptime_ms);
   else
     self->use_lo_ns -= by_ns;
@@ -403,10 +413,10 @@ owd_boot_widen (OwdBoot *self, gint64 by_ns, double skew_bound_ppm)
 gboolean
 owd_boot_at (const OwdBoot *self, guint32 segment, gint64 uptime_ms, gint64 *ret_lo_ns, gint64 *ret_hi_ns)
 {
-  const OwdBootLines *l = segment == self->segments ? &self->main : &self->past;
+  const OwdBootLines *l = segment == self->segment ? &self->main : &self->past;
   Constraint at;
 
-  if (segment == 0 || (segment != self->segments && segment + 1 != self->segments) || l->headers == 0)
+  if (segment == 0 || (segment != self->segment && segment + 1 != self->segment) || l->headers == 0)
     return FALSE;
   at = usable (self, l, uptime_ms);
   *ret_lo_ns = at.lo_ns;

@@ -165,7 +165,7 @@ before_step (const OwdBoot *boot, gint64 uptime_ms, OwdInstant *i)
 {
   gint64 lo_ns, hi_ns, end_ns = i->lo_ns + i->clock_ns;
 
-  if (!owd_boot_at (boot, boot->segments - 1, uptime_ms, &lo_ns, &hi_ns))
+  if (!owd_boot_at (boot, boot->segment - 1, uptime_ms, &lo_ns, &hi_ns))
     return;
   lo_ns += uptime_ms * OWD_NS_PER_MS;
   hi_ns += uptime_ms * OWD_NS_PER_MS;
@@ -173,7 +173,7 @@ before_step (const OwdBoot *boot, gint64 uptime_ms, OwdInstant *i)
     *i = (OwdInstant){ .lo_ns = lo_ns,
                        .clock_ns = hi_ns - lo_ns,
                        .boot_ns = lo_ns - uptime_ms * OWD_NS_PER_MS,
-                       .segment = boot->segments - 1 };
+                       .segment = boot->segment - 1 };
     return;
   }
   i->lo_ns = MIN (i->lo_ns, lo_ns);
@@ -199,7 +199,7 @@ owd_clock_instant (const OwdClock *self, const OwdFlow *flow, OwdStampEnd which,
                                  .clock_ns = self->boot.use_hi_ns - self->boot.use_lo_ns,
                                  .boot_ns = self->boot.use_lo_ns,
                                  .segment = self->boot.use_segment };
-    if (self->boot.stepped && ms < self->boot.segment_uptime_ms && self->boot.use_segment == self->boot.segments)
+    if (self->boot.stepped && ms < self->boot.segment_uptime_ms && self->boot.use_segment == self->boot.segment)
       before_step (&self->boot, ms, ret_instant);
     return TRUE;
   }

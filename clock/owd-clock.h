@@ -93,13 +93,15 @@ typedef struct {
   gint64 use_lo_ns, use_hi_ns; /* boot time for records of the current datagram, in [lo, hi) */
   gint64 use_uptime_ms;        /* unwrapped uptime of the current header */
   guint32 use_segment;         /* 0: this datagram is read by its own header alone */
-  guint32 segments;            /* confirmed reboots and steps, plus 1; number of the current segment */
+  guint32 segment;             /* number of the current segment: grows with every reboot, step, and floating epoch */
+  guint32 segments;            /* confirmed reboots and steps, plus 1 */
   gint64 segment_uptime_ms;    /* where the current one began */
   gboolean stepped;            /* it began with a step: uptimes before that belong to the one before */
   guint32 reboots, steps, outliers;
-  gboolean floating;       /* uptime did not go on over the last span; */
-  OwdTime watch_recv_ns;   /* the current one began here, */
-  guint32 watch_uptime_ms; /* at this uptime */
+  gboolean floating;       /* uptime is no clock: each datagram has an epoch of its own */
+  guint32 strikes;         /* headers whose uptime did not follow receive time, less those that did */
+  OwdTime watch_recv_ns;   /* of the last header */
+  guint32 watch_uptime_ms; /* likewise */
   gint64 jitter_ns;        /* header times and uptimes contradict each other by so much, again and again */
   guint32 window;          /* headers in the current window, */
   guint32 small;           /* contradictions in it that may be jitter, */

@@ -116,7 +116,8 @@ typedef struct {
   gint64 step_ns;  /* sum of both steps */
   gint64 clock_ns; /* sum of both clock intervals */
   guint8 ttl_a, ttl_b;
-  guint32 near, wide;   /* hashes of both points and the source's network, small and large */
+  guint32 near, wide;   /* hashes of both points and the source's network, small and large; 0: the stamped packets may
+                         * have   gone either way */
   gint64 round_trip_ns; /* delta minus delta of the conversation's other half; 0: not known */
 } Seen;
 
@@ -222,6 +223,8 @@ OwdStatus match_add (OwdCorrelator *self, const OwdFlow *flow, const OwdInstant 
 guint8 match_shared (const OwdCorrelator *self, guint16 a, guint16 b);
 void match_expire (OwdCorrelator *self, OwdTime before);
 /* pair.c */
+/* What was learnt with this state rests on stamps that were misunderstood. */
+void pair_forget (OwdCorrelator *self, guint32 state);
 Pair *pair_get (OwdCorrelator *self, guint32 a, guint32 b);
 const Pair *pair_find (const OwdCorrelator *self, guint32 a, guint32 b);
 /* delay.c */

@@ -35,8 +35,8 @@
 #define SAME_NS (1 * OWD_NS_PER_MS)     /* slack for the same stamp converted twice */
 #define OVERLAP_NS (50 * OWD_NS_PER_MS) /* two interfaces of one router see a packet this far apart */
 #define EQUAL_NS (10 * OWD_NS_PER_US)   /* rounding of conversions */
-#define TWINS_ENOUGH 32
-#define TWINS_TO_SINGLES 49
+#define SINGLES_ENOUGH 3
+#define TWINS_TO_SINGLES 32
 #define TWINS_HALVE 1024
 #define TWINS_STEP_NS (4 * OWD_NS_PER_MS)
 #define AGREE_NS (250 * OWD_NS_PER_MS) /* start and end delays of one run */
@@ -189,29 +189,36 @@ same_stamps (const Rec *a, const Rec *b)
   return ABS (a->start_ns - b->start_ns) <= EQUAL_NS && ABS (a->end_ns - b->end_ns) <= EQUAL_NS;
 }
 
-/* The other half of the record's conversation at the same point: the one that overlaps with it. NULL: not here. */
+/* The other half of the record's conversation at the same point: the one that overlaps with it, the youngest of
+ * several. NULL: not here. *ret_n: how many overlap. */
 static const Rec *
-other_half (const OwdCorrelator *self, const Rec *r, guint64 reverse_key)
+other_half (const OwdCorrelator *self, const Rec *r, guint64 reverse_key, guint *ret_n)
 {
+  const Rec *found = NULL;
+
+  *ret_n = 0;
   for (guint32 i = self->bucket[r->bucket & (self->n_buckets - 1)]; i != NIL; i = self->rec[i].next) {
     const Rec *o = &self->rec[i];
 
-    if (o->key == reverse_key && o->state == r->state && o->start_ns <= r->end_ns + PAUSE_NS
-        && r->start_ns <= o->end_ns + PAUSE_NS)
-      return o;
+    if (o->key != reverse_key || o->state != r->state || o->start_ns > r->end_ns + PAUSE_NS
+        || r->start_ns > o->end_ns + PAUSE_NS)
+      continue;
+    if (found == NULL)
+      found = o;
+    (*ret_n)++;
   }
-  return NULL;
+  return found;
 }
 
-/* Does this exporter give both halves of a conversation the same stamps? Next to a server that answers within a
- * fraction of a step most halves are equal by nature, though never all of them; with coarse steps that cannot be told
- * apart. */
+/* May this exporter give both halves of a conversation the same stamps? Yes until some have differed, and enough of
+ * them: next to a server that answers within a fraction of a step most halves are equal by nature, though never all.
+ * With coarse steps the two cannot be told apart, nor does it matter as much: taken for separate. */
 static gboolean
 is_shared (const OwdCorrelator *self, guint16 state)
 {
   const State *s = &self->state[state];
 
-  return s->twins >= TWINS_ENOUGH && s->twins >= TWINS_TO_SINGLES * s->singles && s->step_ns <= TWINS_STEP_NS;
+  return s->step_ns <= TWINS_STEP_NS && (s->singles < SINGLES_ENOUGH || s->twins >= TWINS_TO_SINGLES * s->singles);
 }
 
 guint8
@@ -224,17 +231,22 @@ match_shared (const OwdCorrelator *self, guint16 a, guint16 b)
 static void
 compare_twins (OwdCorrelator *self, const Rec *r, guint64 reverse_key)
 {
-  const Rec *o = other_half (self, r, reverse_key);
+  guint n;
+  const Rec *o = other_half (self, r, reverse_key, &n);
   State *s = &self->state[r->state];
+  gboolean was_shared = is_shared (self, r->state);
 
-  if (o == NULL)
+  if (n != 1) /* of a conversation in several records the wrong ones may meet */
     return;
   s->step_ns = owd_clock_step (&s->clock, r->kinds >> 4, OWD_STAMP_END).bound_ns;
   if (same_stamps (r, o))
     s->twins++;
   else
     s->singles++;
-  self->some_shared |= is_shared (self, r->state);
+  if (is_shared (self, r->state) && !was_shared) {
+    self->some_shared = TRUE;
+    pair_forget (self, r->state);
+  }
   if (s->twins + s->singles < TWINS_HALVE)
     return;
   s->twins /= 2;
@@ -254,13 +266,18 @@ typedef enum {
 static Half
 usable_half (const OwdCorrelator *self, const Rec *shared, const Rec *own, guint64 reverse_key)
 {
-  const Rec *twin = other_half (self, shared, reverse_key), *half = other_half (self, own, reverse_key);
+  guint n_twins, n_halves;
+  const Rec *twin = other_half (self, shared, reverse_key, &n_twins);
+  const Rec *half = other_half (self, own, reverse_key, &n_halves);
   Half usable_stamps = 0;
 
-  if (twin == NULL)
-    return HALF_BOTH; /* traffic in one direction only */
-  if (half == NULL)
+  /* Traffic in one direction only; but both records of a conversation leave together, so wait for the next datagram. */
+  if (twin == NULL && half == NULL && shared->arrival_ns < self->arrival_ns && shared->proto != 6)
+    return HALF_BOTH;
+  if (twin == NULL || half == NULL)
     return HALF_UNKNOWN;
+  if (n_twins > 1 || n_halves > 1) /* in several records: which belong together is not known */
+    return HALF_NONE;
   if (own->start_ns + SAME_NS < half->start_ns)
     usable_stamps |= HALF_START;
   if (own->end_ns > half->end_ns + PAUSE_NS)
@@ -513,13 +530,23 @@ trusted_half (const OwdCorrelator *self, const Rec *a, const Rec *b, guint64 rev
 {
   gboolean shared_a = is_shared (self, a->state), shared_b = is_shared (self, b->state);
   const Rec *twin;
+  guint n;
 
   if (shared_a != shared_b)
     return shared_a ? usable_half (self, a, b, reverse_key) : usable_half (self, b, a, reverse_key);
   if (!shared_a)
     return HALF_BOTH;
-  twin = other_half (self, a, reverse_key);
+  twin = other_half (self, a, reverse_key, &n);
   return twin != NULL && has_partner (twin, b->state) ? HALF_NONE : HALF_BOTH;
+}
+
+/* Traffic in one direction only has nobody to share with. */
+static gboolean
+stamps_are_shared (const OwdCorrelator *self, const Rec *r, guint64 reverse_key)
+{
+  guint n;
+
+  return is_shared (self, r->state) && other_half (self, r, reverse_key, &n) != NULL;
 }
 
 /* The same two stamps twice, start and end, of records a and b. */
@@ -550,7 +577,8 @@ bounds_of (const OwdCorrelator *self, const Part *x, const Part *y, const Run *r
 static gboolean
 harvest (OwdCorrelator *self, Pair *pair, const Bounds *r, guint32 bucket, guint64 reverse_key)
 {
-  gboolean shared = is_shared (self, r->first_a->state) || is_shared (self, r->first_b->state);
+  gboolean shared
+      = stamps_are_shared (self, r->first_a, reverse_key) || stamps_are_shared (self, r->first_b, reverse_key);
   Half half = trusted_half (self, r->first_a, r->first_b, reverse_key);
   guint16 flags = r->fragments ? OWD_SAMPLE_FRAGMENT : 0;
   gboolean agree, start_fits, end_fits;

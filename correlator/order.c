@@ -221,6 +221,7 @@ decide (const OwdCorrelator *self, Waiting *w)
 {
   const Pair *pair = pair_find (self, w->a.state, w->b.state);
   gboolean by_sign;
+  guint8 shared;
   Seen seen;
 
   stamp_refine (self, &w->a);
@@ -231,8 +232,9 @@ decide (const OwdCorrelator *self, Waiting *w)
   seen.round_trip_ns = w->round_trip_ns;
   w->travel = (guint8) pair_travel (self, pair, &seen, &by_sign);
   w->decided = TRUE;
-  /* it has turned out since that its stamps may belong to packets of the other direction */
-  if (match_shared (self, w->a.state, w->b.state) & ~w->shared)
+  /* it has turned out since whose stamps may belong to packets of the other direction */
+  shared = match_shared (self, w->a.state, w->b.state);
+  if (shared != 0 && shared != w->shared)
     w->travel = TRAVELS_UNKNOWN;
   if (by_sign)
     w->flags |= OWD_SAMPLE_BY_SIGN;

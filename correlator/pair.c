@@ -186,13 +186,23 @@ network_says (const OwdCorrelator *self, const Pair *pair, const Seen *seen)
   return ABS (mean) >= pair->round_trip.median / 100 * WIDE_PERCENT ? mean : 0;
 }
 
+static Travel
+by_sign (const Seen *seen)
+{
+  if (ABS (seen->delta_ns) <= seen->step_ns + seen->clock_ns)
+    return TRAVELS_UNKNOWN;
+  return seen->delta_ns > 0 ? TRAVELS_FORWARD : TRAVELS_BACK;
+}
+
 Travel
 pair_travel (const OwdCorrelator *self, const Pair *pair, const Seen *seen, gboolean *ret_by_sign)
 {
   const Recent *forward = &pair->proven[TRAVELS_FORWARD], *back = &pair->proven[TRAVELS_BACK];
   gint64 network;
 
-  *ret_by_sign = FALSE;
+  *ret_by_sign = seen->near == 0;
+  if (seen->near == 0)
+    return by_sign (seen);
   if (seen->ttl_a != 0 && seen->ttl_b != 0 && seen->ttl_a != seen->ttl_b)
     return seen->ttl_a > seen->ttl_b ? TRAVELS_FORWARD : TRAVELS_BACK;
   /* Clock intervals are common to both halves and cancel; each delta is uncertain by the steps. */
@@ -204,9 +214,7 @@ pair_travel (const OwdCorrelator *self, const Pair *pair, const Seen *seen, gboo
   if (forward->n > 0 && back->n > 0 && forward->median - back->median > 2 * seen->step_ns)
     return seen->delta_ns >= middle (back->median, forward->median) ? TRAVELS_FORWARD : TRAVELS_BACK;
   *ret_by_sign = TRUE;
-  if (ABS (seen->delta_ns) > seen->step_ns + seen->clock_ns)
-    return seen->delta_ns > 0 ? TRAVELS_FORWARD : TRAVELS_BACK;
-  return TRAVELS_UNKNOWN;
+  return by_sign (seen);
 }
 
 /* ---- learning ------------------------------------------------------------------------------------- */
@@ -226,7 +234,7 @@ pair_learn (Pair *self, const Seen *seen, Travel travel)
 
     recent_add (&self->proven[proven], seen->delta_ns);
     recent_add (&self->proven[!proven], seen->delta_ns - seen->round_trip_ns);
-  } else if (seen->ttl_a != 0 && seen->ttl_b != 0 && seen->ttl_a != seen->ttl_b) {
+  } else if (seen->near != 0 && seen->ttl_a != 0 && seen->ttl_b != 0 && seen->ttl_a != seen->ttl_b) {
     recent_add (&self->proven[travel == TRAVELS_BACK], seen->delta_ns);
   }
   return far;
@@ -273,6 +281,19 @@ pair_get (OwdCorrelator *self, guint32 a, guint32 b)
     self->n_pairs++;
   }
   return p;
+}
+
+void
+pair_forget (OwdCorrelator *self, guint32 state)
+{
+  for (guint32 i = 0; i < self->pairs_size; i++) {
+    Pair *p = &self->pair[i];
+
+    if (p->a != p->b && (p->a == state || p->b == state))
+      *p = (Pair){ .a = p->a, .b = p->b };
+  }
+  if (self->side != NULL)
+    memset (self->side, 0, SIDES * sizeof *self->side);
 }
 
 const Pair *

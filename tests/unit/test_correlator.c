@@ -121,7 +121,7 @@ sample (const World *w, guint i)
   return &g_array_index (w->samples, OwdSample, i);
 }
 
-/* Both points' steps have been seen, so intervals are a ms each. */
+/* Both points' steps have been seen, so intervals are a ms each; and that they keep the two directions apart. */
 static void
 warm_up (World *w)
 {
@@ -140,6 +140,21 @@ warm_up (World *w)
                               .last = t + g_rand_int_range (rand, 1, 99) * MS,
                               .packets = 5,
                               .octets = 500 });
+  }
+  for (guint i = 0; i < 8; i++) {
+    Saw saw = { .point = i % 2,
+                .sport = (guint16) (100 + i),
+                .tcp_flags = SYN,
+                .first = EPOCH + 30 * S,
+                .packets = 9,
+                .octets = 900 };
+
+    saw.last = saw.first + 50 * MS;
+    (void) export(w, saw);
+    saw.back = TRUE;
+    saw.first += 7 * MS;
+    saw.last += 7 * MS;
+    (void) export(w, saw);
   }
   tick (w, EPOCH + 300 * S);
   assert_int_equal (w->samples->len, 0);
@@ -353,6 +368,53 @@ repeated_key (void **state)
   world_end (&w);
 }
 
+/* Both points stamp conversations as a whole: one sample for the first packet, one for the last, not four; and none
+ * where only one of them does and the other half of the conversation came first. */
+static void
+shared_stamps (void **state)
+{
+  World w = world_new ();
+  guint starts = 0, ends = 0;
+
+  (void) state;
+  world_start (&w);
+  tick (&w, EPOCH + 300 * S);
+  for (guint i = 0; i < 200; i++) {
+    OwdTime t = EPOCH + 290 * S + i * 500 * MS + i * 7 * MS;
+    Saw there = { .sport = (guint16) (3000 + i),
+                  .tcp_flags = SYN | ACK | FIN,
+                  .first = t,
+                  .last = t + 200 * MS,
+                  .packets = 6,
+                  .octets = 700 };
+    Saw back = there;
+
+    back.back = TRUE;
+    back.packets = 5;
+    tick (&w, t + 10 * S);
+    for (guint p = 0; p < 2; p++) {
+      there.point = back.point = p;
+      (void) export(&w, there);
+      (void) export(&w, back);
+      there.first = back.first = t + 20 * MS;
+      there.last = back.last = t + 188 * MS; /* the last packet travels the other way */
+    }
+  }
+  owd_correlator_flush (w.c);
+  for (guint i = 0; i < w.samples->len; i++) {
+    const OwdSample *s = sample (&w, i);
+
+    assert_int_equal (s->src, s->kind == OWD_SAMPLE_START ? 0 : 1);
+    assert_in_range (s->owd_ns, s->src == 0 ? 19 * MS : 11 * MS, s->src == 0 ? 21 * MS : 13 * MS);
+    assert_true (s->flags & OWD_SAMPLE_BY_SIGN);
+    starts += s->kind == OWD_SAMPLE_START;
+    ends += s->kind == OWD_SAMPLE_END;
+  }
+  assert_in_range (starts, 190, 200);
+  assert_in_range (ends, 190, 200);
+  world_end (&w);
+}
+
 static void
 duplicates_and_nonsense (void **state)
 {
@@ -487,6 +549,7 @@ main (void)
     cmocka_unit_test (fragments_are_put_together),
     cmocka_unit_test (shifted_cuts_are_no_proof),
     cmocka_unit_test (repeated_key),
+    cmocka_unit_test (shared_stamps),
     cmocka_unit_test (duplicates_and_nonsense),
     cmocka_unit_test (snapshot_goes_on),
     cmocka_unit_test (late_is_counted),
