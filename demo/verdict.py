@@ -13,6 +13,7 @@ import sys
 LIMIT_MS = 1.5
 LIMIT_STEP_S = 2
 MARGIN_S = 2  # seconds this near to a step belong to neither level
+PLACE_RATE = 2  # samples per second that it takes to place a step to the second
 STRAY_MS = 5  # a sample further than this from the delay line's second is no matter of rounding
 
 
@@ -92,7 +93,9 @@ def judge_direction(name, truth, measured, samples, first, last):
         fine &= good
         print(f"  {name + label:<24}{line:9.3f}{ours:12.3f}{ours - line:+12.3f}{n:9}"
               f"{stray_text(truth, samples, begin, end)}   {'ok' if good else 'TOO FAR'}")
-    if step is not None:
+    if step is not None and sum(n for _, n in measured.values()) < PLACE_RATE * (last - first):
+        print(f"  {name + ' step':<24}second {step - first}, Oneway: too few samples to say")
+    elif step is not None:
         ours = find_step(p50)
         good = ours is not None and abs(ours - step) <= LIMIT_STEP_S
         fine &= good

@@ -37,11 +37,12 @@ missing_packages ()
   done <"$root/scripts/packages"
 }
 
-# Nothing that we install is meant to run by itself: no daemon is started, no cluster is made in the system. Both files
-# are put away again; what the administrator has there is left alone.
+# Nothing that we install is meant to run by itself: no daemon is started, now or at boot, and no cluster is made in
+# the system. Both files are put away again; what the administrator has there is left alone.
 quiet_install_begin ()
 {
   quiet_files=()
+  services_before=$(ls /etc/init.d 2>/dev/null)
   if [ ! -e /usr/sbin/policy-rc.d ]; then
     quiet_files+=(/usr/sbin/policy-rc.d)
     printf '#!/bin/sh\nexit 101\n' >/usr/sbin/policy-rc.d
@@ -56,13 +57,17 @@ quiet_install_begin ()
 
 quiet_install_end ()
 {
+  local service
   rm -f "${quiet_files[@]}"
+  for service in fprobe nfacctd pmacctd sfacctd uacctd; do
+    grep -qx "$service" <<<"$services_before" || update-rc.d "$service" disable >/dev/null 2>&1
+  done
 }
 
 # install_packages USE...: silent where nothing is missing.
 install_packages ()
 {
-  local missing had_fprobe=yes
+  local missing
   command -v dpkg-query >/dev/null || fail "this is no Debian; install what scripts/packages lists, and build with cmake --preset release"
   missing=$(missing_packages "$@")
   [ -n "$missing" ] || return 0
@@ -70,7 +75,6 @@ install_packages ()
   say "installing: $missing"
   export DEBIAN_FRONTEND=noninteractive
   apt-get -q -o DPkg::Lock::Timeout=600 update || fail "apt-get update failed (see above): is there a network and a package source?"
-  command -v fprobe >/dev/null || had_fprobe=no
   quiet_install_begin
   trap quiet_install_end EXIT
   # shellcheck disable=SC2086 # a list of words
@@ -78,10 +82,6 @@ install_packages ()
     || fail "apt-get could not install: $missing"
   quiet_install_end
   trap - EXIT
-  # Debian's fprobe would start at boot and export to port 555; only its program is wanted.
-  if [ $had_fprobe = no ] && command -v fprobe >/dev/null; then
-    update-rc.d fprobe disable >/dev/null 2>&1 || true
-  fi
 }
 
 # build PRESET: configures and builds; configured: what cmake said.
