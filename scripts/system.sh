@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 # Sourced by ./up and demo/demo after common.sh: one running Oneway and its private PostgreSQL.
 #
-#   $var/postgres   the cluster's data              $var/run      its socket, and the pid of ./up
-#   $var/log        the flow log                    $var/NAME.out what child NAME said
+#   $var/postgres   the cluster's data    $var/run       its socket
+#   $var/log        the flow log          $var/NAME.out  what child NAME says, .1: what it said the time before
 #
 # Children are in sessions of their own: Ctrl-C reaches only us, and they end in an order that loses nothing: collector,
 # correlator, PostgreSQL. Should we be killed, each gets SIGTERM from the kernel.
@@ -19,7 +19,8 @@ start ()
 {
   local name=$1
   shift
-  "${within[@]}" setsid setpriv --pdeathsig TERM "$@" </dev/null >>"$var/$name.out" 2>&1 9>&- &
+  [ ! -s "$var/$name.out" ] || mv "$var/$name.out" "$var/$name.out.1"
+  "${within[@]}" setsid setpriv --pdeathsig TERM "$@" </dev/null >"$var/$name.out" 2>&1 9>&- &
   children+=("$! $name")
 }
 
@@ -157,7 +158,7 @@ stop_postgres ()
 collector_within=()
 start_programs ()
 {
-  "$bin/oneway" db migrate --db "$db" >>"$var/migrate.out" 2>&1 \
+  "$bin/oneway" db migrate --db "$db" >"$var/migrate.out" 2>&1 \
     || { tail -n 5 "$var/migrate.out" >&2; say "the database could not be brought to the newest schema (see above)" >&2; return 1; }
   within=("${collector_within[@]}")
   start collector "$bin/oneway-collector" --log "$var/log" "$@"
