@@ -7,8 +7,8 @@
 /* IE 160 moves by a ms between reports on some devices; more is another boot. */
 #define INIT_JITTER_MS 5
 
-/* A stamp further behind its header is nonsense. */
-#define LAG_MAX_MS 500
+#define LAG_BIN_MS G_GINT64_CONSTANT (16)
+#define LAG_SHARE 8 /* a bin with less than this part of what it would hold before the header is nonsense */
 
 /* Microseconds of a stamp on its own scale and the grid it belongs to. FALSE: nothing to learn from it. */
 static gboolean
@@ -92,7 +92,7 @@ owd_clock_header (OwdClock *self, const OwdHeader *header, double skew_bound_ppm
   self->uptime_ms = header->uptime_ms;
   self->skew_bound_ppm = skew_bound_ppm;
   uptime_step_ns = MIN (owd_resolution_step_ns (&self->uptime, OWD_NS_PER_MS), stamp_step_ns);
-  uptime_step_ns += self->uptime_lag_ms[2] * OWD_NS_PER_MS;
+  uptime_step_ns += self->lag.lag_ms * OWD_NS_PER_MS;
   return owd_boot_header (&self->boot, self->export_ns, self->tick_ns, header->uptime_ms, uptime_step_ns,
                           header->recv_ns, skew_bound_ppm);
 }
@@ -107,30 +107,33 @@ learn_stamp (OwdResolution *grids, OwdStampKind kind, guint64 raw)
     owd_resolution_add (&grids[grid], us);
 }
 
-/* A packet cannot be seen after the export of its record. Where its stamp lies behind the header's uptime, that uptime
- * was read some time before the header's wall clock; by 160 ms on real routers. */
+/* A packet cannot be seen after the export of its record. Where stamps lie behind the header's uptime, that uptime was
+ * read some time before the header's wall clock; by 160 ms on real routers. Nonsense stamps lie there too, but are few
+ * beside those of flows that ended just before the export, while a lag of L lets through what ended within L. */
 static void
 learn_lag (OwdClock *self, const OwdFlow *flow)
 {
-  gint64 *largest = self->uptime_lag_ms, was = largest[2], lag_ms;
+  OwdUptimeLag *lag = &self->lag;
+  gint64 behind_ms, found_ms = 0;
 
   if (!self->uptime_known || flow->end_kind != OWD_STAMP_UPTIME_MS)
     return;
-  lag_ms = owd_uptime_diff_ms ((guint32) flow->end_raw, self->uptime_ms);
-  if (lag_ms <= was || lag_ms > LAG_MAX_MS)
+  behind_ms = owd_uptime_diff_ms ((guint32) flow->end_raw, self->uptime_ms);
+  if (behind_ms <= -LAG_BIN_MS * OWD_LAG_BINS || behind_ms > LAG_BIN_MS * OWD_LAG_BINS)
     return;
-  if (lag_ms > largest[0]) {
-    largest[2] = largest[1];
-    largest[1] = largest[0];
-    largest[0] = lag_ms;
-  } else if (lag_ms > largest[1]) {
-    largest[2] = largest[1];
-    largest[1] = lag_ms;
-  } else {
-    largest[2] = lag_ms;
+  if (behind_ms <= 0) {
+    lag->recent++;
+    return;
   }
-  if (largest[2] > was)
-    owd_boot_widen (&self->boot, (largest[2] - was) * OWD_NS_PER_MS, self->skew_bound_ppm);
+  lag->behind[(behind_ms - 1) / LAG_BIN_MS]++;
+  for (gint64 i = OWD_LAG_BINS; i-- > 0 && found_ms == 0;) {
+    if (lag->behind[i] >= 3 && lag->behind[i] * LAG_SHARE * OWD_LAG_BINS >= lag->recent)
+      found_ms = (i + 1) * LAG_BIN_MS * 5 / 4; /* the tail of the lags is thin */
+  }
+  if (found_ms <= lag->lag_ms)
+    return;
+  owd_boot_widen (&self->boot, (found_ms - lag->lag_ms) * OWD_NS_PER_MS, self->skew_bound_ppm);
+  lag->lag_ms = found_ms;
 }
 
 void

@@ -123,6 +123,17 @@ gboolean owd_boot_at (const OwdBoot *self, guint32 segment, gint64 uptime_ms, gi
 /* Range of skews in ppm that all headers of the current segment allow. FALSE: nothing known. */
 gboolean owd_boot_skew_ppm (const OwdBoot *self, double *ret_lo, double *ret_hi);
 
+/* ---- header uptimes that are read before they are sent ------------------------------------------ */
+
+#define OWD_LAG_BINS 32
+
+/* Flow ends around their header's uptime. Zeroed memory is a fresh one. */
+typedef struct {
+  guint32 recent;               /* ended in the 512 ms before it */
+  guint32 behind[OWD_LAG_BINS]; /* ended so much after it, 16 ms a bin */
+  gint64 lag_ms;                /* the uptime may be so old */
+} OwdUptimeLag;
+
 /* ---- one exporter state ------------------------------------------------------------------------- */
 
 /* Kinds of stamps that share a grid. */
@@ -138,8 +149,7 @@ typedef struct {
   gint64 tick_ns;                /* and its resolution */
   gboolean uptime_known;         /* the current header has an uptime, */
   guint32 uptime_ms;             /* this one */
-  gint64 uptime_lag_ms[3]; /* flows ended so much after their header's uptime: the three largest, falling; the third
-                            * counts, so that two nonsense stamps do no harm */
+  OwdUptimeLag lag;
   double skew_bound_ppm;
 } OwdClock;
 

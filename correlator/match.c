@@ -39,6 +39,7 @@
 #define TWINS_TO_SINGLES 32
 #define TWINS_HALVE 1024
 #define TWINS_STEP_NS (4 * OWD_NS_PER_MS)
+#define MISFITS 5
 #define AGREE_NS (250 * OWD_NS_PER_MS) /* start and end delays of one run */
 
 static const guint8 TCP_FIN = 0x01, TCP_SYN = 0x02, TCP_RST = 0x04;
@@ -593,7 +594,15 @@ harvest (OwdCorrelator *self, Pair *pair, const Bounds *r, guint32 bucket, guint
   agree = ABS (start.delta_ns - end.delta_ns) <= AGREE_NS + start.step_ns + end.step_ns;
   start_fits = pair_plausible (pair, start.delta_ns, FALSE, 0);
   end_fits = pair_plausible (pair, end.delta_ns, FALSE, 0);
-  /* both moved together: a new route or clock, not a bad stamp */
+  /* Both moved together: a new route or clock, not a bad stamp. The two stamps of one packet always move together:
+   * there it takes several records in a row. */
+  if (r->one_packet && agree && !start_fits && pair->misfits < MISFITS) {
+    pair->misfits++;
+    self->counters.nonsense++;
+    return TRUE;
+  }
+  if (start_fits)
+    pair->misfits = 0;
   if (!start_fits && !end_fits && !agree) {
     self->counters.nonsense++;
     return FALSE;

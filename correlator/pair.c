@@ -9,12 +9,12 @@
  * this order:
  *   TTL          the higher one is upstream
  *   conversation the half with the larger delta travels a to b, if the two differ by more than steps can explain
- *   network      the mean of such differences over the conversations of one source network, if it differs from zero by
- *                more than chance can explain: this reaches below the steps. A large network serves where the small one
- *                has shown too little, if its mean is that of the pair's small ones: then all of it lies on one side
- *   clusters     nearer to the deltas that were proven for one direction than for the other
- *   sign         only where delta is clearly larger than steps and clock intervals; this trusts the clocks
- *   none         points too near to each other, so far: no sample
+ *   network      (must not contradict) the mean of such differences over the conversations of one source network, if it
+ * differs from zero by more than chance can explain: this reaches below the steps. A large network serves where the
+ * small one has shown too little, if its mean is no less than those of the pair's small ones: then all of it lies on
+ * one side clusters     nearer to the deltas that were proven for one direction than for the other sign         only
+ * where delta is clearly larger than steps and clock intervals; this trusts the clocks none         points too near to
+ * each other, so far: no sample
  */
 #include "internal.h"
 
@@ -30,6 +30,7 @@
 #define SIDE_SIGMAS 4
 #define SIDE_HALVE 1024
 #define WIDE_PERCENT 80
+#define CLUSTER_MADS 4
 #define STEP_SIGMA 0.42 /* of the sum of two steps: at least the deviation of a difference of two deltas */
 
 /* First place in sorted[0..n) whose value is not below. */
@@ -183,7 +184,7 @@ network_says (const OwdCorrelator *self, const Pair *pair, const Seen *seen)
   if (mean != 0 || pair->round_trip.n < SIDE_ENOUGH)
     return mean;
   mean = side_mean (self, seen->wide, seen->step_ns);
-  return ABS (mean) >= pair->round_trip.median / 100 * WIDE_PERCENT ? mean : 0;
+  return ABS (mean) >= pair->round_trip.sorted[pair->round_trip.n / 8] / 100 * WIDE_PERCENT ? mean : 0;
 }
 
 static Travel
@@ -194,11 +195,24 @@ by_sign (const Seen *seen)
   return seen->delta_ns > 0 ? TRAVELS_FORWARD : TRAVELS_BACK;
 }
 
+/* Deltas of both directions that were proven often enough, and far enough apart for their own spread. */
+static Travel
+by_cluster (const Pair *pair, const Seen *seen)
+{
+  const Recent *forward = &pair->proven[TRAVELS_FORWARD], *back = &pair->proven[TRAVELS_BACK];
+  gint64 apart = forward->median - back->median;
+
+  if (forward->n < CENTRE_ENOUGH || back->n < CENTRE_ENOUGH || apart <= 2 * seen->step_ns
+      || apart <= CLUSTER_MADS * (recent_mad (forward) + recent_mad (back)))
+    return TRAVELS_UNKNOWN;
+  return seen->delta_ns >= middle (back->median, forward->median) ? TRAVELS_FORWARD : TRAVELS_BACK;
+}
+
 Travel
 pair_travel (const OwdCorrelator *self, const Pair *pair, const Seen *seen, gboolean *ret_by_sign)
 {
-  const Recent *forward = &pair->proven[TRAVELS_FORWARD], *back = &pair->proven[TRAVELS_BACK];
-  gint64 network;
+  gint64 network, conversation;
+  Travel travel;
 
   *ret_by_sign = seen->near == 0;
   if (seen->near == 0)
@@ -206,13 +220,15 @@ pair_travel (const OwdCorrelator *self, const Pair *pair, const Seen *seen, gboo
   if (seen->ttl_a != 0 && seen->ttl_b != 0 && seen->ttl_a != seen->ttl_b)
     return seen->ttl_a > seen->ttl_b ? TRAVELS_FORWARD : TRAVELS_BACK;
   /* Clock intervals are common to both halves and cancel; each delta is uncertain by the steps. */
-  if (ABS (seen->round_trip_ns) > 2 * seen->step_ns)
-    return seen->round_trip_ns > 0 ? TRAVELS_FORWARD : TRAVELS_BACK;
+  conversation = ABS (seen->round_trip_ns) > 2 * seen->step_ns ? seen->round_trip_ns : 0;
   network = network_says (self, pair, seen);
-  if (network != 0)
-    return network > 0 ? TRAVELS_FORWARD : TRAVELS_BACK;
-  if (forward->n > 0 && back->n > 0 && forward->median - back->median > 2 * seen->step_ns)
-    return seen->delta_ns >= middle (back->median, forward->median) ? TRAVELS_FORWARD : TRAVELS_BACK;
+  if (conversation != 0 && network != 0 && (conversation > 0) != (network > 0))
+    return TRAVELS_UNKNOWN; /* a bad stamp, or a network on both sides */
+  if (conversation != 0 || network != 0)
+    return conversation > 0 || network > 0 ? TRAVELS_FORWARD : TRAVELS_BACK;
+  travel = by_cluster (pair, seen);
+  if (travel != TRAVELS_UNKNOWN)
+    return travel;
   *ret_by_sign = TRUE;
   return by_sign (seen);
 }
