@@ -11,7 +11,7 @@
  *
  * Cost: OWD_STEP_CANDIDATES divisions per stamp used; after 1024 stamps only every 16th is used.
  */
-#include "owd-clock.h"
+#include "owd-fit.h"
 
 /* us, ascending */
 static const guint32 CANDIDATE_US[OWD_STEP_CANDIDATES] = {
@@ -67,4 +67,55 @@ gboolean
 owd_resolution_known (const OwdResolution *self)
 {
   return self->n >= KNOWN;
+}
+
+/* The vote of the step that was found; NULL: none. */
+static const OwdStepVote *
+leading (const OwdResolution *self)
+{
+  for (guint i = 0; i < OWD_STEP_CANDIDATES; i++)
+    if (self->step_us == CANDIDATE_US[i])
+      return &self->vote[i];
+  return NULL;
+}
+
+gboolean
+owd_resolution_phase_ns (const OwdResolution *self, gint64 floor_ns, gint64 *ret_phase_ns, double *ret_share)
+{
+  const OwdStepVote *v = leading (self);
+
+  if (v == NULL || self->step_us * OWD_NS_PER_US < floor_ns || v->n == 0)
+    return FALSE;
+  *ret_phase_ns = v->phase * OWD_NS_PER_US;
+  *ret_share = (double) v->agree / v->n;
+  return TRUE;
+}
+
+/* Two votes for one residue add up; of two residues the stronger one wins by their difference. */
+static void
+merge_vote (OwdStepVote *a, const OwdStepVote *b)
+{
+  if (a->phase == b->phase) {
+    a->vote += b->vote;
+    a->agree += b->agree;
+    a->n += b->n;
+  } else if (a->vote >= b->vote) {
+    a->vote -= b->vote;
+    a->n += b->n;
+  } else {
+    *a = (OwdStepVote){ .phase = b->phase, .vote = b->vote - a->vote, .agree = b->agree, .n = b->n + a->n };
+  }
+}
+
+void
+owd_resolution_merge (OwdResolution *self, const OwdResolution *other)
+{
+  self->n += other->n;
+  self->seen = self->seen > G_MAXUINT32 - other->seen ? G_MAXUINT32 : self->seen + other->seen;
+  self->step_us = 0;
+  for (guint i = 0; i < OWD_STEP_CANDIDATES; i++) {
+    merge_vote (&self->vote[i], &other->vote[i]);
+    if (self->n > 0 && consistent (self, &self->vote[i]))
+      self->step_us = CANDIDATE_US[i];
+  }
 }

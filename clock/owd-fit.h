@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * What a clock model knows beyond what the reading of stamps needs: best estimates with standard deviations, phases,
+ * and how two of them become one. For profiles.
+ */
+#ifndef OWD_FIT_H
+#define OWD_FIT_H
+
+#include "owd-clock.h"
+
+G_BEGIN_DECLS
+
+/* What the feasible lines of a segment say where they say it best: half-way between their first and their last header.
+ * Header times are cut to their tick; where the part that is cut off takes any value alike, every feasible line is as
+ * likely as any other, so the best estimate is the polygon's centre and the standard deviations are those of its area.
+ * The ranges are hard: no line outside of them fits all headers. */
+typedef struct {
+  gint64 lo_ns, hi_ns; /* boot time at uptime_ms, Unix ns */
+  gint64 boot_ns, boot_sd_ns;
+  gint64 uptime_ms;                                       /* unwrapped */
+  double skew_ppm, skew_sd_ppm, skew_lo_ppm, skew_hi_ppm; /* wall clock against uptime, as in OwdBootLines */
+  gint64 span_ms;                                         /* of uptime, first to last header */
+  guint32 headers;
+} OwdBootFit;
+/* FALSE where the segment is too far back or nothing is known. */
+gboolean owd_boot_fit (const OwdBoot *self, guint32 segment, OwdBootFit *ret_fit);
+
+/* Residue in ns that stamps have modulo the step that owd_resolution_step_ns() says, and the share of stamps that have
+ * it since it leads. FALSE where no step has been learnt, or floor_ns is coarser than what was learnt. */
+gboolean owd_resolution_phase_ns (const OwdResolution *self, gint64 floor_ns, gint64 *ret_phase_ns, double *ret_share);
+/* Adds what another one has learnt from stamps on the same scale. */
+void owd_resolution_merge (OwdResolution *self, const OwdResolution *other);
+
+G_END_DECLS
+
+#endif

@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * What the files of this folder share. All structures are plain memory without pointers: zeroed is fresh, a copy is a
+ * snapshot, and two of them merge by addition.
+ */
+#ifndef OWD_PROFILER_INTERNAL_H
+#define OWD_PROFILER_INTERNAL_H
+
+#include "owd-fit.h"
+#include "owd-profiler.h"
+
+/* ---- lag.c: quantiles of times from ms to years in bounded memory --------------------------------- */
+
+/* Bins of 1 ms up to 16 ms, then 16 to each doubling: no quantile is off by more than 3 % of its value. */
+#define LAG_OCTAVES 34
+#define LAG_SIDE (16 + 16 * LAG_OCTAVES)
+
+typedef struct {
+  guint64 n;
+  guint32 bin[2][LAG_SIDE]; /* below zero, from zero on */
+} LagHist;
+
+void lag_add (LagHist *self, gint64 ns);
+void lag_merge (LagHist *self, const LagHist *other);
+/* Value in ms at or below which a share q of all lies; 0 where there is nothing. */
+double lag_quantile_ms (const LagHist *self, double q);
+/* Number of values in bins that lie entirely at or above a value. */
+guint64 lag_count_above (const LagHist *self, double ms);
+OwdEstimate lag_estimate (const LagHist *self, double q);
+
+/* ---- blunder.c: stamps that cannot be ------------------------------------------------------------- */
+
+/* Ages of one record's stamps: its export minus the stamp. */
+typedef struct {
+  gint64 start_ns, end_ns;
+  gboolean zero; /* a stamp is 0 */
+} Ages;
+
+typedef struct {
+  guint64 n; /* records measured */
+  guint64 count[OWD_BLUNDERS];
+  gint64 old_ns;      /* older than this cannot be; follows from the ages seen */
+  gint64 ahead_ns;    /* as far ahead of the export as good stamps come */
+  LagHist start, end; /* ages, also of nonsense */
+} Blunders;
+
+/* slack_ns: steps of the stamps; by so much a good stamp may seem off. TRUE: nonsense. */
+gboolean blunder_add (Blunders *self, const Ages *ages, gint64 slack_ns);
+void blunder_merge (Blunders *self, const Blunders *other);
+void blunder_summary (const Blunders *self, OwdBlunderSummary *ret);
+
+/* ---- timeout.c: when the flow cache lets go ------------------------------------------------------- */
+
+#define EDGE_BIN_NS (OWD_NS_PER_S / 4)
+#define EDGE_BINS 8192 /* 2048 s */
+
+typedef struct {
+  guint64 n;
+  guint32 bin[EDGE_BINS];
+} EdgeHist;
+
+#define RECENT_FLOWS 1024
+
+typedef struct {
+  guint64 hash;
+  gint64 start_ns, end_ns; /* on the stamps' own scale */
+} RecentFlow;
+
+typedef struct {
+  EdgeHist idle;         /* end ages of records that only silence can have ended */
+  EdgeHist active;       /* start ages of all others */
+  guint64 reasons;       /* records that tell why they ended (IE 136) */
+  guint64 repeats, anew; /* continuations with the start of the flow; with one of their own */
+  RecentFlow recent[RECENT_FLOWS];
+} Timeouts;
+
+typedef struct {
+  guint64 hash;
+  gint64 start_ns, end_ns; /* on the stamps' own scale */
+  Ages ages;
+} TimedFlow;
+
+void timeout_add (Timeouts *self, const OwdFlow *flow, const TimedFlow *timed);
+void timeout_merge (Timeouts *self, const Timeouts *other);
+/* slack_ns: steps of stamps and headers. */
+void timeout_summary (const Timeouts *self, gint64 slack_ns, OwdEstimate *ret_active, OwdEstimate *ret_inactive,
+                      OwdEstimate *ret_repeats);
+
+/* ---- sequence.c: what never arrived --------------------------------------------------------------- */
+
+#define SEQUENCE_RECENT 256
+
+typedef struct {
+  OwdTime recv_ns;
+  guint32 seq;
+  guint32 export_s;
+  gboolean duplicate;
+} SeenHeader;
+
+typedef enum {
+  SEEN_NEW,
+  SEEN_AGAIN,     /* the same datagram, from another partition */
+  SEEN_DUPLICATE, /* its sequence number has been there: it arrived twice */
+} Seen;
+
+typedef struct {
+  SeenHeader recent[SEQUENCE_RECENT];
+  guint32 n;       /* headers taken; n % SEQUENCE_RECENT is the next place */
+  guint32 next;    /* expected without the records of the current datagram */
+  guint32 records; /* of the current datagram, that its sequence counts */
+  gboolean late;   /* the current datagram fills a gap */
+  gboolean counts_datagrams;
+  guint64 got, missing; /* units: datagrams or records */
+  guint64 gaps, late_units, resets;
+  guint64 duplicates;
+} Sequence;
+
+Seen sequence_header (Sequence *self, const OwdHeader *header, gboolean restarted);
+/* current: of the datagram that came last, else of an earlier one. */
+void sequence_record (Sequence *self, const OwdFlow *flow, gboolean current);
+void sequence_merge (Sequence *self, const Sequence *later);
+void sequence_summary (const Sequence *self, OwdEstimate *ret_lost, OwdEstimate *ret_loss);
+
+/* ---- profile.c ------------------------------------------------------------------------------------ */
+
+/* Not known, for this reason; lo and hi may be set by hand. */
+OwdEstimate estimate_unknown (const char *why, guint64 n);
+OwdEstimate estimate (double value, double lo, double hi, guint64 n);
+/* Share k of n with its 95 % range (Wilson). */
+OwdEstimate estimate_share (guint64 k, guint64 n);
+
+#endif

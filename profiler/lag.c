@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Histogram with bins that grow with the value. One increment per value, a walk over a thousand bins per quantile.
+ */
+#include "internal.h"
+
+#include <math.h>
+#include <string.h>
+
+static guint
+side_index (guint64 ms)
+{
+  guint octave;
+
+  if (ms < 16)
+    return (guint) ms;
+  octave = 63u - (guint) __builtin_clzll (ms) - 4; /* ms >> octave is in 16..31 */
+  if (octave >= LAG_OCTAVES)
+    return LAG_SIDE - 1;
+  return 16 * (octave + 1) + (guint) (ms >> octave) - 16;
+}
+
+/* Lower edge of a bin, and its width, in ms. */
+static double
+bin_low (guint i, double *ret_width)
+{
+  guint octave;
+
+  *ret_width = 1;
+  if (i < 16)
+    return i;
+  octave = i / 16 - 1;
+  *ret_width = ldexp (1, (int) octave);
+  return ldexp ((double) (16 + i % 16), (int) octave);
+}
+
+void
+lag_add (LagHist *self, gint64 ns)
+{
+  gboolean positive = ns >= 0;
+  guint64 ms = (positive ? (guint64) ns : -(guint64) ns) / (guint64) OWD_NS_PER_MS;
+
+  self->n++;
+  self->bin[positive][side_index (ms)]++;
+}
+
+void
+lag_merge (LagHist *self, const LagHist *other)
+{
+  self->n += other->n;
+  for (guint side = 0; side < 2; side++)
+    for (guint i = 0; i < LAG_SIDE; i++)
+      self->bin[side][i] += other->bin[side][i];
+}
+
+double
+lag_quantile_ms (const LagHist *self, double q)
+{
+  double wanted = q * (double) self->n, before = 0, width, low;
+
+  for (guint k = 0; k < 2 * LAG_SIDE; k++) {
+    gboolean positive = k >= LAG_SIDE;
+    guint i = positive ? k - LAG_SIDE : LAG_SIDE - 1 - k;
+    double here = self->bin[positive][i];
+
+    if (here > 0 && before + here >= wanted) {
+      double inside = (wanted - before) / here;
+
+      low = bin_low (i, &width);
+      return positive ? low + inside * width : -(low + (1 - inside) * width);
+    }
+    before += here;
+  }
+  return 0;
+}
+
+guint64
+lag_count_above (const LagHist *self, double ms)
+{
+  guint64 sum = 0;
+  double width;
+
+  for (guint i = LAG_SIDE; i-- > 0 && bin_low (i, &width) >= ms;)
+    sum += self->bin[1][i];
+  return sum;
+}
+
+/* The range follows from the ranks that the quantile may have had (binomial), and the width of the bins. */
+OwdEstimate
+lag_estimate (const LagHist *self, double q)
+{
+  double n = (double) self->n, spread, value, lo, hi;
+
+  if (n * MIN (q, 1 - q) < 4)
+    return estimate_unknown ("too few records", self->n);
+  spread = 1.96 * sqrt (q * (1 - q) / n);
+  value = lag_quantile_ms (self, q);
+  lo = lag_quantile_ms (self, MAX (q - spread, 0));
+  hi = lag_quantile_ms (self, MIN (q + spread, 1));
+  return estimate (value, lo - MAX (1, fabs (lo) / 32), hi + MAX (1, fabs (hi) / 32), self->n);
+}

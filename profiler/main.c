@@ -1,0 +1,331 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * oneway-profiler: wiring of log, profiler engine, database and report.
+ *
+ * One pass over all partitions at once, merged by the receive time of their headers: so the profile of an exporter sees
+ * its datagrams in the order in which they came, and the copies of a header that stand in several partitions come right
+ * after each other. Memory: one open block per partition and one profile per exporter state.
+ */
+#include "owd-flowlog.h"
+#include "owd-profiler.h"
+#include "owd-program.h"
+#include "owd-store.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define PROGRAM "oneway-profiler"
+
+/* One partition. Stands in front of the records of `header`. */
+typedef struct {
+  guint part;
+  OwdLogReader *reader;
+  OwdLogBlock block;
+  gboolean open; /* block is valid */
+  gboolean end;
+  OwdHeader header;
+  OwdProfile *profile; /* of header's state; borrowed; NULL: outside of the time range */
+  GPtrArray *states;   /* state of the reader -> OwdProfile, borrowed */
+} Cursor;
+
+typedef struct {
+  OwdConfig *config;
+  char *log_dir, *db, *from_text, *to_text, *format;
+  gboolean dry_run;
+  OwdTime from_ns, to_ns; /* OWD_TIME_NONE, G_MAXINT64: no limit */
+  OwdLogInfo info;
+  GHashTable *profiles; /* OwdStateKey -> OwdProfile */
+  double skew_bound_ppm;
+} Program;
+
+/* ---- reading the log -------------------------------------------------------------------------------- */
+
+static OwdProfile *
+profile_of (Program *p, Cursor *c, const OwdHeader *h)
+{
+  OwdProfile *profile;
+
+  if (h->state < c->states->len && g_ptr_array_index (c->states, h->state) != NULL)
+    return g_ptr_array_index (c->states, h->state);
+  profile = g_hash_table_lookup (p->profiles, &h->key);
+  if (profile == NULL) {
+    profile = owd_profile_new (&h->key, p->skew_bound_ppm);
+    g_hash_table_insert (p->profiles, g_memdup2 (&h->key, sizeof h->key), profile);
+  }
+  if (h->state >= c->states->len)
+    g_ptr_array_set_size (c->states, (gint) h->state + 1);
+  g_ptr_array_index (c->states, h->state) = profile;
+  return profile;
+}
+
+static gboolean
+next_block (Program *p, Cursor *c, GError **error)
+{
+  for (;;) {
+    g_autoptr (GError) damage = NULL;
+    OwdStatus status = owd_log_reader_next (c->reader, &c->block, &damage);
+
+    switch (status) {
+    case OWD_STATUS_OK:
+      /* everything in it came no later than its time */
+      if (c->block.time < p->from_ns)
+        continue;
+      c->open = TRUE;
+      return TRUE;
+    case OWD_STATUS_END:
+      c->end = TRUE;
+      c->open = FALSE;
+      return TRUE;
+    case OWD_STATUS_GAP:
+      continue;
+    case OWD_STATUS_CHECKSUM:
+      g_warning ("partition %u: %s; skipped, the rest is used", c->part, damage->message);
+      continue;
+    default:
+      g_propagate_error (error, g_steal_pointer (&damage));
+      return FALSE;
+    }
+  }
+}
+
+static gboolean
+in_range (const Program *p, const OwdHeader *h)
+{
+  return h->recv_ns >= p->from_ns && h->recv_ns < p->to_ns;
+}
+
+/* Gives the records of the current header away, up to the next header. */
+static gboolean
+advance (Program *p, Cursor *c, GError **error)
+{
+  OwdItemType type;
+  OwdFlow flow;
+
+  for (;;) {
+    while (c->open && owd_log_block_next (&c->block, &type, &c->header, &flow)) {
+      if (type == OWD_ITEM_FLOW) {
+        if (c->profile != NULL)
+          owd_profile_add_flow (c->profile, &flow);
+        continue;
+      }
+      c->profile = in_range (p, &c->header) ? profile_of (p, c, &c->header) : NULL;
+      if (c->profile != NULL)
+        return TRUE;
+    }
+    c->profile = NULL;
+    if (!next_block (p, c, error))
+      return FALSE;
+    if (c->end)
+      return TRUE;
+  }
+}
+
+static void
+cursor_clear (gpointer data)
+{
+  Cursor *c = data;
+
+  owd_log_reader_free (c->reader);
+  g_clear_pointer (&c->states, g_ptr_array_unref);
+}
+
+static gboolean
+cursor_open (Program *p, Cursor *c, guint part, GError **error)
+{
+  c->part = part;
+  c->states = g_ptr_array_new ();
+  c->reader = owd_log_reader_open (p->log_dir, part, 0, error);
+  return c->reader != NULL && advance (p, c, error);
+}
+
+static gboolean
+read_log (Program *p, GError **error)
+{
+  g_autoptr (GArray) cursors = g_array_new (FALSE, TRUE, sizeof (Cursor));
+
+  g_array_set_clear_func (cursors, cursor_clear);
+  g_array_set_size (cursors, p->info.partitions);
+  for (guint i = 0; i < cursors->len; i++)
+    if (!cursor_open (p, &g_array_index (cursors, Cursor, i), i, error))
+      return FALSE;
+  for (;;) {
+    Cursor *first = NULL;
+
+    for (guint i = 0; i < cursors->len; i++) {
+      Cursor *c = &g_array_index (cursors, Cursor, i);
+
+      if (!c->end && (first == NULL || c->header.recv_ns < first->header.recv_ns))
+        first = c;
+    }
+    if (first == NULL)
+      return TRUE;
+    owd_profile_add_header (first->profile, &first->header);
+    if (!advance (p, first, error))
+      return FALSE;
+  }
+}
+
+/* ---- report ----------------------------------------------------------------------------------------- */
+
+static gint
+by_key (gconstpointer a, gconstpointer b)
+{
+  const OwdProfileSummary *const *x = a, *const *y = b;
+
+  return memcmp (&(*x)->key, &(*y)->key, sizeof (*x)->key);
+}
+
+/* Configured name, else address; with the domain where the address has several. */
+static char *
+name_of (Program *p, const OwdStateKey *key)
+{
+  const char *configured = owd_config_exporter_name (p->config, &key->addr, key->domain);
+  gboolean several = FALSE;
+  char addr[OWD_ADDR_TEXT];
+  GHashTableIter iter;
+  gpointer other;
+
+  if (configured != NULL)
+    return g_strdup (configured);
+  g_hash_table_iter_init (&iter, p->profiles);
+  while (g_hash_table_iter_next (&iter, &other, NULL)) {
+    const OwdStateKey *o = other;
+
+    several |= memcmp (&o->addr, &key->addr, sizeof o->addr) == 0 && o->domain != key->domain;
+  }
+  owd_addr_text (&key->addr, addr);
+  return several ? g_strdup_printf ("%s#%u", addr, key->domain) : g_strdup (addr);
+}
+
+static GPtrArray *
+summaries (Program *p)
+{
+  GPtrArray *all = g_ptr_array_new_with_free_func (g_free);
+  GHashTableIter iter;
+  gpointer profile;
+
+  g_hash_table_iter_init (&iter, p->profiles);
+  while (g_hash_table_iter_next (&iter, NULL, &profile)) {
+    OwdProfileSummary *s = g_new (OwdProfileSummary, 1);
+
+    owd_profile_summary (profile, s);
+    g_ptr_array_add (all, s);
+  }
+  g_ptr_array_sort (all, by_key);
+  return all;
+}
+
+static void
+print (Program *p, const GPtrArray *all)
+{
+  g_autoptr (GString) out = g_string_new (NULL);
+
+  for (guint i = 0; i < all->len; i++) {
+    const OwdProfileSummary *s = g_ptr_array_index (all, i);
+    g_autofree char *name = name_of (p, &s->key);
+
+    if (strcmp (p->format, "json") == 0)
+      owd_profile_json (s, name, out);
+    else
+      owd_profile_text (s, name, out);
+    g_string_append_c (out, '\n');
+  }
+  fputs (out->str, stdout);
+}
+
+/* ---- the program ------------------------------------------------------------------------------------ */
+
+/* ISO 8601; UTC where no zone is named. */
+static gboolean
+parse_time (const char *option, const char *text, OwdTime *ret, GError **error)
+{
+  g_autoptr (GTimeZone) utc = g_time_zone_new_utc ();
+  g_autoptr (GDateTime) t = NULL;
+
+  if (text == NULL)
+    return TRUE;
+  t = g_date_time_new_from_iso8601 (text, utc);
+  if (t == NULL) {
+    g_set_error (error, OWD_ERROR, OWD_ERROR_CONFIG, "%s %s: give a time like 2026-11-22T06:00:00Z", option, text);
+    return FALSE;
+  }
+  *ret = g_date_time_to_unix (t) * OWD_NS_PER_S + g_date_time_get_microsecond (t) * OWD_NS_PER_US;
+  return TRUE;
+}
+
+static gboolean
+settings (Program *p, int argc, GError **error)
+{
+  if (argc > 1) {
+    g_set_error (error, OWD_ERROR, OWD_ERROR_CONFIG, "no arguments are taken beside options");
+    return FALSE;
+  }
+  if (p->format == NULL)
+    p->format = g_strdup ("text");
+  if (strcmp (p->format, "text") != 0 && strcmp (p->format, "json") != 0) {
+    g_set_error (error, OWD_ERROR, OWD_ERROR_CONFIG, "--format %s: give text or json", p->format);
+    return FALSE;
+  }
+  if (p->log_dir == NULL)
+    p->log_dir = g_strdup (owd_config_string (p->config, "log", "directory"));
+  if (p->db == NULL)
+    p->db = g_strdup (owd_config_string (p->config, "database", "conninfo"));
+  p->skew_bound_ppm = owd_config_double (p->config, "correlator", "clock-skew-bound-ppm");
+  p->from_ns = OWD_TIME_NONE;
+  p->to_ns = G_MAXINT64;
+  return parse_time ("--from", p->from_text, &p->from_ns, error) && parse_time ("--to", p->to_text, &p->to_ns, error);
+}
+
+static int
+run (Program *p, GError **error)
+{
+  g_autoptr (GPtrArray) all = NULL;
+
+  if (!owd_log_info (p->log_dir, &p->info, error) || !read_log (p, error))
+    return OWD_EXIT_FAILED;
+  all = summaries (p);
+  print (p, all);
+  if (all->len == 0) {
+    g_message ("%s: no exporter in this range of time", p->log_dir);
+    return OWD_EXIT_NOTHING;
+  }
+  return OWD_EXIT_DONE;
+}
+
+int
+main (int argc, char **argv)
+{
+  Program p = { 0 };
+  const GOptionEntry entries[] = {
+    { "log", 'l', 0, G_OPTION_ARG_FILENAME, &p.log_dir, "Flow log; default: [log] directory", "DIR" },
+    { "db", 'd', 0, G_OPTION_ARG_STRING, &p.db, "PostgreSQL connection; default: [database] conninfo", "CONNINFO" },
+    { "from", 0, 0, G_OPTION_ARG_STRING, &p.from_text, "Only what was received from this time on", "TIME" },
+    { "to", 0, 0, G_OPTION_ARG_STRING, &p.to_text, "Only what was received before this time", "TIME" },
+    { "dry-run", 'n', 0, G_OPTION_ARG_NONE, &p.dry_run, "Report only, leave the database alone", NULL },
+    { "format", 0, 0, G_OPTION_ARG_STRING, &p.format, "text or json, one object per line (default: text)", "FORMAT" },
+    { NULL, 0, 0, G_OPTION_ARG_NONE, NULL, NULL, NULL },
+  };
+  GOptionContext *context = g_option_context_new ("- measure the errors of every exporter's stamps");
+  GError *error = NULL;
+  int status;
+
+  g_option_context_add_main_entries (context, entries, NULL);
+  status = owd_program_start (context, PROGRAM, &argc, &argv, &p.config);
+  g_option_context_free (context);
+  if (status >= 0)
+    return status;
+  p.profiles
+      = g_hash_table_new_full (owd_state_key_hash, owd_state_key_equal, g_free, (GDestroyNotify) owd_profile_free);
+  if (settings (&p, argc, &error))
+    status = run (&p, &error);
+  if (error != NULL)
+    status = owd_program_fail (PROGRAM, error);
+  g_hash_table_unref (p.profiles);
+  g_free (p.log_dir);
+  g_free (p.db);
+  g_free (p.from_text);
+  g_free (p.to_text);
+  g_free (p.format);
+  owd_config_unref (p.config);
+  return status;
+}

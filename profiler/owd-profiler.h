@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The profile of one exporter state: every error that its stamps carry, from nothing but its exports.
+ *
+ * Problem. A delay is only as good as the stamps of two exporters, and nobody tells how good these are: steps, boot
+ * times, clock steps, nonsense, timeouts and losses all have to be read from the exports themselves, in the presence of
+ * all the other faults.
+ *
+ * Idea. One pass with bounded memory: the clock model (clock/) for steps and boot time, histograms of ages (send time
+ * of a record minus its stamps) for timeouts, lags and nonsense, sequence numbers for losses. What decides is always a
+ * rank or a majority, never a mean, so that nonsense stamps only take their share.
+ *
+ * Promise. Every estimate carries its range, the number of observations and, where it cannot be had, why not: an
+ * estimate with known == FALSE has no value. Ranges are meant to hold the truth in 95 % of cases at least.
+ *
+ * Reads no clock, does no I/O. Signs as in owd-time.h. Memory: about 100 KiB per exporter state, whatever the length.
+ */
+#ifndef OWD_PROFILER_H
+#define OWD_PROFILER_H
+
+#include "owd-clock.h"
+
+G_BEGIN_DECLS
+
+typedef struct OwdProfile OwdProfile;
+
+/* skew_bound_ppm: how fast uptime and wall clock of an exporter may drift apart. */
+OwdProfile *owd_profile_new (const OwdStateKey *key, double skew_bound_ppm);
+void owd_profile_free (OwdProfile *self); /* NULL is fine */
+
+/* A datagram, before its records. The same header may come again (a log repeats it in each partition): it counts once,
+ * and records that follow belong to it. Headers of one state come in order of receive time, give or take seconds. */
+void owd_profile_add_header (OwdProfile *self, const OwdHeader *header);
+/* A record of the header given last. */
+void owd_profile_add_flow (OwdProfile *self, const OwdFlow *flow);
+/* Adds what `later` has learnt of the same exporter state over a range of time behind that of self. What was learnt of
+ * the clock is later's, older segments stay in the list. */
+void owd_profile_merge (OwdProfile *self, const OwdProfile *later);
+
+/* ---- what came out --------------------------------------------------------------------------------- */
+
+/* The unit is said where the estimate stands. */
+typedef struct {
+  double value;    /* NAN unless known */
+  double lo, hi;   /* holds the truth in 95 % of cases at least; also given where only a bound is known, else NAN */
+  guint64 n;       /* observations it rests on */
+  gboolean known;  /* FALSE: not identifiable, or too little data */
+  const char *why; /* static text: why it is not known; NULL where it is */
+} OwdEstimate;
+
+/* How boot time and wall clock of a segment began. The names are part of the output. */
+typedef enum { OWD_SEGMENT_FIRST, OWD_SEGMENT_REBOOT, OWD_SEGMENT_STEP } OwdSegmentCause;
+
+/* From one reboot or clock step to the next. */
+typedef struct {
+  OwdTime from_ns, to_ns; /* receive times of its first and its last header */
+  OwdSegmentCause cause;
+  OwdEstimate step_ms;  /* STEP: wall clock behind the step minus before it */
+  OwdTime boot_at_ns;   /* boot time holds for this instant (exporter's clock), */
+  OwdEstimate boot_ms;  /* ms since 1970; lo, hi: hard bounds */
+  OwdEstimate skew_ppm; /* uptime against the exporter's wall clock; positive: uptime is fast */
+  guint32 headers;
+} OwdProfileSegment;
+
+#define OWD_PROFILE_SEGMENTS 32 /* kept; more are only counted */
+
+/* What the header's uptime is good for. */
+typedef enum {
+  OWD_UPTIME_NONE,     /* no uptime in headers */
+  OWD_UPTIME_FINE,     /* boot time follows from it */
+  OWD_UPTIME_LOCKED,   /* exports are locked to the second: boot time stays wide */
+  OWD_UPTIME_FLOATING, /* every datagram has an epoch of its own */
+  OWD_UPTIME_UNSTABLE, /* header times contradict each other again and again */
+  OWD_UPTIME_FEW,      /* too few headers to tell */
+} OwdUptimeUse;
+
+typedef enum {
+  OWD_BLUNDER_ZERO,   /* a stamp is 0 */
+  OWD_BLUNDER_BEFORE, /* end before start */
+  OWD_BLUNDER_FUTURE, /* later than its own export */
+  OWD_BLUNDER_PAST,   /* far older than this exporter's records are */
+  OWD_BLUNDER_SLIP,   /* a wrap slipped: 2^32 ms or 2^32 us off */
+  OWD_BLUNDERS
+} OwdBlunder;
+
+/* Share of records; a range from nothing seen is still a range (rule of three). */
+typedef struct {
+  OwdEstimate rate; /* 0..1, of records measured */
+  guint64 count[OWD_BLUNDERS];
+} OwdBlunderSummary;
+
+typedef struct {
+  OwdStateKey key;
+  OwdTime from_ns, to_ns; /* receive times */
+  guint64 headers, records;
+  guint64 duplicates, disordered; /* datagrams */
+
+  /* stamps; ms */
+  OwdStampKind start_kind, end_kind;
+  OwdEstimate step_ms[2], phase_ms[2]; /* start, end */
+  OwdEstimate header_step_ms;          /* resolution of the header's time */
+  OwdEstimate uptime_step_ms;          /* of the header's uptime */
+  OwdEstimate uptime_lag_ms;           /* header's uptime is up to this old: flows end behind it */
+  OwdEstimate epoch_ms;                /* absolute stamps lie so far before the header's time beyond any lag seen */
+
+  OwdUptimeUse uptime;
+  guint32 reboots, steps, segments_lost; /* lost: not kept below */
+  OwdProfileSegment segment[OWD_PROFILE_SEGMENTS];
+  guint n_segments;
+
+  OwdEstimate lag_start_ms[4], lag_end_ms[4]; /* receive time minus stamp: 50, 95, 99, 99.9 % */
+  OwdBlunderSummary blunders;
+  OwdEstimate active_s, inactive_s;
+  OwdEstimate repeats;  /* share of continuations that repeat the start of the flow */
+  OwdEstimate lost;     /* datagrams (v9) or records (v5, IPFIX) that sequence numbers miss */
+  OwdEstimate loss;     /* share of these */
+  OwdEstimate sampling; /* 1 in N as announced */
+  OwdEstimate syn;      /* share of TCP flows whose first record has a SYN; little without sampling is odd */
+  double records_per_s, peak_records_per_s;
+} OwdProfileSummary;
+
+void owd_profile_summary (const OwdProfile *self, OwdProfileSummary *ret_summary);
+
+/* ---- reports --------------------------------------------------------------------------------------- */
+
+/* name: as people know the exporter. Appends to out. */
+void owd_profile_text (const OwdProfileSummary *summary, const char *name, GString *out);
+/* One JSON object without line break. */
+void owd_profile_json (const OwdProfileSummary *summary, const char *name, GString *out);
+/* What is wrong and what to change, a sentence each; empty where nothing is. Returns: (transfer full) (element-type
+ * utf8), free with g_ptr_array_unref(). */
+GPtrArray *owd_profile_findings (const OwdProfileSummary *summary);
+
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (OwdProfile, owd_profile_free)
+
+G_END_DECLS
+
+#endif

@@ -1,0 +1,666 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * All parameters of one exporter state; what feeds what.
+ *
+ *   headers -> sequence (losses, duplicates) -> clock (boot, skew, reboots, steps) -> segments
+ *   records -> ages (send time minus stamp) -> nonsense? -> clock (steps of stamps), lags, timeouts
+ *
+ * Send time. For uptime stamps it is the header's uptime, in the stamps' own milliseconds. Absolute stamps are held
+ * against the exporter's wall clock, which headers show in whole seconds only: receive time less the least receive
+ * time minus header time of the last minutes is as good as that clock itself.
+ *
+ * Cost: all records are counted; from the first hundred thousand on one in eight is measured, which changes no figure
+ * by more than its range.
+ */
+#include "internal.h"
+
+#include <math.h>
+#include <string.h>
+
+#define MEASURE_ALL (1 << 17)
+#define MEASURE_ONE_IN 8
+#define TRANSIT_WINDOW_NS (300 * OWD_NS_PER_S)
+#define LOCKED_HEADERS 24    /* at least so many headers before "locked to the second" is said, */
+#define LOCKED_SPAN_MS 20000 /* over so long, */
+#define LOCKED_TIMES 8       /* and an interval so many times wider than free ones would be, */
+#define LOCKED_LEAST_MS 200  /* and at least so wide */
+#define GROW_SYN 200         /* TCP flows before their SYNs say something */
+
+#define TCP_PROTO 6
+#define TCP_SYN 2
+
+struct OwdProfile {
+  OwdStateKey key;
+  double skew_bound_ppm;
+  OwdTime first_ns, last_ns;
+  guint64 headers, records, disordered;
+
+  OwdClock clock;
+  Sequence sequence;
+  OwdHeader header;           /* the current one */
+  gboolean current, measured; /* its records belong to the newest datagram; and are looked at */
+  gint64 transit_ns;          /* receive time minus send time (exporter's clock) of the current datagram */
+  gint64 transit_min_ns[2];   /* least of receive minus header time: in this window, and in the one before */
+  OwdTime transit_from_ns;
+
+  guint8 kind[2]; /* of stamps, as seen last */
+  LagHist lag[2];
+  Blunders blunders;
+  Timeouts timeouts;
+  guint32 sampling_lo, sampling_hi;
+  guint64 sampling_said;
+  guint64 tcp, syn;
+
+  guint32 second; /* receive time the records below came in */
+  guint64 in_second, peak;
+
+  OwdProfileSegment segment[OWD_PROFILE_SEGMENTS]; /* closed ones */
+  guint n_segments, segments_lost;
+  guint32 segment_headers;
+  OwdTime segment_from_ns, segment_to_ns, alternative_ns;
+  OwdSegmentCause segment_cause;
+  gint64 before_lo_ns, before_hi_ns; /* boot interval in front of the step that began it */
+  double step_ms, step_error_ms;
+};
+
+/* ---- estimates ------------------------------------------------------------------------------------- */
+
+OwdEstimate
+estimate (double value, double lo, double hi, guint64 n)
+{
+  return (OwdEstimate){ .value = value, .lo = lo, .hi = hi, .n = n, .known = TRUE };
+}
+
+OwdEstimate
+estimate_unknown (const char *why, guint64 n)
+{
+  return (OwdEstimate){ .value = NAN, .lo = NAN, .hi = NAN, .n = n, .why = why };
+}
+
+OwdEstimate
+estimate_share (guint64 k, guint64 n)
+{
+  const double z = 1.96;
+  double p = (double) k / (double) n, m = (double) n;
+  double middle = (p + z * z / (2 * m)) / (1 + z * z / m);
+  double half = z / (1 + z * z / m) * sqrt (p * (1 - p) / m + z * z / (4 * m * m));
+
+  return estimate (p, MIN (MAX (middle - half, 0), p), MAX (MIN (middle + half, 1), p), n);
+}
+
+/* ---- a life ---------------------------------------------------------------------------------------- */
+
+OwdProfile *
+owd_profile_new (const OwdStateKey *key, double skew_bound_ppm)
+{
+  OwdProfile *self = g_new0 (OwdProfile, 1);
+
+  self->key = *key;
+  self->skew_bound_ppm = skew_bound_ppm;
+  self->first_ns = self->last_ns = OWD_TIME_NONE;
+  return self;
+}
+
+void
+owd_profile_free (OwdProfile *self)
+{
+  g_free (self);
+}
+
+/* ---- segments -------------------------------------------------------------------------------------- */
+
+static OwdEstimate
+boot_estimate (const OwdBootFit *fit)
+{
+  double ms = (double) fit->boot_ns / (double) OWD_NS_PER_MS;
+
+  return estimate (ms, (double) fit->lo_ns / (double) OWD_NS_PER_MS, (double) fit->hi_ns / (double) OWD_NS_PER_MS,
+                   fit->headers);
+}
+
+/* Boot moves on where the uptime is slow. */
+static OwdEstimate
+skew_estimate (const OwdProfile *self, const OwdBootFit *fit)
+{
+  OwdEstimate e = estimate (-fit->skew_ppm, MAX (-fit->skew_ppm - 1.96 * fit->skew_sd_ppm, -fit->skew_hi_ppm),
+                            MIN (-fit->skew_ppm + 1.96 * fit->skew_sd_ppm, -fit->skew_lo_ppm), fit->headers);
+
+  if (fit->skew_hi_ppm - fit->skew_lo_ppm < self->skew_bound_ppm)
+    return e;
+  e.value = NAN;
+  e.known = FALSE;
+  e.why = "headers leave nearly every skew possible: too few, too short, or locked to the second";
+  return e;
+}
+
+static OwdProfileSegment
+describe_segment (const OwdProfile *self, guint32 number)
+{
+  OwdProfileSegment s = { .from_ns = self->segment_from_ns,
+                          .to_ns = self->segment_to_ns,
+                          .cause = self->segment_cause,
+                          .step_ms = estimate_unknown ("no step", 0),
+                          .headers = self->segment_headers };
+  OwdBootFit fit;
+
+  if (s.cause == OWD_SEGMENT_STEP)
+    s.step_ms = estimate (self->step_ms, self->step_ms - self->step_error_ms, self->step_ms + self->step_error_ms,
+                          self->segment_headers);
+  if (owd_boot_fit (&self->clock.boot, number, &fit)) {
+    s.boot_ms = boot_estimate (&fit);
+    s.skew_ppm = skew_estimate (self, &fit);
+    s.boot_at_ns = fit.boot_ns + fit.uptime_ms * OWD_NS_PER_MS;
+  } else {
+    s.boot_ms = s.skew_ppm = estimate_unknown ("no header with an uptime", 0);
+    s.boot_at_ns = s.to_ns;
+  }
+  return s;
+}
+
+static void
+keep_segment (OwdProfile *self, const OwdProfileSegment *s)
+{
+  if (self->n_segments + 1 == OWD_PROFILE_SEGMENTS) {
+    memmove (self->segment, self->segment + 1, (self->n_segments - 1) * sizeof *self->segment);
+    self->n_segments--;
+    self->segments_lost++;
+  }
+  self->segment[self->n_segments++] = *s;
+}
+
+/* Size of the step that began the current segment, if it is known better now than before. */
+static void
+measure_step (OwdProfile *self)
+{
+  const OwdBoot *boot = &self->clock.boot;
+  gint64 lo, hi;
+  double error_ms;
+
+  if (self->segment_cause != OWD_SEGMENT_STEP || !owd_boot_at (boot, boot->segments, boot->segment_uptime_ms, &lo, &hi))
+    return;
+  error_ms = (double) ((hi - lo) + (self->before_hi_ns - self->before_lo_ns)) / 2 / (double) OWD_NS_PER_MS;
+  if (error_ms >= self->step_error_ms)
+    return;
+  self->step_error_ms = error_ms;
+  self->step_ms
+      = ((double) (lo - self->before_lo_ns) + (double) (hi - self->before_hi_ns)) / 2 / (double) OWD_NS_PER_MS;
+}
+
+/* The clock has just confirmed a reboot or step, whose first witness came a header ago. */
+static void
+new_segment (OwdProfile *self, gboolean step)
+{
+  const OwdBoot *boot = &self->clock.boot;
+  OwdProfileSegment s = describe_segment (self, boot->segments - 1);
+
+  keep_segment (self, &s);
+  self->segment_cause = OWD_SEGMENT_REBOOT;
+  self->step_error_ms = INFINITY;
+  if (step && owd_boot_at (boot, boot->segments - 1, boot->segment_uptime_ms, &self->before_lo_ns, &self->before_hi_ns))
+    self->segment_cause = OWD_SEGMENT_STEP;
+  self->segment_from_ns = self->alternative_ns;
+  self->segment_headers = 1;
+}
+
+static void
+note_clock (OwdProfile *self, const OwdHeader *header, OwdBootEvent event)
+{
+  if (self->segment_headers == 0)
+    self->segment_from_ns = header->recv_ns;
+  if (event == OWD_BOOT_OUTLIER) {
+    self->alternative_ns = header->recv_ns;
+    return;
+  }
+  if (event == OWD_BOOT_REBOOT || event == OWD_BOOT_STEP)
+    new_segment (self, event == OWD_BOOT_STEP);
+  self->segment_headers++;
+  self->segment_to_ns = header->recv_ns;
+  if ((self->segment_headers & (self->segment_headers - 1)) == 0)
+    measure_step (self);
+}
+
+/* ---- headers --------------------------------------------------------------------------------------- */
+
+static void
+note_transit (OwdProfile *self, const OwdHeader *h)
+{
+  gint64 transit_ns = h->recv_ns - ((gint64) h->export_s * OWD_NS_PER_S + h->export_frac_ns);
+
+  if (self->headers == 1 || h->recv_ns - self->transit_from_ns > 2 * TRANSIT_WINDOW_NS)
+    self->transit_min_ns[0] = self->transit_min_ns[1] = transit_ns;
+  if (self->headers == 1 || h->recv_ns - self->transit_from_ns > TRANSIT_WINDOW_NS) {
+    self->transit_min_ns[1] = self->transit_min_ns[0];
+    self->transit_min_ns[0] = transit_ns;
+    self->transit_from_ns = h->recv_ns;
+  }
+  self->transit_min_ns[0] = MIN (self->transit_min_ns[0], transit_ns);
+  self->transit_ns = MIN (self->transit_min_ns[0], self->transit_min_ns[1]);
+  if (h->flags & OWD_HEADER_UPTIME) {
+    const OwdBoot *b = &self->clock.boot;
+
+    self->transit_ns
+        = h->recv_ns - (b->use_lo_ns + (b->use_hi_ns - b->use_lo_ns) / 2) - b->use_uptime_ms * OWD_NS_PER_MS;
+  }
+}
+
+/* Uptime near zero: numbers begin anew. */
+static gboolean
+restarted (const OwdProfile *self, const OwdHeader *h)
+{
+  return (h->flags & OWD_HEADER_UPTIME) && (self->header.flags & OWD_HEADER_UPTIME) && self->headers > 0
+         && owd_uptime_diff_ms (h->uptime_ms, self->header.uptime_ms) < -10000;
+}
+
+static gboolean
+same_header (const OwdHeader *a, const OwdHeader *b)
+{
+  return a->recv_ns == b->recv_ns && a->seq == b->seq && a->export_s == b->export_s && a->port == b->port;
+}
+
+void
+owd_profile_add_header (OwdProfile *self, const OwdHeader *header)
+{
+  Seen seen;
+
+  if (self->headers > 0 && same_header (header, &self->header)) {
+    self->current = self->measured = TRUE;
+    return;
+  }
+  seen = sequence_header (&self->sequence, header, restarted (self, header));
+  self->current = self->measured = seen == SEEN_NEW;
+  if (seen != SEEN_NEW)
+    return;
+  if (self->headers++ == 0)
+    self->first_ns = header->recv_ns;
+  if (header->recv_ns < self->last_ns)
+    self->disordered++;
+  self->last_ns = MAX (self->last_ns, header->recv_ns);
+  self->header = *header;
+  note_clock (self, header, owd_clock_header (&self->clock, header, self->skew_bound_ppm));
+  note_transit (self, header);
+  if (header->recv_ns / OWD_NS_PER_S != self->second) {
+    self->second = (guint32) (header->recv_ns / OWD_NS_PER_S);
+    self->in_second = 0;
+  }
+}
+
+/* ---- records --------------------------------------------------------------------------------------- */
+
+/* Age at export, and the stamp on its own scale. FALSE: no stamp, or none that has an age. */
+static gboolean
+age_of (const OwdProfile *self, const OwdFlow *flow, OwdStampKind kind, guint64 raw, gint64 *ret_age_ns,
+        gint64 *ret_own_ns)
+{
+  const OwdHeader *h = &self->header;
+  OwdTime t;
+
+  if (kind == OWD_STAMP_UPTIME_MS && h->flags & OWD_HEADER_UPTIME) {
+    gint64 age_ms = owd_uptime_diff_ms (h->uptime_ms, (guint32) raw);
+
+    *ret_age_ns = age_ms * OWD_NS_PER_MS;
+    *ret_own_ns = (self->clock.boot.use_uptime_ms - age_ms) * OWD_NS_PER_MS;
+    return TRUE;
+  }
+  t = owd_flow_claim (h, flow, kind, raw);
+  if (t == OWD_TIME_NONE)
+    return FALSE;
+  *ret_own_ns = t;
+  if (kind == OWD_STAMP_DELTA_US)
+    *ret_age_ns = (gint64) MIN (raw, G_MAXINT64 / 1000) * 1000;
+  else
+    *ret_age_ns = owd_time_add (h->recv_ns - self->transit_ns, t > G_MININT64 / 2 ? -t : G_MAXINT64);
+  return TRUE;
+}
+
+/* By so much the ages of good stamps may seem off. */
+static gint64
+slack_of (const OwdProfile *self, const OwdFlow *flow)
+{
+  gint64 slack_ns = owd_clock_step (&self->clock, flow->start_kind, OWD_STAMP_START).bound_ns
+                    + owd_clock_step (&self->clock, flow->end_kind, OWD_STAMP_END).bound_ns;
+
+  return slack_ns + 2 * OWD_NS_PER_MS;
+}
+
+static void
+count_record (OwdProfile *self, const OwdFlow *flow)
+{
+  self->records++;
+  self->peak = MAX (self->peak, ++self->in_second);
+  if (flow->sampling > 0) {
+    self->sampling_lo = self->sampling_said == 0 ? flow->sampling : MIN (self->sampling_lo, flow->sampling);
+    self->sampling_hi = MAX (self->sampling_hi, flow->sampling);
+    self->sampling_said++;
+  }
+  if (flow->proto == TCP_PROTO && flow->flags & OWD_FLOW_FLAGS) {
+    self->tcp++;
+    self->syn += (flow->tcp_flags & TCP_SYN) != 0;
+  }
+}
+
+static void
+measure (OwdProfile *self, const OwdFlow *flow)
+{
+  gint64 slack_ns = slack_of (self, flow);
+  TimedFlow t;
+
+  self->kind[0] = flow->start_kind;
+  self->kind[1] = flow->end_kind;
+  t.ages.zero = flow->start_raw == 0 || flow->end_raw == 0;
+  if (!age_of (self, flow, flow->start_kind, flow->start_raw, &t.ages.start_ns, &t.start_ns)
+      || !age_of (self, flow, flow->end_kind, flow->end_raw, &t.ages.end_ns, &t.end_ns))
+    return;
+  if (flow->start_kind == OWD_STAMP_DELTA_US)
+    t.ages.zero = FALSE;
+  if (blunder_add (&self->blunders, &t.ages, slack_ns))
+    return;
+  owd_clock_learn (&self->clock, flow);
+  lag_add (&self->lag[0], owd_time_add (t.ages.start_ns, self->transit_ns));
+  lag_add (&self->lag[1], owd_time_add (t.ages.end_ns, self->transit_ns));
+  t.hash = owd_flow_hash (flow) ^ flow->in_if;
+  timeout_add (&self->timeouts, flow, &t);
+}
+
+/* One in eight, but always the same flows, so that continuations are recognised. */
+static gboolean
+is_chosen (const OwdProfile *self, const OwdFlow *flow)
+{
+  guint mix = flow->sport ^ flow->dport ^ flow->src.b[15] ^ flow->dst.b[15];
+
+  return self->records <= MEASURE_ALL || (mix ^ mix >> 3 ^ mix >> 6) % MEASURE_ONE_IN == 0;
+}
+
+void
+owd_profile_add_flow (OwdProfile *self, const OwdFlow *flow)
+{
+  if (!self->current && !self->measured && self->headers == 0)
+    return;
+  sequence_record (&self->sequence, flow, self->current);
+  if (flow->flags & OWD_FLOW_POST_NAT)
+    return;
+  count_record (self, flow);
+  if (self->measured && is_chosen (self, flow))
+    measure (self, flow);
+}
+
+/* ---- merge ----------------------------------------------------------------------------------------- */
+
+static void
+merge_clock (OwdClock *self, const OwdClock *later)
+{
+  OwdClock sum = *later;
+
+  for (guint which = 0; which < 2; which++)
+    for (guint grid = 0; grid < OWD_GRIDS; grid++)
+      owd_resolution_merge (&sum.stamp[which][grid], &self->stamp[which][grid]);
+  owd_resolution_merge (&sum.frac, &self->frac);
+  owd_resolution_merge (&sum.uptime, &self->uptime);
+  sum.boot.reboots += self->boot.reboots;
+  sum.boot.steps += self->boot.steps;
+  *self = sum;
+}
+
+void
+owd_profile_merge (OwdProfile *self, const OwdProfile *later)
+{
+  OwdProfileSegment open = describe_segment (self, self->clock.boot.segments);
+
+  if (later->headers == 0)
+    return;
+  if (self->headers == 0) {
+    *self = *later;
+    return;
+  }
+  keep_segment (self, &open);
+  for (guint i = 0; i < later->n_segments; i++)
+    keep_segment (self, &later->segment[i]);
+  self->segments_lost += later->segments_lost;
+  self->segment_headers = later->segment_headers;
+  self->segment_from_ns = later->segment_from_ns;
+  self->segment_to_ns = later->segment_to_ns;
+  self->segment_cause = later->segment_cause;
+  self->before_lo_ns = later->before_lo_ns;
+  self->before_hi_ns = later->before_hi_ns;
+  self->step_ms = later->step_ms;
+  self->step_error_ms = later->step_error_ms;
+  self->last_ns = MAX (self->last_ns, later->last_ns);
+  self->headers += later->headers;
+  self->records += later->records;
+  self->disordered += later->disordered;
+  merge_clock (&self->clock, &later->clock);
+  sequence_merge (&self->sequence, &later->sequence);
+  for (guint i = 0; i < 2; i++) {
+    self->kind[i] = later->kind[i];
+    lag_merge (&self->lag[i], &later->lag[i]);
+  }
+  blunder_merge (&self->blunders, &later->blunders);
+  timeout_merge (&self->timeouts, &later->timeouts);
+  if (later->sampling_said > 0) {
+    self->sampling_lo = self->sampling_said == 0 ? later->sampling_lo : MIN (self->sampling_lo, later->sampling_lo);
+    self->sampling_hi = MAX (self->sampling_hi, later->sampling_hi);
+    self->sampling_said += later->sampling_said;
+  }
+  self->tcp += later->tcp;
+  self->syn += later->syn;
+  self->peak = MAX (self->peak, later->peak);
+  self->header = later->header;
+  self->current = self->measured = FALSE;
+}
+
+/* ---- summary --------------------------------------------------------------------------------------- */
+
+static double
+ms_of (gint64 ns)
+{
+  return (double) ns / (double) OWD_NS_PER_MS;
+}
+
+/* The learnt step of a field whose finest possible one is floor_ns. */
+static OwdEstimate
+step_estimate (const OwdResolution *r, gint64 floor_ns)
+{
+  double step_ms = ms_of (owd_resolution_step_ns (r, floor_ns));
+  OwdEstimate e;
+
+  if (r->n == 0)
+    return estimate_unknown ("no stamp of a kind whose step can be learnt", 0);
+  if (owd_resolution_known (r))
+    return estimate (step_ms, step_ms, step_ms, r->n);
+  e = estimate_unknown ("fewer than 32 stamps: only an upper bound", r->n);
+  e.lo = ms_of (floor_ns);
+  e.hi = step_ms;
+  return e;
+}
+
+static OwdEstimate
+phase_estimate (const OwdResolution *r, gint64 floor_ns)
+{
+  gint64 phase_ns;
+  double share;
+
+  if (!owd_resolution_known (r) || !owd_resolution_phase_ns (r, floor_ns, &phase_ns, &share))
+    return estimate_unknown ("needs the step", r->n);
+  return estimate (ms_of (phase_ns), ms_of (phase_ns), ms_of (phase_ns), r->n);
+}
+
+/* Which of the clock's grids a kind of stamp uses, and its unit. NULL: its step is its unit by definition. */
+static const OwdResolution *
+resolution_of (const OwdClock *clock, OwdStampKind kind, guint which, gint64 *ret_floor_ns)
+{
+  OwdGrid grid;
+
+  switch (kind) {
+  case OWD_STAMP_UPTIME_MS:
+    grid = OWD_GRID_UPTIME;
+    break;
+  case OWD_STAMP_UNIX_MS:
+  case OWD_STAMP_EVENT_MS:
+    grid = OWD_GRID_UNIX_MS;
+    break;
+  case OWD_STAMP_NTP_US:
+  case OWD_STAMP_NTP_NS:
+  case OWD_STAMP_EVENT_US:
+  case OWD_STAMP_EVENT_NS:
+    *ret_floor_ns = OWD_NS_PER_US;
+    return &clock->stamp[which][OWD_GRID_FINE];
+  default:
+    return NULL;
+  }
+  *ret_floor_ns = OWD_NS_PER_MS;
+  return &clock->stamp[which][grid];
+}
+
+static void
+sum_stamps (const OwdProfile *self, OwdProfileSummary *s)
+{
+  for (guint which = 0; which < 2; which++) {
+    OwdStampKind kind = self->kind[which];
+    gint64 floor_ns;
+    const OwdResolution *r = resolution_of (&self->clock, kind, which, &floor_ns);
+
+    if (r != NULL) {
+      s->step_ms[which] = step_estimate (r, floor_ns);
+      s->phase_ms[which] = phase_estimate (r, floor_ns);
+    } else if (kind == OWD_STAMP_NONE) {
+      s->step_ms[which] = s->phase_ms[which] = estimate_unknown ("no stamp that has an absolute time", 0);
+    } else {
+      double unit_ms = ms_of (owd_clock_step (&self->clock, kind, which).bound_ns);
+
+      s->step_ms[which] = estimate (unit_ms, unit_ms, unit_ms, self->blunders.n);
+      s->phase_ms[which] = estimate_unknown ("the unit of the stamp is the step", self->blunders.n);
+    }
+  }
+}
+
+static void
+sum_header (const OwdProfile *self, OwdProfileSummary *s)
+{
+  const OwdClock *c = &self->clock;
+  double lag_ms = (double) c->lag.lag_ms;
+  double tick_ms = ms_of (c->tick_ns > 0 ? c->tick_ns : OWD_NS_PER_S);
+
+  s->header_step_ms = self->header.flags & OWD_HEADER_FRAC && !owd_resolution_known (&c->frac)
+                          ? estimate_unknown ("too few headers", self->headers)
+                          : estimate (tick_ms, tick_ms, tick_ms, self->headers);
+  s->uptime_step_ms = self->header.flags & OWD_HEADER_UPTIME ? step_estimate (&c->uptime, OWD_NS_PER_MS)
+                                                             : estimate_unknown ("no uptime in headers", 0);
+  if (self->kind[1] == OWD_STAMP_UPTIME_MS && self->headers >= LOCKED_HEADERS)
+    s->uptime_lag_ms = estimate (lag_ms, lag_ms, lag_ms, self->blunders.n);
+  else
+    s->uptime_lag_ms = estimate_unknown ("needs uptime stamps", self->blunders.n);
+}
+
+static OwdUptimeUse
+judge_uptime (const OwdProfile *self, const OwdProfileSegment *last)
+{
+  const OwdBoot *b = &self->clock.boot;
+  double width_ms = last->boot_ms.hi - last->boot_ms.lo, free_ms;
+  OwdBootFit fit;
+
+  if (!(self->header.flags & OWD_HEADER_UPTIME))
+    return OWD_UPTIME_NONE;
+  if (b->floating >= 2)
+    return OWD_UPTIME_FLOATING;
+  if (b->jitter_ns > 20 * OWD_NS_PER_MS)
+    return OWD_UPTIME_UNSTABLE;
+  if (!owd_boot_fit (b, b->segments, &fit) || fit.headers < 3)
+    return OWD_UPTIME_FEW;
+  /* about what phases that take any value leave */
+  free_ms = 2 * ms_of (self->clock.tick_ns) / (fit.headers + 1)
+            + ms_of (owd_resolution_step_ns (&self->clock.uptime, OWD_NS_PER_MS))
+            + (double) self->clock.lag.lag_ms;
+  if (fit.headers >= LOCKED_HEADERS && fit.span_ms >= LOCKED_SPAN_MS && width_ms > LOCKED_LEAST_MS
+      && width_ms > LOCKED_TIMES * free_ms)
+    return OWD_UPTIME_LOCKED;
+  return fit.headers >= LOCKED_HEADERS || width_ms < LOCKED_LEAST_MS / 4.0 ? OWD_UPTIME_FINE : OWD_UPTIME_FEW;
+}
+
+static void
+sum_segments (const OwdProfile *self, OwdProfileSummary *s)
+{
+  const OwdBoot *b = &self->clock.boot;
+
+  s->reboots = b->reboots;
+  s->steps = b->steps;
+  s->segments_lost = self->segments_lost;
+  memcpy (s->segment, self->segment, self->n_segments * sizeof *self->segment);
+  s->n_segments = self->n_segments;
+  s->segment[s->n_segments++] = describe_segment (self, b->segments);
+  s->uptime = judge_uptime (self, &s->segment[s->n_segments - 1]);
+  if (s->uptime != OWD_UPTIME_FLOATING && s->uptime != OWD_UPTIME_NONE)
+    return;
+  for (guint i = 0; i < s->n_segments; i++)
+    s->segment[i].boot_ms = s->segment[i].skew_ppm = estimate_unknown (
+        s->uptime == OWD_UPTIME_NONE ? "no uptime in headers"
+                                     : "uptime does not follow time: every datagram has its own epoch",
+        self->headers);
+}
+
+/* Absolute stamps and headers should come from one clock: then the youngest ends lie just before the header. Records
+ * leave within an hour; what is older, or ahead of the header, shows two clocks. */
+static void
+sum_epoch (const OwdProfile *self, OwdProfileSummary *s)
+{
+  double young_ms = lag_quantile_ms (&self->blunders.end, 0.1);
+
+  if (self->kind[1] == OWD_STAMP_UPTIME_MS && self->header.flags & OWD_HEADER_UPTIME)
+    s->epoch_ms = estimate_unknown ("stamps count from the header's own uptime", 0);
+  else if (self->blunders.end.n < 32)
+    s->epoch_ms = estimate_unknown ("too few records", self->blunders.end.n);
+  else if (young_ms < -1000 || young_ms > 2 * 3600e3)
+    s->epoch_ms = estimate (young_ms, MIN (young_ms * 0.9, young_ms * 1.1) - 4000,
+                            MAX (young_ms * 0.9, young_ms * 1.1) + 1000, self->blunders.end.n);
+  else
+    s->epoch_ms = estimate_unknown ("an offset shorter than the lag of the export cannot be told from it",
+                                    self->blunders.end.n);
+}
+
+static void
+sum_traffic (const OwdProfile *self, OwdProfileSummary *s)
+{
+  double seconds = (double) (self->last_ns - self->first_ns) / (double) OWD_NS_PER_S;
+
+  if (self->sampling_said == 0)
+    s->sampling = estimate_unknown ("the exporter does not say", self->records);
+  else
+    s->sampling = estimate (self->sampling_hi, self->sampling_lo, self->sampling_hi, self->sampling_said);
+  s->syn = self->tcp >= GROW_SYN ? estimate_share (self->syn, self->tcp)
+                                 : estimate_unknown ("too few TCP records", self->tcp);
+  s->records_per_s = seconds > 0 ? (double) self->records / seconds : 0;
+  s->peak_records_per_s = (double) self->peak;
+}
+
+void
+owd_profile_summary (const OwdProfile *self, OwdProfileSummary *s)
+{
+  static const double ranks[] = { 0.5, 0.95, 0.99, 0.999 };
+  gint64 slack_ns = 0;
+
+  *s = (OwdProfileSummary){ .key = self->key,
+                            .from_ns = self->first_ns,
+                            .to_ns = self->last_ns,
+                            .headers = self->headers,
+                            .records = self->records,
+                            .duplicates = self->sequence.duplicates,
+                            .disordered = self->disordered,
+                            .start_kind = self->kind[0],
+                            .end_kind = self->kind[1] };
+  sum_stamps (self, s);
+  sum_header (self, s);
+  sum_segments (self, s);
+  sum_epoch (self, s);
+  for (guint i = 0; i < G_N_ELEMENTS (ranks); i++) {
+    s->lag_start_ms[i] = lag_estimate (&self->lag[0], ranks[i]);
+    s->lag_end_ms[i] = lag_estimate (&self->lag[1], ranks[i]);
+  }
+  blunder_summary (&self->blunders, &s->blunders);
+  for (guint i = 0; i < 2; i++)
+    slack_ns = MAX (slack_ns, (gint64) (MAX (s->step_ms[i].known ? s->step_ms[i].hi : 1, 1) * 1e6));
+  if (self->header.flags & OWD_HEADER_UPTIME)
+    slack_ns = MAX (slack_ns, owd_resolution_step_ns (&self->clock.uptime, OWD_NS_PER_MS));
+  else
+    slack_ns = MAX (slack_ns, OWD_NS_PER_S / 2);
+  timeout_summary (&self->timeouts, slack_ns, &s->active_s, &s->inactive_s, &s->repeats);
+  sequence_summary (&self->sequence, &s->lost, &s->loss);
+  sum_traffic (self, s);
+}
