@@ -271,6 +271,7 @@ usable_half (const OwdCorrelator *self, const Rec *shared, const Rec *own, guint
   const Rec *twin = other_half (self, shared, reverse_key, &n_twins);
   const Rec *half = other_half (self, own, reverse_key, &n_halves);
   Half usable_stamps = 0;
+  gboolean said;
 
   /* Traffic in one direction only; but both records of a conversation leave together, so wait for the next datagram. */
   if (twin == NULL && half == NULL && shared->arrival_ns < self->arrival_ns && shared->proto != 6)
@@ -279,9 +280,10 @@ usable_half (const OwdCorrelator *self, const Rec *shared, const Rec *own, guint
     return HALF_UNKNOWN;
   if (n_twins > 1 || n_halves > 1) /* in several records: which belong together is not known */
     return HALF_NONE;
-  if (own->start_ns + SAME_NS < half->start_ns)
+  said = has_partner (half, shared->state);
+  if (own->start_ns + EQUAL_NS < half->start_ns || (own->start_ns <= half->start_ns + EQUAL_NS && !said))
     usable_stamps |= HALF_START;
-  if (own->end_ns > half->end_ns + PAUSE_NS)
+  if (own->end_ns > half->end_ns + PAUSE_NS || (ABS (own->end_ns - half->end_ns) <= EQUAL_NS && !said))
     usable_stamps |= HALF_END;
   return usable_stamps != 0 ? usable_stamps : HALF_NONE;
 }

@@ -415,6 +415,50 @@ shared_stamps (void **state)
   world_end (&w);
 }
 
+/* Point 0 stamps conversations as a whole, point 1 keeps directions apart. The first packet is that of both at point 1
+ * too, within a step; the last ones differ by less than a round trip may take. */
+static void
+half_shared_stamps (void **state)
+{
+  World w = world_new ();
+
+  (void) state;
+  world_start (&w);
+  tick (&w, EPOCH + 300 * S);
+  for (guint i = 0; i < 200; i++) {
+    OwdTime t = EPOCH + 290 * S + i * 500 * MS + i * 7 * MS;
+    Saw there = { .sport = (guint16) (3000 + i),
+                  .tcp_flags = SYN | ACK | FIN,
+                  .first = t,
+                  .last = t + 200 * MS,
+                  .packets = 6,
+                  .octets = 700 };
+    Saw back = there;
+
+    back.back = TRUE;
+    back.packets = 5;
+    tick (&w, t + 10 * S);
+    (void) export(&w, there);
+    (void) export(&w, back);
+    there.point = back.point = 1;
+    there.first = back.first = t + 20 * MS;
+    there.last = t + 120 * MS;
+    back.last = t + 188 * MS;
+    (void) export(&w, there);
+    (void) export(&w, back);
+  }
+  owd_correlator_flush (w.c);
+  for (guint i = 0; i < w.samples->len; i++) {
+    const OwdSample *s = sample (&w, i);
+
+    assert_int_equal (s->kind, OWD_SAMPLE_START);
+    assert_int_equal (s->src, 0);
+    assert_in_range (s->owd_ns, 19 * MS, 21 * MS);
+  }
+  assert_in_range (w.samples->len, 180, 200);
+  world_end (&w);
+}
+
 static void
 duplicates_and_nonsense (void **state)
 {
@@ -550,6 +594,7 @@ main (void)
     cmocka_unit_test (shifted_cuts_are_no_proof),
     cmocka_unit_test (repeated_key),
     cmocka_unit_test (shared_stamps),
+    cmocka_unit_test (half_shared_stamps),
     cmocka_unit_test (duplicates_and_nonsense),
     cmocka_unit_test (snapshot_goes_on),
     cmocka_unit_test (late_is_counted),
