@@ -11,19 +11,22 @@ static const struct {
   const char *name;
   int (*run) (int argc, char **argv);
 } COMMANDS[] = {
-  { "db", cmd_db },       { "exporters", cmd_exporters }, { "matrix", cmd_matrix },
-  { "paths", cmd_paths }, { "status", cmd_status },       { "timeline", cmd_timeline },
+  { "db", cmd_db },       { "doctor", cmd_doctor },     { "exporters", cmd_exporters }, { "matrix", cmd_matrix },
+  { "paths", cmd_paths }, { "profiles", cmd_profiles }, { "status", cmd_status },       { "timeline", cmd_timeline },
 };
 
-static const char SUMMARY[] = "Commands:\n"
-                              "  status             how far the log has been worked off\n"
-                              "  exporters          who exports, how late, how well its clock is known\n"
-                              "  paths              pairs of observation points that have samples\n"
-                              "  timeline SRC DST   one-way delay over time, as plot and table\n"
-                              "  matrix             one-way delay between every pair of points\n"
-                              "  db migrate|status  create or upgrade the database's schema\n"
-                              "\n"
-                              "oneway COMMAND --help says more.";
+static const char SUMMARY[]
+    = "Commands:\n"
+      "  status             how far the log has been worked off\n"
+      "  exporters          who exports, how late, how well its clock is known\n"
+      "  paths              pairs of observation points that have samples\n"
+      "  timeline SRC DST   one-way delay over time, as plot and table\n"
+      "  matrix             one-way delay between every pair of points\n"
+      "  profiles           errors of every exporter's stamps, as oneway-profiler measured them\n"
+      "  doctor             what is wrong with which exporter and what to change on it\n"
+      "  db migrate|status  create or upgrade the database's schema\n"
+      "\n"
+      "oneway COMMAND --help says more.";
 
 /* No command: --help, --version and their like, or a usage error. */
 static int

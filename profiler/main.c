@@ -175,26 +175,34 @@ by_key (gconstpointer a, gconstpointer b)
   return memcmp (&(*x)->key, &(*y)->key, sizeof (*x)->key);
 }
 
-/* Configured name, else address; with the domain where the address has several. */
+/* As the correlator names points: configured name, else address; with its domain where several states differ in that,
+ * with its version where even the domain does not tell them apart. */
 static char *
 name_of (Program *p, const OwdStateKey *key)
 {
   const char *configured = owd_config_exporter_name (p->config, &key->addr, key->domain);
-  gboolean several = FALSE;
+  gboolean domains = FALSE, versions = FALSE;
   char addr[OWD_ADDR_TEXT];
   GHashTableIter iter;
   gpointer other;
+  GString *name;
 
-  if (configured != NULL)
-    return g_strdup (configured);
   g_hash_table_iter_init (&iter, p->profiles);
   while (g_hash_table_iter_next (&iter, &other, NULL)) {
     const OwdStateKey *o = other;
 
-    several |= memcmp (&o->addr, &key->addr, sizeof o->addr) == 0 && o->domain != key->domain;
+    if (memcmp (&o->addr, &key->addr, sizeof o->addr) != 0
+        || g_strcmp0 (configured, owd_config_exporter_name (p->config, &o->addr, o->domain)) != 0)
+      continue;
+    domains |= o->domain != key->domain;
+    versions |= o->domain == key->domain && o->version != key->version;
   }
-  owd_addr_text (&key->addr, addr);
-  return several ? g_strdup_printf ("%s#%u", addr, key->domain) : g_strdup (addr);
+  name = g_string_new (configured != NULL ? configured : owd_addr_text (&key->addr, addr));
+  if (domains)
+    g_string_append_printf (name, "#%u", key->domain);
+  if (versions)
+    g_string_append_printf (name, "/v%u", key->version);
+  return g_string_free (name, FALSE);
 }
 
 static GPtrArray *
@@ -225,12 +233,56 @@ print (Program *p, const GPtrArray *all)
     g_autofree char *name = name_of (p, &s->key);
 
     if (strcmp (p->format, "json") == 0)
-      owd_profile_json (s, name, out);
+      owd_profile_json (s, name, OWD_PROFILE_ALL_SEGMENTS, out);
     else
       owd_profile_text (s, name, out);
     g_string_append_c (out, '\n');
   }
   fputs (out->str, stdout);
+}
+
+/* ---- database --------------------------------------------------------------------------------------- */
+
+static void
+row_clear (gpointer data)
+{
+  g_free (((OwdProfileRow *) data)->measured);
+}
+
+/* One row per segment. */
+static void
+add_rows (Program *p, const OwdProfileSummary *s, GArray *rows)
+{
+  g_autofree char *name = name_of (p, &s->key);
+
+  for (guint i = 0; i < s->n_segments; i++) {
+    OwdProfileRow row = { .key = s->key, .from_ns = s->segment[i].from_ns, .to_ns = s->segment[i].to_ns };
+    GString *json = g_string_new (NULL);
+
+    g_strlcpy (row.name, name, sizeof row.name);
+    owd_profile_json (s, name, i, json);
+    row.measured = g_string_free (json, FALSE);
+    g_array_append_val (rows, row);
+  }
+}
+
+static gboolean
+write_profiles (Program *p, const GPtrArray *all, GError **error)
+{
+  g_autoptr (GArray) rows = g_array_new (FALSE, FALSE, sizeof (OwdProfileRow));
+  g_autoptr (GError) refused = NULL;
+  g_autoptr (OwdStore) store = NULL;
+
+  /* Where the rights are missing somebody else has to migrate: owd_store_open() tells. */
+  if (!owd_store_migrate (p->db, NULL, NULL, &refused))
+    g_info ("schema left as it is: %s", refused->message);
+  store = owd_store_open (p->db, PROGRAM, error);
+  if (store == NULL)
+    return FALSE;
+  g_array_set_clear_func (rows, row_clear);
+  for (guint i = 0; i < all->len; i++)
+    add_rows (p, g_ptr_array_index (all, i), rows);
+  return owd_store_profiles (store, (const OwdProfileRow *) rows->data, rows->len, error);
 }
 
 /* ---- the program ------------------------------------------------------------------------------------ */
@@ -289,7 +341,7 @@ run (Program *p, GError **error)
     g_message ("%s: no exporter in this range of time", p->log_dir);
     return OWD_EXIT_NOTHING;
   }
-  return OWD_EXIT_DONE;
+  return p->dry_run || write_profiles (p, all, error) ? OWD_EXIT_DONE : OWD_EXIT_FAILED;
 }
 
 int

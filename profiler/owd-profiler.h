@@ -125,8 +125,9 @@ void owd_profile_summary (const OwdProfile *self, OwdProfileSummary *ret_summary
 
 /* name: as people know the exporter. Appends to out. */
 void owd_profile_text (const OwdProfileSummary *summary, const char *name, GString *out);
-/* One JSON object without line break. */
-void owd_profile_json (const OwdProfileSummary *summary, const char *name, GString *out);
+/* One JSON object without line break; of the segments all, or only the one with this index. */
+#define OWD_PROFILE_ALL_SEGMENTS G_MAXUINT
+void owd_profile_json (const OwdProfileSummary *summary, const char *name, guint segment, GString *out);
 /* What is wrong and what to change, a sentence each; empty where nothing is. Returns: (transfer full) (element-type
  * utf8), free with g_ptr_array_unref(). */
 GPtrArray *owd_profile_findings (const OwdProfileSummary *summary);

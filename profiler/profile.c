@@ -567,8 +567,7 @@ judge_uptime (const OwdProfile *self, const OwdProfileSegment *last)
     return OWD_UPTIME_FEW;
   /* about what phases that take any value leave */
   free_ms = 2 * ms_of (self->clock.tick_ns) / (fit.headers + 1)
-            + ms_of (owd_resolution_step_ns (&self->clock.uptime, OWD_NS_PER_MS))
-            + (double) self->clock.lag.lag_ms;
+            + ms_of (owd_resolution_step_ns (&self->clock.uptime, OWD_NS_PER_MS)) + (double) self->clock.lag.lag_ms;
   if (fit.headers >= LOCKED_HEADERS && fit.span_ms >= LOCKED_SPAN_MS && width_ms > LOCKED_LEAST_MS
       && width_ms > LOCKED_TIMES * free_ms)
     return OWD_UPTIME_LOCKED;

@@ -93,12 +93,14 @@ json_quantiles (GString *out, const char *name, const OwdEstimate e[4])
 }
 
 static void
-json_segments (GString *out, const OwdProfileSummary *s)
+json_segments (GString *out, const OwdProfileSummary *s, guint segment)
 {
   g_string_append (out, "\"segments\":[");
   for (guint i = 0; i < s->n_segments; i++) {
     const OwdProfileSegment *g = &s->segment[i];
 
+    if (segment != OWD_PROFILE_ALL_SEGMENTS && segment != i)
+      continue;
     g_string_append_c (out, '{');
     json_time (out, "from", g->from_ns);
     json_time (out, "to", g->to_ns);
@@ -139,7 +141,7 @@ json_findings (GString *out, const OwdProfileSummary *s)
 }
 
 void
-owd_profile_json (const OwdProfileSummary *s, const char *name, GString *out)
+owd_profile_json (const OwdProfileSummary *s, const char *name, guint segment, GString *out)
 {
   char addr[OWD_ADDR_TEXT];
 
@@ -164,7 +166,7 @@ owd_profile_json (const OwdProfileSummary *s, const char *name, GString *out)
   json_estimate (out, "epoch_ms", &s->epoch_ms);
   g_string_append_printf (out, "\"uptime\":\"%s\",\"reboots\":%u,\"steps\":%u,\"segments_lost\":%u,",
                           UPTIME_NAMES[s->uptime], s->reboots, s->steps, s->segments_lost);
-  json_segments (out, s);
+  json_segments (out, s, segment);
   json_quantiles (out, "lag_start_ms", s->lag_start_ms);
   json_quantiles (out, "lag_end_ms", s->lag_end_ms);
   json_blunders (out, &s->blunders);

@@ -88,6 +88,20 @@ gboolean owd_store_exporters (OwdStore *self, const OwdExporterRow *rows, gsize 
 gboolean owd_store_retain (OwdStore *self, gint64 keep_ns, guint *ret_dropped,
                            GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
+/* ---- the profiler's side ----------------------------------------------------------------------- */
+
+/* One segment of an exporter state's profile. */
+typedef struct {
+  OwdStateKey key;
+  char name[OWD_POINT_NAME];
+  OwdTime from_ns, to_ns; /* receive times that it holds for */
+  char *measured;         /* JSON object; borrowed */
+} OwdProfileRow;
+
+/* Appends rows to owd.profiles, all or none. Earlier ones stay. */
+gboolean owd_store_profiles (OwdStore *self, const OwdProfileRow *rows, gsize n,
+                             GError **error) G_GNUC_WARN_UNUSED_RESULT;
+
 /* ---- the front end's side ---------------------------------------------------------------------- */
 
 /* A result as text, for printing: rows x columns, NULL where SQL has NULL; instants as 2026-11-22T06:46:54.5Z.
@@ -106,6 +120,10 @@ OwdTable *owd_store_timeline (OwdStore *self, const char *src, const char *dst, 
                               const char *step, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 OwdTable *owd_store_matrix (OwdStore *self, const char *from, const char *to, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 OwdTable *owd_store_list_exporters (OwdStore *self, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+/* The newest run's profiles of each exporter state. */
+OwdTable *owd_store_list_profiles (OwdStore *self, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+/* name, finding: what the newest profiles and the exporters say is wrong. */
+OwdTable *owd_store_list_findings (OwdStore *self, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 OwdTable *owd_store_list_paths (OwdStore *self, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 /* The time range to show: from and to as above, or NULL for the last hour with samples of the path (src and dst NULL:
  * of all paths); "-15 min" counts back, from the end in `from`, from now in `to`. OWD_TIME_NONE: there is no sample. */

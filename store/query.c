@@ -108,6 +108,40 @@ owd_store_list_exporters (OwdStore *self, GError **error)
               NULL, error);
 }
 
+/* Of each exporter state the rows that were written last, all at one time. */
+#define NEWEST "(SELECT *, max (made) OVER (PARTITION BY addr, domain, version) AS newest FROM owd.profiles) p"
+
+OwdTable *
+owd_store_list_profiles (OwdStore *self, GError **error)
+{
+  return ask (self, "reading the profiles",
+              "SELECT p.profile_id, p.name, p.addr, p.domain, p.version, p.made, p.valid_from, p.valid_to, p.began,"
+              " p.headers, p.records, p.start_step_ms, p.end_step_ms, p.uptime, p.boot, p.boot_width_ms, p.skew_ppm,"
+              " p.skew_lo_ppm, p.skew_hi_ppm, p.step_ms, p.active_s, p.inactive_s, p.lag_p50_ms, p.lag_p99_ms,"
+              " p.blunder_rate, p.loss, p.sampling FROM " NEWEST " WHERE p.made = p.newest"
+              " ORDER BY p.name, p.addr, p.domain, p.version, p.valid_from",
+              0, NULL, error);
+}
+
+/* Silent: five minutes behind whoever was heard last, which is as good as a clock that also replays know. */
+OwdTable *
+owd_store_list_findings (OwdStore *self, GError **error)
+{
+  return ask (
+      self, "reading what is wrong",
+      "SELECT name, finding FROM ("
+      " SELECT DISTINCT 1 AS rank, p.name, f.nr, f.finding"
+      "   FROM " NEWEST ", unnest (p.findings) WITH ORDINALITY f (finding, nr) WHERE p.made = p.newest"
+      " UNION ALL SELECT 2, e.name, 1, 'It has no profile yet: run oneway-profiler.' FROM owd.exporters e"
+      "   WHERE NOT EXISTS (SELECT FROM owd.profiles p"
+      "                      WHERE (p.addr, p.domain, p.version) = (e.addr, e.domain, e.version))"
+      " UNION ALL SELECT 3, e.name, 1, 'It has sent nothing since '"
+      "   || to_char (e.last_seen AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS') || ' UTC, while others did.'"
+      "   FROM owd.exporters e WHERE e.last_seen < (SELECT max (last_seen) FROM owd.exporters) - interval '5 min'"
+      ") found ORDER BY name, rank, nr",
+      0, NULL, error);
+}
+
 OwdTable *
 owd_store_list_paths (OwdStore *self, GError **error)
 {

@@ -28,12 +28,18 @@ run () {
   ask status
   ask paths
   ask exporters
+  ask profiles
+  ask doctor
   ask matrix
   ask timeline edge-a edge-b
   "$OWD_PG_BIN/psql" -X -q -v ON_ERROR_STOP=1 -o /dev/null -f "$here/fixture.sql" -f "$here/cli.sql"
   ask status
   ask paths
   ask exporters
+  ask profiles
+  ask profiles --format csv
+  ask doctor
+  ask doctor --format json
   ask matrix
   ask matrix --format csv --to '2026-11-22 06:40'
   ask timeline edge-a edge-b

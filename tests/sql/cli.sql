@@ -24,3 +24,10 @@ INSERT INTO owd.exporter (addr, domain, version, name, first_ts, last_ts, record
 VALUES ('192.0.2.1', 0, 9, 'edge-a', '2026-11-22 06:40+00', '2026-11-22 06:41+00', 2540, 1795329600000000000, 1795329600002500000, 1,
         1000000, 64000000, 1500000, 8250000, 0),
        ('2001:db8::1', 4294967295, 10, 'edge-b', '2026-11-22 06:40+00', '2026-11-22 06:41+00', 2541, NULL, NULL, 2, NULL, NULL, NULL, NULL, 100);
+INSERT INTO owd.profile (made, addr, domain, version, name, valid_from, valid_to, measured)
+SELECT made, '192.0.2.1', 0, 9, 'edge-a', f, f + interval '20 s', measured
+  FROM (VALUES ('2026-11-22 07:00+00'::timestamptz, '2026-11-22 06:40+00'::timestamptz,
+  '{"records":2540,"uptime":"fine","start_step_ms":{"value":64},"end_step_ms":{"value":1},"blunder_rate":{"value":0.01},"active_s":{"value":60.1},"inactive_s":{"value":null,"why":"too few records"},"lag_end_ms":{"p50":{"value":1.5},"p99":{"value":8.25}},"loss":{"value":0},"sampling":{"value":null},"segments":[{"cause":"first","headers":100,"boot_ms":{"value":1795329600000.25,"lo":1795329599999,"hi":1795329600001.5},"skew_ppm":{"value":-3.5,"lo":-4,"hi":-3},"step_ms":{"value":null}}],"findings":["Its stamps move in steps of 64 ms.","Second."]}'::jsonb),
+  ('2026-11-22 07:00+00', '2026-11-22 06:40:30+00',
+  '{"records":2540,"uptime":"fine","start_step_ms":{"value":64},"end_step_ms":{"value":1},"segments":[{"cause":"step","headers":90,"step_ms":{"value":1500}}],"findings":["Its stamps move in steps of 64 ms.","Second."]}'),
+  ('2026-11-21 07:00+00', '2026-11-21 06:40+00', '{"segments":[{}],"findings":["An old one."]}')) v (made, f, measured);

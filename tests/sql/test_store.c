@@ -895,6 +895,35 @@ answers_the_front_end (void **state)
   assert_error (error, OWD_ERROR_DB);
 }
 
+/* Profiles are appended; JSON that is none is refused as a whole. */
+static void
+profiles_are_appended (void **state)
+{
+  static char good[] = "{\"active_s\":{\"value\":60},\"segments\":[{\"cause\":\"first\"}],\"findings\":[\"x\"]}";
+  static char bad[] = "{";
+  OwdProfileRow rows[2]
+      = { { .name = "r", .from_ns = 1795329600000000000, .to_ns = 1795329600000000001, .measured = good },
+          { .name = "r", .from_ns = 1795329660000000000, .to_ns = 1795329660000000000, .measured = good } };
+  g_autoptr (OwdStore) store = open_store (NULL);
+  g_autoptr (OwdTable) newest = NULL;
+  GError *error = NULL;
+
+  (void) state;
+  rows[0].key.version = rows[1].key.version = 9;
+  assert_works (owd_store_profiles (store, rows, 2, &error));
+  assert_works (owd_store_profiles (store, rows, 1, &error));
+  assert_sql ("3,2,60,first,{x}",
+              "SELECT concat_ws (',', count (*), count (DISTINCT made), max (active_s), max (began),"
+              " max (findings)) FROM owd.profiles WHERE name = 'r'");
+  newest = owd_store_list_profiles (store, &error);
+  assert_works (newest != NULL);
+  assert_int_equal (newest->n_rows, 1);
+  rows[1].measured = bad;
+  assert_false (owd_store_profiles (store, rows, 2, &error));
+  assert_error (error, OWD_ERROR_DB);
+  assert_sql ("3", "SELECT count (*) FROM owd.profiles");
+}
+
 int
 main (void)
 {
@@ -925,6 +954,7 @@ main (void)
     T (watermark_is_the_last_microsecond_over),
     T (points_are_the_same_for_every_store),
     T (exporters_are_replaced),
+    T (profiles_are_appended),
     T (makes_a_day_once),
     T (drops_old_days),
     T (answers_the_front_end),
