@@ -378,6 +378,7 @@ owd_correlator_save (const OwdCorrelator *self, OwdSaveFunc write, void *user)
          && write (user, self->rec, self->fresh * sizeof *self->rec)
          && write (user, self->bucket, self->n_buckets * sizeof *self->bucket)
          && write (user, self->pair, self->pairs_size * sizeof *self->pair)
+         && write (user, self->side, s.n_sides * sizeof *self->side)
          && write (user, self->pending.head, s.n_slots * sizeof *self->pending.head)
          && write (user, self->pending.chunk, s.n_chunks * sizeof *self->pending.chunk);
 }
@@ -423,6 +424,7 @@ owd_correlator_load (OwdCorrelator *self, OwdLoadFunc read, void *user, GError *
       || !read (user, self->rec, s.fresh * sizeof *self->rec)
       || !read (user, self->bucket, s.n_buckets * sizeof *self->bucket)
       || !read (user, self->pair, s.pairs_size * sizeof *self->pair)
+      || !read (user, self->side, s.n_sides * sizeof *self->side)
       || !read (user, self->pending.head, s.n_slots * sizeof *self->pending.head)
       || !read (user, self->pending.chunk, s.n_chunks * sizeof *self->pending.chunk)) {
     owd_correlator_reset (self);
