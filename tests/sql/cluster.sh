@@ -4,7 +4,8 @@
 # A PostgreSQL cluster to throw away, on a Unix socket only.
 #
 #   cluster.sh run COMMAND...   makes it, runs the command with PG* set, removes it; exit status of the command
-#   cluster.sh stop|start DIR   for a command that wants to see the server go (DIR: $OWD_CLUSTER)
+#   cluster.sh stop DIR [MODE]  for a command that wants to see the server go (DIR: $OWD_CLUSTER; MODE: pg_ctl's,
+#   cluster.sh start DIR        default immediate)
 #
 # The command connects as owd_test, who is no superuser and owns the database owd_test; OWD_CLUSTER_ADMIN is the
 # superuser's conninfo. PostgreSQL refuses to run as root: then the server runs as the user postgres.
@@ -26,7 +27,7 @@ start () {
 }
 
 stop () {
-  as_server "$OWD_PG_BIN/pg_ctl" -D "$1/data" -w -s -t 60 -m immediate stop >/dev/null 2>&1
+  as_server "$OWD_PG_BIN/pg_ctl" -D "$1/data" -w -s -t 60 -m "${2:-immediate}" stop >/dev/null 2>&1
 }
 
 run () {
