@@ -5,6 +5,7 @@ run over the same log, for all rows at or before the watermark.
 
 Environment: OWD_TEST_SEED, OWD_TEST_AWAY seconds that an outage lasts (default 2).
 """
+import glob
 import os
 import random
 import re
@@ -19,7 +20,8 @@ SEED = int(os.environ.get('OWD_TEST_SEED', '0')) or random.SystemRandom().randra
 AWAY_S = float(os.environ.get('OWD_TEST_AWAY', '2'))
 
 # flows that a FIN ends come at once: enough for samples within seconds
-LIVE = {'ONEWAY_CORRELATOR_MAX_LATENCY': '2 s', 'ONEWAY_COLLECTOR_METRICS': ''}
+LIVE = {'ONEWAY_CORRELATOR_MAX_LATENCY': '2 s', 'ONEWAY_CORRELATOR_CHECKPOINT_INTERVAL': '1 s',
+        'ONEWAY_COLLECTOR_METRICS': ''}
 
 AWAY = 'the log waits'
 BACK = 'the database is back'
@@ -94,6 +96,7 @@ class Outages(chain.Case):
         database = self.database().migrate()
         correlator = self.start_correlator(database)
         self.wait_for(lambda: database.samples() > 100)
+        self.wait_for(lambda: glob.glob(self.log + '/state/*.checkpoint'))  # keeping up is no reason to make none
         for mode in ('immediate', 'fast'):
             self.database_gone(database, mode)
             rows = database.samples()
