@@ -6,9 +6,11 @@
 #include "checkpoint.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <glib/gstdio.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 #define XXH_INLINE_ALL
@@ -77,29 +79,52 @@ write_all (FILE *file, guint64 offset, const OwdCorrelator *engine, guint64 *ret
   return ok;
 }
 
+/* The temporary file, empty and ours alone: correlators of several databases may share the folder. NULL with errno
+ * EWOULDBLOCK: another one is at it. The lock comes with the file, so the name is looked at again: its last owner may
+ * have renamed it. */
+static FILE *
+open_temporary (const char *path)
+{
+  int saved, fd = open (path, O_RDWR | O_CREAT | O_CLOEXEC, 0640);
+  struct stat ours, there;
+
+  if (fd < 0)
+    return NULL;
+  if (flock (fd, LOCK_EX | LOCK_NB) == 0 && fstat (fd, &ours) == 0) {
+    if (stat (path, &there) != 0 || ours.st_ino != there.st_ino)
+      errno = EWOULDBLOCK;
+    else if (ftruncate (fd, 0) == 0)
+      return fdopen (fd, "wb");
+  }
+  saved = errno;
+  close (fd);
+  errno = saved;
+  return NULL;
+}
+
 gboolean
 checkpoint_save (const char *dir, const char *uuid, guint part, guint64 offset, const OwdCorrelator *engine,
                  guint64 *ret_bytes, GError **error)
 {
   g_autofree char *path = path_of (dir, uuid, part);
   g_autofree char *temporary = g_strconcat (path, ".new", NULL);
-  FILE *file = g_fopen (temporary, "wbe");
-  gboolean ok = FALSE;
+  FILE *file = open_temporary (temporary);
+  gboolean ok;
   int saved;
 
-  if (file != NULL) {
-    ok = write_all (file, offset, engine, ret_bytes);
-    saved = errno;
-    ok = fclose (file) == 0 && ok;
-    errno = saved;
-  }
-  if (ok && g_rename (temporary, path) == 0)
+  if (file == NULL && errno == EWOULDBLOCK)
     return TRUE;
+  ok = file != NULL && write_all (file, offset, engine, ret_bytes) && g_rename (temporary, path) == 0;
   saved = errno;
+  if (file != NULL && !ok)
+    (void) g_unlink (temporary);
+  if (file != NULL)
+    (void) fclose (file); /* flushed, and the last moment of our lock */
+  if (ok)
+    return TRUE;
   g_set_error (error, OWD_ERROR, saved == ENOSPC ? OWD_ERROR_FULL : OWD_ERROR_IO,
                "%s: cannot write the checkpoint: %s; a restart will take longer, nothing else is lost", path,
                g_strerror (saved));
-  (void) g_unlink (temporary);
   return FALSE;
 }
 

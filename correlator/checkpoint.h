@@ -13,7 +13,8 @@
 #include "owd-correlator.h"
 #include "owd-store.h"
 
-/* Writes DIR/UUID-pNNN.checkpoint by way of a temporary file: whole or not at all. *ret_bytes: its size. */
+/* Writes DIR/UUID-pNNN.checkpoint by way of a temporary file: whole or not at all. *ret_bytes: its size. While another
+ * correlator writes the same one this is done, too. */
 gboolean checkpoint_save (const char *dir, const char *uuid, guint part, guint64 offset, const OwdCorrelator *engine,
                           guint64 *ret_bytes, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 /* Loads it into engine and gives the log offset where the engine goes on: 0 and a fresh engine where there is none

@@ -204,6 +204,16 @@ class ExactlyOnce(chain.Case):
         self.assert_same(database, self.truth)
         self.report('live', database)
 
+    def test_two_databases_at_once(self):
+        env = {**FAST, 'ONEWAY_CORRELATOR_CHECKPOINT_INTERVAL': '1 ms'}
+        databases = [self.database().migrate() for _ in range(2)]
+        programs = [self.start('oneway-correlator', *arguments(self.log, d), '--once', env=env) for d in databases]
+        for database, program in zip(databases, programs):
+            self.assertEqual(program.end(), 0, program.text())
+            self.assertEqual(program.warnings(), [])
+            self.assert_same(database, self.truth)
+        self.report('two databases', databases[0])
+
     def test_log_that_grows_between(self):
         """--once delivers what still waits, then the log goes on. What that has changed in one database must not
         depend on restarts, nor reach another database through a checkpoint."""
