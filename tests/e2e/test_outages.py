@@ -97,10 +97,11 @@ class Outages(chain.Case):
         correlator = self.start_correlator(database)
         self.wait_for(lambda: database.samples() > 100)
         self.wait_for(lambda: glob.glob(self.log + '/state/*.checkpoint'))  # keeping up is no reason to make none
-        for mode in ('immediate', 'fast'):
+        for i, mode in enumerate(('immediate', 'fast')):
             self.database_gone(database, mode)
             rows = database.samples()
             self.wait_for(lambda: database.samples() > rows + 100)
+            self.wait_for(lambda back=i + 1: correlator.text().count(BACK) == back)  # for every worker
         rows, caught_up = self.compare(database, collector, sender, correlator)
         self.assertIn(' 0 dropped by the kernel', collector.text())
         for line in (AWAY, BACK):
