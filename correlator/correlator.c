@@ -233,14 +233,6 @@ owd_correlator_flush (OwdCorrelator *self)
   order_flush (self);
 }
 
-void
-owd_correlator_resume (OwdCorrelator *self, guint64 seq, OwdTime watermark)
-{
-  self->seq = MAX (self->seq, seq);
-  self->watermark = MAX (self->watermark, watermark);
-  order_drop (self, watermark);
-}
-
 /* ---- what is known -------------------------------------------------------------------------------- */
 
 OwdTime

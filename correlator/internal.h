@@ -243,7 +243,5 @@ void order_clear (Pending *pending);
 void order_push (OwdCorrelator *self, const Waiting *waiting);
 void order_advance (OwdCorrelator *self, OwdTime log_time);
 void order_flush (OwdCorrelator *self);
-/* Drops what was delivered elsewhere. */
-void order_drop (OwdCorrelator *self, OwdTime watermark);
 
 #endif

@@ -365,24 +365,3 @@ order_flush (OwdCorrelator *self)
   if (p->head != NULL && last != OWD_TIME_NONE)
     p->first = MAX (p->first, slot_of (p, last));
 }
-
-void
-order_drop (OwdCorrelator *self, OwdTime watermark)
-{
-  Pending *p = &self->pending;
-
-  for (guint i = 0; i < SLOTS && p->head != NULL; i++) {
-    guint32 list = p->head[i], n;
-    Waiting *w;
-
-    p->head[i] = NIL;
-    w = drain (self, &list, &n);
-    p->near -= n;
-    for (guint32 k = 0; k < n; k++) {
-      if (!w[k].decided)
-        decide (self, &w[k]);
-      if (w[k].ts > watermark && w[k].travel != TRAVELS_UNKNOWN)
-        put (self, &w[k]);
-    }
-  }
-}

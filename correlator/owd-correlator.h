@@ -83,9 +83,6 @@ void owd_correlator_flush (OwdCorrelator *self);
 
 /* No sample with ts at or before it will be delivered any more. OWD_TIME_NONE before the first advance. */
 OwdTime owd_correlator_watermark (const OwdCorrelator *self);
-/* Another run has delivered up to here: raises seq and watermark, never lowers them, and drops waiting samples that lie
- * at or before the watermark. */
-void owd_correlator_resume (OwdCorrelator *self, guint64 seq, OwdTime watermark);
 guint64 owd_correlator_seq (const OwdCorrelator *self);
 gint64 owd_correlator_horizon_ns (const OwdCorrelator *self);
 /* Share of flows kept, 0..1: below 1 while memory is short. */
