@@ -39,18 +39,25 @@ is_running ()
   [ -n "$pid" ] && kill -0 "$pid" 2>/dev/null
 }
 
-# stop NAME [SIGNAL]: ends the child and waits for it, 20 s at most.
+# signal_all SIGNAL PID: to a child and whatever it has started: its session's first process group has its number, as
+# soon as it has one.
+signal_all ()
+{
+  kill -"$1" -- -"$2" 2>/dev/null || kill -"$1" "$2" 2>/dev/null
+}
+
+# stop NAME [SIGNAL]: ends the child with all it has started and waits for them, 20 s at most.
 stop ()
 {
   local pid n
   pid=$(pid_of "$1")
   [ -n "$pid" ] || return 0
-  kill -"${2:-TERM}" "$pid" 2>/dev/null
+  signal_all "${2:-TERM}" "$pid"
   for ((n = 0; n < 200; n++)); do
-    kill -0 "$pid" 2>/dev/null || break
+    signal_all 0 "$pid" || break
     sleep 0.1
   done
-  if kill -KILL "$pid" 2>/dev/null; then
+  if signal_all KILL "$pid"; then
     say "$1 did not end within 20 s and was killed; see $var/$1.out"
   fi
   wait "$pid" 2>/dev/null
