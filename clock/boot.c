@@ -261,23 +261,28 @@ count_header (OwdBoot *self)
 
 /* Does uptime follow receive time, which no setting of the exporter's clock touches? A reboot looks like one failure,
  * an uptime that is no clock fails again and again, though not each time: some exporters send bursts whose uptimes lie
- * a second apart, and now and then two of them fit. */
+ * a second apart, and now and then two of them fit. Where uptime and header time agree against receive time, it is that
+ * which is no clock: captures have been rewritten. */
 static void
-watch_uptime (OwdBoot *self, OwdTime recv_ns, guint32 uptime_ms)
+watch_uptime (OwdBoot *self, OwdTime recv_ns, OwdTime export_ns, gint64 tick_ns, guint32 uptime_ms)
 {
-  gint64 elapsed_ns = recv_ns - self->watch_recv_ns;
-  gint64 astray_ns = elapsed_ns - owd_uptime_diff_ms (uptime_ms, self->watch_uptime_ms) * OWD_NS_PER_MS;
+  gint64 up_ns = owd_uptime_diff_ms (uptime_ms, self->watch_uptime_ms) * OWD_NS_PER_MS;
+  gint64 elapsed_ns = recv_ns - self->watch_recv_ns, exported_ns = export_ns - self->watch_export_ns;
+  gint64 astray_ns = elapsed_ns - up_ns;
+  gboolean rewritten
+      = ABS (exported_ns - up_ns) <= tick_ns + ASTRAY_NS && ABS (exported_ns - elapsed_ns) > tick_ns + ASTRAY_NS;
 
   if (recv_ns == OWD_TIME_NONE)
     return;
   if (self->main.headers > 0) {
-    if (ABS (astray_ns) > ASTRAY_NS + ABS (elapsed_ns) / 1000)
+    if (!rewritten && ABS (astray_ns) > ASTRAY_NS + ABS (elapsed_ns) / 1000)
       self->strikes = MIN (self->strikes + 2, STRIKES_MAX);
     else if (self->strikes > 0)
       self->strikes--;
   }
   self->floating = self->strikes >= STRIKES_FLOATING;
   self->watch_recv_ns = recv_ns;
+  self->watch_export_ns = export_ns;
   self->watch_uptime_ms = uptime_ms;
 }
 
@@ -374,7 +379,7 @@ owd_boot_header (OwdBoot *self, OwdTime export_ns, gint64 tick_ns, guint32 uptim
   gint64 lo_ns = b_ns - uptime_step_ns, hi_ns = b_ns + tick_ns;
   OwdBootEvent event = OWD_BOOT_FIRST;
 
-  watch_uptime (self, recv_ns, uptime_ms);
+  watch_uptime (self, recv_ns, export_ns, tick_ns, uptime_ms);
   if (self->main.headers == 0) {
     Constraint c = { .lo_ns = lo_ns, .hi_ns = hi_ns, .uptime_ms = uptime_ms };
 

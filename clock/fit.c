@@ -33,7 +33,7 @@ add_triangle (Moments *m, double x1, double y1, double x2, double y2)
 gboolean
 owd_boot_fit (const OwdBoot *self, guint32 segment, OwdBootFit *ret_fit)
 {
-  const OwdBootLines *l = segment == self->segments ? &self->main : &self->past;
+  const OwdBootLines *l = segment == self->segment ? &self->main : &self->past;
   gint64 uptime_ms = l->first_uptime_ms + (l->last_uptime_ms - l->first_uptime_ms) / 2;
   OwdBootFit fit = { .uptime_ms = uptime_ms,
                      .skew_lo_ppm = INFINITY,

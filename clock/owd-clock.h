@@ -101,6 +101,7 @@ typedef struct {
   gboolean floating;       /* uptime is no clock: each datagram has an epoch of its own */
   guint32 strikes;         /* headers whose uptime did not follow receive time, less those that did */
   OwdTime watch_recv_ns;   /* of the last header */
+  OwdTime watch_export_ns; /* likewise */
   guint32 watch_uptime_ms; /* likewise */
   gint64 jitter_ns;        /* header times and uptimes contradict each other by so much, again and again */
   guint32 window;          /* headers in the current window, */

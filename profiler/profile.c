@@ -176,7 +176,7 @@ measure_step (OwdProfile *self)
   gint64 lo, hi;
   double error_ms;
 
-  if (self->segment_cause != OWD_SEGMENT_STEP || !owd_boot_at (boot, boot->segments, boot->segment_uptime_ms, &lo, &hi))
+  if (self->segment_cause != OWD_SEGMENT_STEP || !owd_boot_at (boot, boot->segment, boot->segment_uptime_ms, &lo, &hi))
     return;
   error_ms = (double) ((hi - lo) + (self->before_hi_ns - self->before_lo_ns)) / 2 / (double) OWD_NS_PER_MS;
   if (error_ms >= self->step_error_ms)
@@ -191,12 +191,12 @@ static void
 new_segment (OwdProfile *self, gboolean step)
 {
   const OwdBoot *boot = &self->clock.boot;
-  OwdProfileSegment s = describe_segment (self, boot->segments - 1);
+  OwdProfileSegment s = describe_segment (self, boot->segment - 1);
 
   keep_segment (self, &s);
   self->segment_cause = OWD_SEGMENT_REBOOT;
   self->step_error_ms = INFINITY;
-  if (step && owd_boot_at (boot, boot->segments - 1, boot->segment_uptime_ms, &self->before_lo_ns, &self->before_hi_ns))
+  if (step && owd_boot_at (boot, boot->segment - 1, boot->segment_uptime_ms, &self->before_lo_ns, &self->before_hi_ns))
     self->segment_cause = OWD_SEGMENT_STEP;
   self->segment_from_ns = self->alternative_ns;
   self->segment_headers = 1;
@@ -403,7 +403,7 @@ merge_clock (OwdClock *self, const OwdClock *later)
 void
 owd_profile_merge (OwdProfile *self, const OwdProfile *later)
 {
-  OwdProfileSegment open = describe_segment (self, self->clock.boot.segments);
+  OwdProfileSegment open = describe_segment (self, self->clock.boot.segment);
 
   if (later->headers == 0)
     return;
@@ -559,11 +559,11 @@ judge_uptime (const OwdProfile *self, const OwdProfileSegment *last)
 
   if (!(self->header.flags & OWD_HEADER_UPTIME))
     return OWD_UPTIME_NONE;
-  if (b->floating >= 2)
+  if (b->floating)
     return OWD_UPTIME_FLOATING;
   if (b->jitter_ns > 20 * OWD_NS_PER_MS)
     return OWD_UPTIME_UNSTABLE;
-  if (!owd_boot_fit (b, b->segments, &fit) || fit.headers < 3)
+  if (!owd_boot_fit (b, b->segment, &fit) || fit.headers < 3)
     return OWD_UPTIME_FEW;
   /* about what phases that take any value leave */
   free_ms = 2 * ms_of (self->clock.tick_ns) / (fit.headers + 1)
@@ -584,7 +584,7 @@ sum_segments (const OwdProfile *self, OwdProfileSummary *s)
   s->segments_lost = self->segments_lost;
   memcpy (s->segment, self->segment, self->n_segments * sizeof *self->segment);
   s->n_segments = self->n_segments;
-  s->segment[s->n_segments++] = describe_segment (self, b->segments);
+  s->segment[s->n_segments++] = describe_segment (self, b->segment);
   s->uptime = judge_uptime (self, &s->segment[s->n_segments - 1]);
   if (s->uptime != OWD_UPTIME_FLOATING && s->uptime != OWD_UPTIME_NONE)
     return;
