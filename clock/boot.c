@@ -259,23 +259,30 @@ count_header (OwdBoot *self)
   }
 }
 
+/* Uptime and header time agree with each other and not with receive time: it is that which is no clock; captures have
+ * been rewritten. Whole seconds that agree to the millisecond are no chance either. */
+static gboolean
+is_rewritten (gint64 elapsed_ns, gint64 exported_ns, gint64 up_ns, gint64 tick_ns)
+{
+  gint64 apart_ns = ABS (exported_ns - up_ns), off_ns = ABS (exported_ns - elapsed_ns);
+
+  return (apart_ns <= tick_ns + ASTRAY_NS && off_ns > tick_ns + ASTRAY_NS)
+         || (exported_ns >= tick_ns && apart_ns <= JITTER_NS && off_ns > ASTRAY_NS);
+}
+
 /* Does uptime follow receive time, which no setting of the exporter's clock touches? A reboot looks like one failure,
  * an uptime that is no clock fails again and again, though not each time: some exporters send bursts whose uptimes lie
- * a second apart, and now and then two of them fit. Where uptime and header time agree against receive time, it is that
- * which is no clock: captures have been rewritten. */
+ * a second apart, and now and then two of them fit. */
 static void
 watch_uptime (OwdBoot *self, OwdTime recv_ns, OwdTime export_ns, gint64 tick_ns, guint32 uptime_ms)
 {
   gint64 up_ns = owd_uptime_diff_ms (uptime_ms, self->watch_uptime_ms) * OWD_NS_PER_MS;
-  gint64 elapsed_ns = recv_ns - self->watch_recv_ns, exported_ns = export_ns - self->watch_export_ns;
-  gint64 astray_ns = elapsed_ns - up_ns;
-  gboolean rewritten
-      = ABS (exported_ns - up_ns) <= tick_ns + ASTRAY_NS && ABS (exported_ns - elapsed_ns) > tick_ns + ASTRAY_NS;
+  gint64 elapsed_ns = recv_ns - self->watch_recv_ns;
 
   if (recv_ns == OWD_TIME_NONE)
     return;
-  if (self->main.headers > 0) {
-    if (!rewritten && ABS (astray_ns) > ASTRAY_NS + ABS (elapsed_ns) / 1000)
+  if (self->main.headers > 0 && !is_rewritten (elapsed_ns, export_ns - self->watch_export_ns, up_ns, tick_ns)) {
+    if (ABS (elapsed_ns - up_ns) > ASTRAY_NS + ABS (elapsed_ns) / 1000)
       self->strikes = MIN (self->strikes + 2, STRIKES_MAX);
     else if (self->strikes > 0)
       self->strikes--;

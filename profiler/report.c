@@ -231,6 +231,18 @@ find_clock (const OwdProfileSummary *s, GPtrArray *out)
     say (out, "It rebooted %u time%s.", s->reboots, s->reboots > 1 ? "s" : "");
   if (last->skew_ppm.known && fabs (last->skew_ppm.value) > 50 && last->skew_ppm.lo * last->skew_ppm.hi > 0)
     say (out, "Its uptime runs %+.1f ppm against its wall clock; this is corrected.", last->skew_ppm.value);
+  if (s->lag_end_ms[0].known && s->lag_end_ms[0].hi < -1000)
+    say (out,
+         "By its clock its flows end %.0f s after their records arrive: that clock is ahead of the collector's. Check "
+         "NTP "
+         "on both (or the times of the capture).",
+         -s->lag_end_ms[0].value / 1000);
+  else if (s->lag_end_ms[0].known && s->lag_end_ms[0].lo > 86400e3)
+    say (out,
+         "By its clock its records arrive %.0f days after their flows: that clock is behind, or counts from a wrong "
+         "epoch. "
+         "Check NTP on it (or the times of the capture).",
+         s->lag_end_ms[0].value / 86400e3);
   if (s->uptime_lag_ms.known && s->uptime_lag_ms.value > 20)
     say (out,
          "Flows end up to %.0f ms after the uptime of the header that reports them: that uptime is read too early. "
