@@ -1,0 +1,225 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * One partition: reads blocks, feeds the engine, commits what it delivers together with offset and watermark.
+ *
+ * The engine is a pure function of the log and its settings; it never learns what a database has. Behind it stands a
+ * filter: a sample at or before the committed watermark is there or must not come any more, any other one is still
+ * missing; numbers are the database's own (docs/design/exactly-once.md).
+ */
+#include "checkpoint.h"
+#include "program.h"
+
+#define BATCH 10000                         /* samples per transaction at most, but whole blocks */
+#define BLOCKS_IN_A_ROW 16                  /* then the next partition has its turn */
+#define MARKS_PER_COMMIT 4                  /* a watermark alone waits this many commit-intervals */
+#define CHECKPOINT_BYTES (32 * 1024 * 1024) /* of log, or four times a checkpoint's own size */
+
+static gboolean
+commit (Part *part, GError **error)
+{
+  Worker *w = part->worker;
+  OwdMark mark = { .offset = part->offset,
+                   .seq = part->committed.seq + part->samples->len,
+                   .watermark = MAX (owd_correlator_watermark (part->engine), part->committed.watermark) };
+
+  points_note (part);
+  for (guint i = 0; i < part->samples->len; i++) {
+    OwdSample *s = &g_array_index (part->samples, OwdSample, i);
+
+    s->seq = part->committed.seq + 1 + i;
+    s->src = g_array_index (part->point_of, guint32, s->src);
+    s->dst = g_array_index (part->point_of, guint32, s->dst);
+  }
+  for (;;) {
+    if (points_register (w, error)
+        && owd_store_commit (w->store, part->part, (const OwdSample *) part->samples->data, part->samples->len, &mark,
+                             part->log_time, error))
+      break;
+    if (!worker_try_again (w, error)) {
+      g_prefix_error (error, "partition %u: ", part->part);
+      return FALSE;
+    }
+  }
+  worker_is_back (w);
+  part->committed = mark;
+  part->committed_us = g_get_monotonic_time ();
+  g_array_set_size (part->samples, 0);
+  return TRUE;
+}
+
+/* The database has everything up to its watermark, and gets nothing there any more. */
+static void
+take_sample (void *user, const OwdSample *sample)
+{
+  Part *part = user;
+
+  if (sample->ts > part->committed.watermark)
+    g_array_append_val (part->samples, *sample);
+}
+
+static void
+save_checkpoint (Part *part)
+{
+  Program *p = part->worker->program;
+  g_autoptr (GError) error = NULL;
+
+  if (part->checkpoint_at == part->committed.offset || part->offset != part->committed.offset)
+    return;
+  part->checkpoint_us = g_get_monotonic_time ();
+  part->checkpoint_at = part->committed.offset;
+  if (!checkpoint_save (p->state_dir, p->info.uuid, part->part, part->committed.offset, part->engine,
+                        &part->checkpoint_bytes, &error))
+    g_warning ("%s", error->message);
+}
+
+static void
+maybe_checkpoint (Part *part)
+{
+  guint64 behind = part->committed.offset - MIN (part->checkpoint_at, part->committed.offset);
+
+  if (behind >= MAX (CHECKPOINT_BYTES, 4 * part->checkpoint_bytes)
+      || (behind > 0 && g_get_monotonic_time () - part->checkpoint_us >= part->worker->program->checkpoint_us))
+    save_checkpoint (part);
+}
+
+static void
+feed (Part *part, OwdLogBlock *block)
+{
+  OwdItemType type;
+  OwdHeader header;
+  OwdFlow flow;
+
+  while (owd_log_block_next (block, &type, &header, &flow)) {
+    if (type == OWD_ITEM_HEADER)
+      owd_correlator_header (part->engine, &header);
+    else
+      (void) owd_correlator_flow (part->engine, &flow);
+  }
+  owd_correlator_advance (part->engine, block->time);
+  part->offset = block->next;
+  part->log_time = block->time;
+}
+
+/* Something new, and for long enough. */
+static gboolean
+commit_is_due (const Part *part)
+{
+  gint64 since = g_get_monotonic_time () - part->committed_us, interval = part->worker->program->commit_us;
+
+  if (part->offset <= part->committed.offset)
+    return FALSE;
+  return part->samples->len >= BATCH || (part->samples->len > 0 && since >= interval)
+         || since >= MARKS_PER_COMMIT * interval;
+}
+
+static gboolean
+commit_if_due (Part *part, GError **error)
+{
+  if (commit_is_due (part) && !commit (part, error))
+    return FALSE;
+  maybe_checkpoint (part);
+  return TRUE;
+}
+
+/* The next block. OWD_STATUS_OK, _END, _GAP or _CHECKSUM (told; call again), or final. */
+static OwdStatus
+next_block (Part *part, OwdLogBlock *ret_block, GError **error)
+{
+  g_autoptr (GError) damage = NULL;
+  OwdStatus status = owd_log_reader_next (part->reader, ret_block, &damage);
+
+  if (status == OWD_STATUS_GAP && part->offset >= part->committed.offset)
+    g_warning ("partition %u: the log's retention removed records before they were read; going on with the oldest "
+               "there are",
+               part->part);
+  else if (status == OWD_STATUS_CHECKSUM)
+    g_warning ("partition %u: %s; skipped, the rest is used", part->part, damage->message);
+  else if (damage != NULL)
+    g_propagate_error (error, g_steal_pointer (&damage));
+  return status;
+}
+
+/* Some blocks of one partition. */
+Step
+part_step (Part *part, GError **error)
+{
+  for (guint i = 0; i < BLOCKS_IN_A_ROW; i++) {
+    OwdLogBlock block;
+    OwdStatus status = next_block (part, &block, error);
+
+    if (status == OWD_STATUS_END)
+      return commit_if_due (part, error) ? STEP_IDLE : STEP_FAILED;
+    if (status == OWD_STATUS_GAP || status == OWD_STATUS_CHECKSUM)
+      continue;
+    if (status != OWD_STATUS_OK)
+      return STEP_FAILED;
+    feed (part, &block);
+    if (part->samples->len >= BATCH && !commit_if_due (part, error))
+      return STEP_FAILED;
+  }
+  return commit_if_due (part, error) ? STEP_BUSY : STEP_FAILED;
+}
+
+gboolean
+part_open (Part *part, GError **error)
+{
+  Worker *w = part->worker;
+  Program *p = w->program;
+
+  while (!owd_store_claim (w->store, p->info.uuid, part->part, p->info.partitions, &part->committed, error)) {
+    if (!worker_try_again (w, error))
+      return FALSE;
+  }
+  worker_is_back (w);
+  part->offset = checkpoint_load (p->state_dir, p->info.uuid, part->part, &part->committed, part->engine);
+  part->checkpoint_at = part->offset;
+  part->checkpoint_us = part->committed_us = g_get_monotonic_time ();
+  points_note (part);
+  part->reader = owd_log_reader_open (p->log_dir, part->part, part->offset, error);
+  return part->reader != NULL;
+}
+
+Part *
+part_new (Worker *w, guint number)
+{
+  Part *part = g_new0 (Part, 1);
+
+  part->worker = w;
+  part->part = number;
+  part->engine = owd_correlator_new (&w->program->engine, take_sample, part);
+  part->samples = g_array_sized_new (FALSE, FALSE, sizeof (OwdSample), BATCH);
+  part->point_of = g_array_new (FALSE, FALSE, sizeof (guint32));
+  return part;
+}
+
+void
+part_free (gpointer data)
+{
+  Part *part = data;
+
+  owd_log_reader_free (part->reader);
+  owd_correlator_free (part->engine);
+  g_array_unref (part->samples);
+  g_array_unref (part->point_of);
+  g_free (part);
+}
+
+/* The end of the log, or of the program: --once delivers what still waits. The checkpoint is made before, as nobody
+ * knows what the log will have to say on it. */
+gboolean
+part_finish (Part *part, GError **error)
+{
+  Program *p = part->worker->program;
+
+  points_note (part);
+  if (part->offset < part->committed.offset)
+    return TRUE; /* stopped while replaying */
+  if (part->offset > part->committed.offset && !commit (part, error))
+    return FALSE;
+  save_checkpoint (part);
+  if (!p->once || program_stopped (p))
+    return TRUE;
+  owd_correlator_flush (part->engine);
+  return (part->samples->len == 0 && owd_correlator_watermark (part->engine) <= part->committed.watermark)
+         || commit (part, error);
+}

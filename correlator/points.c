@@ -1,0 +1,152 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Observation points: exporter states under the names that users gave them, and what owd.exporters shows of them.
+ */
+#include "program.h"
+
+#include <string.h>
+
+/* Configured name, else address; with its domain where the exporter has several that differ, with its version where
+ * even the domain does not tell two states apart. A function of the set of states, not of the order of their
+ * appearance. */
+static char *
+point_name (Program *p, const OwdStateKey *key)
+{
+  const char *configured = owd_config_exporter_name (p->config, &key->addr, key->domain);
+  gboolean domains = FALSE, versions = FALSE;
+  char addr[OWD_ADDR_TEXT];
+  GHashTableIter iter;
+  gpointer other;
+  GString *name;
+
+  g_hash_table_iter_init (&iter, p->exporters);
+  while (g_hash_table_iter_next (&iter, &other, NULL)) {
+    const OwdStateKey *o = other;
+
+    if (memcmp (&o->addr, &key->addr, sizeof o->addr) != 0
+        || g_strcmp0 (configured, owd_config_exporter_name (p->config, &o->addr, o->domain)) != 0)
+      continue;
+    domains |= o->domain != key->domain;
+    versions |= o->domain == key->domain && o->version != key->version;
+  }
+  name = g_string_new (configured != NULL ? configured : owd_addr_text (&key->addr, addr));
+  if (domains)
+    g_string_append_printf (name, "#%u", key->domain);
+  if (versions)
+    g_string_append_printf (name, "/v%u", key->version);
+  return g_string_free (name, FALSE);
+}
+
+static GArray *
+known_states (Program *p, const OwdStateKey *key)
+{
+  GArray *states = g_hash_table_lookup (p->exporters, key);
+
+  if (states == NULL) {
+    states = g_array_new (FALSE, TRUE, sizeof (OwdCorrelatorState));
+    g_array_set_size (states, p->info.partitions);
+    g_hash_table_insert (p->exporters, g_memdup2 (key, sizeof *key), states);
+  }
+  return states;
+}
+
+/* Makes what the engine knows of its exporters known to all, and numbers new ones for this worker. */
+void
+points_note (Part *part)
+{
+  Worker *w = part->worker;
+  guint n = owd_correlator_n_states (part->engine);
+
+  g_mutex_lock (&w->program->lock);
+  for (guint i = 0; i < n; i++) {
+    OwdCorrelatorState *shared, now;
+    guint number;
+
+    owd_correlator_state (part->engine, i, &now);
+    shared = &g_array_index (known_states (w->program, &now.key), OwdCorrelatorState, part->part);
+    *shared = now;
+    number = GPOINTER_TO_UINT (g_hash_table_lookup (w->point_numbers, &now.key));
+    if (number == 0) {
+      number = w->points->len + 1;
+      g_ptr_array_add (w->points, g_memdup2 (&now.key, sizeof now.key));
+      g_hash_table_insert (w->point_numbers, g_ptr_array_index (w->points, number - 1), GUINT_TO_POINTER (number));
+    }
+    if (i >= part->point_of->len) {
+      number--;
+      g_array_append_val (part->point_of, number);
+    }
+  }
+  g_mutex_unlock (&w->program->lock);
+}
+
+/* Registers this worker's points, with the names that all states known by now give them. */
+gboolean
+points_register (Worker *w, GError **error)
+{
+  g_autofree OwdPoint *points = g_new0 (OwdPoint, w->points->len);
+
+  g_mutex_lock (&w->program->lock);
+  for (guint i = 0; i < w->points->len; i++) {
+    g_autofree char *name = NULL;
+
+    points[i].key = *(const OwdStateKey *) g_ptr_array_index (w->points, i);
+    name = point_name (w->program, &points[i].key);
+    g_strlcpy (points[i].name, name, sizeof points[i].name);
+  }
+  g_mutex_unlock (&w->program->lock);
+  return owd_store_points (w->store, points, w->points->len, error);
+}
+
+/* One row of owd.exporters from what the partitions have seen of a state. */
+static OwdExporterRow
+exporter_row (Program *p, const OwdStateKey *key, const GArray *states)
+{
+  OwdExporterRow row = { .key = *key,
+                         .boot_lo_ns = OWD_TIME_NONE,
+                         .boot_hi_ns = OWD_TIME_NONE,
+                         .lag_p50_ns = OWD_TIME_NONE,
+                         .lag_p99_ns = OWD_TIME_NONE };
+  g_autofree char *name = point_name (p, key);
+
+  g_strlcpy (row.name, name, sizeof row.name);
+  for (guint i = 0; i < states->len; i++) {
+    const OwdCorrelatorState *s = &g_array_index (states, OwdCorrelatorState, i);
+
+    if (s->last_ns == 0)
+      continue;
+    row.first_ns = row.first_ns == 0 ? s->first_ns : MIN (row.first_ns, s->first_ns);
+    row.last_ns = MAX (row.last_ns, s->last_ns);
+    row.records += s->records;
+    row.segments = MAX (row.segments, s->segments);
+    row.lag_p50_ns = MAX (row.lag_p50_ns, s->lag_p50_ns);
+    row.lag_p99_ns = MAX (row.lag_p99_ns, s->lag_p99_ns);
+    row.sampling = MAX (row.sampling, s->sampling);
+    row.start_step_ns = MAX (row.start_step_ns, s->start_step_ns);
+    row.end_step_ns = MAX (row.end_step_ns, s->end_step_ns);
+    if (s->boot_lo_ns != OWD_TIME_NONE
+        && (row.boot_lo_ns == OWD_TIME_NONE || s->boot_hi_ns - s->boot_lo_ns < row.boot_hi_ns - row.boot_lo_ns)) {
+      row.boot_lo_ns = s->boot_lo_ns;
+      row.boot_hi_ns = s->boot_hi_ns;
+    }
+  }
+  return row;
+}
+
+gboolean
+points_write_exporters (Worker *w, GError **error)
+{
+  Program *p = w->program;
+  g_autoptr (GArray) rows = g_array_new (FALSE, FALSE, sizeof (OwdExporterRow));
+  GHashTableIter iter;
+  gpointer key, states;
+
+  g_mutex_lock (&p->lock);
+  g_hash_table_iter_init (&iter, p->exporters);
+  while (g_hash_table_iter_next (&iter, &key, &states)) {
+    OwdExporterRow row = exporter_row (p, key, states);
+
+    g_array_append_val (rows, row);
+  }
+  g_mutex_unlock (&p->lock);
+  return owd_store_exporters (w->store, (const OwdExporterRow *) rows->data, rows->len, error);
+}
