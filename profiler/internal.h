@@ -69,6 +69,7 @@ typedef struct {
 typedef struct {
   EdgeHist idle;         /* end ages of records that only silence can have ended */
   EdgeHist active;       /* start ages of all others */
+  EdgeHist length;       /* end minus start of these */
   guint64 reasons;       /* records that tell why they ended (IE 136) */
   guint64 repeats, anew; /* continuations with the start of the flow; with one of their own */
   RecentFlow recent[RECENT_FLOWS];
@@ -82,9 +83,13 @@ typedef struct {
 
 void timeout_add (Timeouts *self, const OwdFlow *flow, const TimedFlow *timed);
 void timeout_merge (Timeouts *self, const Timeouts *other);
-/* slack_ns: steps of stamps and headers. */
-void timeout_summary (const Timeouts *self, gint64 slack_ns, OwdEstimate *ret_active, OwdEstimate *ret_inactive,
-                      OwdEstimate *ret_repeats);
+typedef struct {
+  OwdEstimate active_s, inactive_s, repeats;
+  OwdEstimate offset_s; /* ages are too large by this: stamps and exports have different clocks */
+} TimeoutSummary;
+
+/* slack_ns: steps of stamps and headers. shared: stamps and exports have one clock for sure. */
+void timeout_summary (const Timeouts *self, gint64 slack_ns, gboolean shared, TimeoutSummary *ret);
 
 /* ---- sequence.c: what never arrived --------------------------------------------------------------- */
 

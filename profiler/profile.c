@@ -22,8 +22,9 @@
 #define TRANSIT_WINDOW_NS (300 * OWD_NS_PER_S)
 #define LOCKED_HEADERS 24    /* at least so many headers before "locked to the second" is said, */
 #define LOCKED_SPAN_MS 20000 /* over so long, */
-#define LOCKED_TIMES 8       /* and an interval so many times wider than free ones would be, */
-#define LOCKED_LEAST_MS 200  /* and at least so wide */
+#define LOCKED_SHARE 0.5     /* with an interval wider than this part of the header's tick, */
+#define LOCKED_DRIFT 0.0005  /* and than what phases that drift by this part of time would leave */
+#define SURE_CHANGES 6       /* stamps that differ from the one before and agree on a step */
 #define GROW_SYN 200         /* TCP flows before their SYNs say something */
 
 #define TCP_PROTO 6
@@ -43,7 +44,9 @@ struct OwdProfile {
   gint64 transit_min_ns[2];   /* least of receive minus header time: in this window, and in the one before */
   OwdTime transit_from_ns;
 
-  guint8 kind[2]; /* of stamps, as seen last */
+  guint8 kind[2];     /* of stamps, as seen last */
+  guint64 raw[2];     /* likewise */
+  guint32 changes[2]; /* stamps that differed from the one before */
   LagHist lag[2];
   Blunders blunders;
   Timeouts timeouts;
@@ -355,6 +358,10 @@ measure (OwdProfile *self, const OwdFlow *flow)
   if (blunder_add (&self->blunders, &t.ages, slack_ns))
     return;
   owd_clock_learn (&self->clock, flow);
+  self->changes[0] += flow->start_raw != self->raw[0];
+  self->changes[1] += flow->end_raw != self->raw[1];
+  self->raw[0] = flow->start_raw;
+  self->raw[1] = flow->end_raw;
   lag_add (&self->lag[0], owd_time_add (t.ages.start_ns, self->transit_ns));
   lag_add (&self->lag[1], owd_time_add (t.ages.end_ns, self->transit_ns));
   t.hash = owd_flow_hash (flow) ^ flow->in_if;
@@ -431,6 +438,8 @@ owd_profile_merge (OwdProfile *self, const OwdProfile *later)
   sequence_merge (&self->sequence, &later->sequence);
   for (guint i = 0; i < 2; i++) {
     self->kind[i] = later->kind[i];
+    self->raw[i] = later->raw[i];
+    self->changes[i] += later->changes[i];
     lag_merge (&self->lag[i], &later->lag[i]);
   }
   blunder_merge (&self->blunders, &later->blunders);
@@ -455,30 +464,41 @@ ms_of (gint64 ns)
   return (double) ns / (double) OWD_NS_PER_MS;
 }
 
-/* The learnt step of a field whose finest possible one is floor_ns. */
+/* Each stamp fits a step of half the size by a chance of one in two: so many that differ and all agree are a proof. */
+static gboolean
+is_sure (const OwdResolution *r, gint64 floor_ns, guint32 changes)
+{
+  gint64 phase_ns;
+  double share;
+
+  return owd_resolution_known (r)
+         || (changes >= SURE_CHANGES && owd_resolution_phase_ns (r, floor_ns, &phase_ns, &share) && share >= 1);
+}
+
+/* The learnt step of a field whose finest possible one is floor_ns. changes: stamps that differ from the one before. */
 static OwdEstimate
-step_estimate (const OwdResolution *r, gint64 floor_ns)
+step_estimate (const OwdResolution *r, gint64 floor_ns, guint32 changes)
 {
   double step_ms = ms_of (owd_resolution_step_ns (r, floor_ns));
   OwdEstimate e;
 
   if (r->n == 0)
     return estimate_unknown ("no stamp of a kind whose step can be learnt", 0);
-  if (owd_resolution_known (r))
+  if (is_sure (r, floor_ns, changes))
     return estimate (step_ms, step_ms, step_ms, r->n);
-  e = estimate_unknown ("fewer than 32 stamps: only an upper bound", r->n);
+  e = estimate_unknown ("too few different stamps: only an upper bound", r->n);
   e.lo = ms_of (floor_ns);
   e.hi = step_ms;
   return e;
 }
 
 static OwdEstimate
-phase_estimate (const OwdResolution *r, gint64 floor_ns)
+phase_estimate (const OwdResolution *r, gint64 floor_ns, guint32 changes)
 {
   gint64 phase_ns;
   double share;
 
-  if (!owd_resolution_known (r) || !owd_resolution_phase_ns (r, floor_ns, &phase_ns, &share))
+  if (!is_sure (r, floor_ns, changes) || !owd_resolution_phase_ns (r, floor_ns, &phase_ns, &share))
     return estimate_unknown ("needs the step", r->n);
   return estimate (ms_of (phase_ns), ms_of (phase_ns), ms_of (phase_ns), r->n);
 }
@@ -519,8 +539,8 @@ sum_stamps (const OwdProfile *self, OwdProfileSummary *s)
     const OwdResolution *r = resolution_of (&self->clock, kind, which, &floor_ns);
 
     if (r != NULL) {
-      s->step_ms[which] = step_estimate (r, floor_ns);
-      s->phase_ms[which] = phase_estimate (r, floor_ns);
+      s->step_ms[which] = step_estimate (r, floor_ns, self->changes[which]);
+      s->phase_ms[which] = phase_estimate (r, floor_ns, self->changes[which]);
     } else if (kind == OWD_STAMP_NONE) {
       s->step_ms[which] = s->phase_ms[which] = estimate_unknown ("no stamp that has an absolute time", 0);
     } else {
@@ -542,7 +562,7 @@ sum_header (const OwdProfile *self, OwdProfileSummary *s)
   s->header_step_ms = self->header.flags & OWD_HEADER_FRAC && !owd_resolution_known (&c->frac)
                           ? estimate_unknown ("too few headers", self->headers)
                           : estimate (tick_ms, tick_ms, tick_ms, self->headers);
-  s->uptime_step_ms = self->header.flags & OWD_HEADER_UPTIME ? step_estimate (&c->uptime, OWD_NS_PER_MS)
+  s->uptime_step_ms = self->header.flags & OWD_HEADER_UPTIME ? step_estimate (&c->uptime, OWD_NS_PER_MS, 0)
                                                              : estimate_unknown ("no uptime in headers", 0);
   if (self->kind[1] == OWD_STAMP_UPTIME_MS && self->headers >= LOCKED_HEADERS)
     s->uptime_lag_ms = estimate (lag_ms, lag_ms, lag_ms, self->blunders.n);
@@ -554,7 +574,9 @@ static OwdUptimeUse
 judge_uptime (const OwdProfile *self, const OwdProfileSegment *last)
 {
   const OwdBoot *b = &self->clock.boot;
-  double width_ms = last->boot_ms.hi - last->boot_ms.lo, free_ms;
+  double width_ms = last->boot_ms.hi - last->boot_ms.lo, tick_ms = ms_of (self->clock.tick_ns), least_ms;
+  double extra_ms
+      = ms_of (owd_resolution_step_ns (&self->clock.uptime, OWD_NS_PER_MS)) + (double) self->clock.lag.lag_ms;
   OwdBootFit fit;
 
   if (!(self->header.flags & OWD_HEADER_UPTIME))
@@ -565,13 +587,12 @@ judge_uptime (const OwdProfile *self, const OwdProfileSegment *last)
     return OWD_UPTIME_UNSTABLE;
   if (!owd_boot_fit (b, b->segment, &fit) || fit.headers < 3)
     return OWD_UPTIME_FEW;
-  /* about what phases that take any value leave */
-  free_ms = 2 * ms_of (self->clock.tick_ns) / (fit.headers + 1)
-            + ms_of (owd_resolution_step_ns (&self->clock.uptime, OWD_NS_PER_MS)) + (double) self->clock.lag.lag_ms;
-  if (fit.headers >= LOCKED_HEADERS && fit.span_ms >= LOCKED_SPAN_MS && width_ms > LOCKED_LEAST_MS
-      && width_ms > LOCKED_TIMES * free_ms)
+  /* a free timer is off by 500 ppm at least: its phases drift, and the interval shrinks by as much */
+  least_ms = MAX (LOCKED_SHARE * tick_ms, tick_ms - LOCKED_DRIFT * (double) fit.span_ms);
+  if (fit.headers >= LOCKED_HEADERS && fit.span_ms >= LOCKED_SPAN_MS && width_ms - extra_ms > least_ms
+      && extra_ms < LOCKED_SHARE * tick_ms)
     return OWD_UPTIME_LOCKED;
-  return fit.headers >= LOCKED_HEADERS || width_ms < LOCKED_LEAST_MS / 4.0 ? OWD_UPTIME_FINE : OWD_UPTIME_FEW;
+  return fit.headers >= LOCKED_HEADERS ? OWD_UPTIME_FINE : OWD_UPTIME_FEW;
 }
 
 static void
@@ -595,23 +616,29 @@ sum_segments (const OwdProfile *self, OwdProfileSummary *s)
         self->headers);
 }
 
-/* Absolute stamps and headers should come from one clock: then the youngest ends lie just before the header. Records
- * leave within an hour; what is older, or ahead of the header, shows two clocks. */
+static gboolean
+one_clock (const OwdProfile *self)
+{
+  return (self->kind[1] == OWD_STAMP_UPTIME_MS && self->header.flags & OWD_HEADER_UPTIME)
+         || self->kind[1] == OWD_STAMP_DELTA_US;
+}
+
+/* Absolute stamps and headers should come from one clock. An offset beyond any lag shows at once; a smaller one where
+ * flows were cut. */
 static void
-sum_epoch (const OwdProfile *self, OwdProfileSummary *s)
+sum_epoch (const OwdProfile *self, const OwdEstimate *offset_s, OwdProfileSummary *s)
 {
   double young_ms = lag_quantile_ms (&self->blunders.end, 0.1);
 
-  if (self->kind[1] == OWD_STAMP_UPTIME_MS && self->header.flags & OWD_HEADER_UPTIME)
-    s->epoch_ms = estimate_unknown ("stamps count from the header's own uptime", 0);
-  else if (self->blunders.end.n < 32)
-    s->epoch_ms = estimate_unknown ("too few records", self->blunders.end.n);
-  else if (young_ms < -1000 || young_ms > 2 * 3600e3)
+  if (!one_clock (self) && self->blunders.end.n >= 32 && (young_ms < -1000 || young_ms > 2 * 3600e3)) {
     s->epoch_ms = estimate (young_ms, MIN (young_ms * 0.9, young_ms * 1.1) - 4000,
                             MAX (young_ms * 0.9, young_ms * 1.1) + 1000, self->blunders.end.n);
-  else
-    s->epoch_ms = estimate_unknown ("an offset shorter than the lag of the export cannot be told from it",
-                                    self->blunders.end.n);
+    return;
+  }
+  s->epoch_ms = *offset_s;
+  s->epoch_ms.value *= 1000;
+  s->epoch_ms.lo *= 1000;
+  s->epoch_ms.hi *= 1000;
 }
 
 static void
@@ -634,6 +661,7 @@ owd_profile_summary (const OwdProfile *self, OwdProfileSummary *s)
 {
   static const double ranks[] = { 0.5, 0.95, 0.99, 0.999 };
   gint64 slack_ns = 0;
+  TimeoutSummary t;
 
   *s = (OwdProfileSummary){ .key = self->key,
                             .from_ns = self->first_ns,
@@ -647,7 +675,6 @@ owd_profile_summary (const OwdProfile *self, OwdProfileSummary *s)
   sum_stamps (self, s);
   sum_header (self, s);
   sum_segments (self, s);
-  sum_epoch (self, s);
   for (guint i = 0; i < G_N_ELEMENTS (ranks); i++) {
     s->lag_start_ms[i] = lag_estimate (&self->lag[0], ranks[i]);
     s->lag_end_ms[i] = lag_estimate (&self->lag[1], ranks[i]);
@@ -659,7 +686,11 @@ owd_profile_summary (const OwdProfile *self, OwdProfileSummary *s)
     slack_ns = MAX (slack_ns, owd_resolution_step_ns (&self->clock.uptime, OWD_NS_PER_MS));
   else
     slack_ns = MAX (slack_ns, OWD_NS_PER_S / 2);
-  timeout_summary (&self->timeouts, slack_ns, &s->active_s, &s->inactive_s, &s->repeats);
+  timeout_summary (&self->timeouts, slack_ns, one_clock (self), &t);
+  s->active_s = t.active_s;
+  s->inactive_s = t.inactive_s;
+  s->repeats = t.repeats;
+  sum_epoch (self, &t.offset_s, s);
   sequence_summary (&self->sequence, &s->lost, &s->loss);
   sum_traffic (self, s);
 }

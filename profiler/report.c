@@ -219,6 +219,11 @@ find_clock (const OwdProfileSummary *s, GPtrArray *out)
   else if (s->uptime == OWD_UPTIME_UNSTABLE)
     say (out, "Header time and uptime contradict each other again and again: stamps are no better than that. Check NTP "
               "and the load of its CPU.");
+  else if (s->uptime_step_ms.known && s->uptime_step_ms.value >= 1000)
+    say (out,
+         "The uptime in its headers has whole seconds: boot time is known to %.0f ms only. Use absolute stamps (IPFIX "
+         "flowStartMilliseconds).",
+         width_ms);
   else if (s->uptime == OWD_UPTIME_FINE && width_ms > WIDE_BOOT_MS)
     say (out, "Boot time is known to %.0f ms only; more datagrams, or absolute stamps, would make it better.",
          width_ms);

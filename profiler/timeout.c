@@ -11,6 +11,10 @@
  * Records that surely wait for silence are those of one packet without FIN or RST. Where records tell why they ended
  * (IE 136), that counts instead. Routers that repeat the start of a flow in each continuation would show multiples of
  * the active timeout: a small table of recent flows recognises these.
+ *
+ * Ages of absolute stamps are wrong where these count from another epoch than the header's time. But flows that were
+ * cut lasted the active timeout by the stamps alone: where the age of their start says another one, the difference is
+ * that between the two clocks. Without such flows timeouts are not identifiable from absolute stamps.
  */
 #include "internal.h"
 
@@ -25,6 +29,10 @@
 #define EDGE_SHARE (1.0 / 3) /* of the peak's density: still the edge's own */
 #define SMOOTH 2             /* bins to each side that are averaged */
 #define CONTINUES_NS (5 * OWD_NS_PER_S)
+#define BIN_S 0.25
+#define BESIDE_S 4         /* a cut must show so far beside the inactive timeout */
+#define LENGTH_FROM 40     /* bins: flows that lasted less than 10 s were not cut */
+#define OFFSET_ERROR_S 2.0 /* export timers and scans of the cache blur both edges */
 
 /* ---- one edge ------------------------------------------------------------------------------------- */
 
@@ -100,7 +108,7 @@ foot (const EdgeHist *self, guint window)
 static OwdEstimate
 edge_estimate (const EdgeHist *self, guint from, gint64 slack_ns, const char *why)
 {
-  double slack_s = (double) slack_ns / (double) OWD_NS_PER_S, bin_s = 0.25, at_s;
+  double slack_s = (double) slack_ns / (double) OWD_NS_PER_S, at_s;
   guint32 count;
   int window;
 
@@ -109,8 +117,8 @@ edge_estimate (const EdgeHist *self, guint from, gint64 slack_ns, const char *wh
   window = sharpest (self, from, &count);
   if (window < 0)
     return estimate_unknown (why, self->n);
-  at_s = foot (self, (guint) window) * bin_s;
-  return estimate (at_s + bin_s / 2, at_s - bin_s - slack_s, at_s + 2 * bin_s + slack_s, count);
+  at_s = foot (self, (guint) window) * BIN_S;
+  return estimate (at_s + BIN_S / 2, at_s - BIN_S - slack_s, at_s + 2 * BIN_S + slack_s, count);
 }
 
 /* ---- records -------------------------------------------------------------------------------------- */
@@ -142,7 +150,7 @@ timeout_add (Timeouts *self, const OwdFlow *flow, const TimedFlow *timed)
   if (flow->end_reason != OWD_END_UNKNOWN) {
     if (self->reasons++ == 0) {
       self->idle = (EdgeHist){ 0 };
-      self->active = (EdgeHist){ 0 };
+      self->active = self->length = (EdgeHist){ 0 };
     }
     single = flow->end_reason == OWD_END_IDLE;
     if (!single && flow->end_reason != OWD_END_ACTIVE)
@@ -152,8 +160,10 @@ timeout_add (Timeouts *self, const OwdFlow *flow, const TimedFlow *timed)
   }
   if (single)
     edge_add (&self->idle, timed->ages.end_ns);
-  else if (!repeats && flow->packets != 1)
+  else if (!repeats && flow->packets != 1) {
     edge_add (&self->active, timed->ages.start_ns);
+    edge_add (&self->length, timed->end_ns - timed->start_ns);
+  }
 }
 
 void
@@ -161,29 +171,92 @@ timeout_merge (Timeouts *self, const Timeouts *other)
 {
   edge_merge (&self->idle, &other->idle);
   edge_merge (&self->active, &other->active);
+  edge_merge (&self->length, &other->length);
   self->reasons += other->reasons;
   self->repeats += other->repeats;
   self->anew += other->anew;
 }
 
-void
-timeout_summary (const Timeouts *self, gint64 slack_ns, OwdEstimate *ret_active, OwdEstimate *ret_inactive,
-                 OwdEstimate *ret_repeats)
+/* Flows that were cut lasted up to this; 0: there are too few of them. */
+static double
+longest_s (const EdgeHist *length)
 {
+  guint32 count;
+  int window = sharpest (length, LENGTH_FROM, &count);
+  guint peak = (guint) MAX (window, 0), top;
+
+  if (window < 0)
+    return 0;
+  for (guint i = peak; i < MIN ((guint) window + WINDOW, EDGE_BINS); i++)
+    if (length->bin[i] > length->bin[peak])
+      peak = i;
+  for (top = peak; top + 1 < EDGE_BINS && length->bin[top + 1] > EDGE_SHARE * length->bin[peak]; top++)
+    ;
+  return (top + 1) * BIN_S;
+}
+
+static void
+move (OwdEstimate *e, double by_s)
+{
+  e->value -= by_s;
+  e->lo -= by_s;
+  e->hi -= by_s;
+}
+
+static void
+forget (OwdEstimate *e)
+{
+  e->known = FALSE;
+  e->value = NAN;
+  e->why = "no flow was cut, which could show that stamps and headers have one clock";
+}
+
+/* Holds ages against lengths. */
+static void
+compare_clocks (const Timeouts *self, double slack_s, TimeoutSummary *s)
+{
+  double longest = s->active_s.known ? longest_s (&self->length) : 0;
+  double offset_s = s->active_s.known ? s->active_s.value - BIN_S / 2 - longest : 0;
+
+  if (longest == 0) {
+    s->offset_s = estimate_unknown ("no flow was cut, which could show it", self->length.n);
+    if (s->active_s.known)
+      forget (&s->active_s);
+    if (s->inactive_s.known)
+      forget (&s->inactive_s);
+    return;
+  }
+  s->offset_s
+      = estimate (offset_s, offset_s - OFFSET_ERROR_S - slack_s, offset_s + OFFSET_ERROR_S + slack_s, s->active_s.n);
+  if (s->offset_s.lo <= 0 && 0 <= s->offset_s.hi)
+    return;
+  move (&s->active_s, offset_s);
+  if (s->inactive_s.known)
+    move (&s->inactive_s, offset_s);
+}
+
+void
+timeout_summary (const Timeouts *self, gint64 slack_ns, gboolean shared, TimeoutSummary *ret)
+{
+  OwdEstimate idle = edge_estimate (&self->idle, 0, slack_ns,
+                                    "records do not leave at one age after their last packet: full cache, or timers "
+                                    "that differ");
   guint from = 0;
 
-  *ret_inactive = edge_estimate (&self->idle, 0, slack_ns,
-                                 "records do not leave at one age after their last packet: full cache, or timers that "
-                                 "differ");
   /* Short flows that ended by silence have nearly the inactive timeout as age of their start. */
-  if (self->reasons == 0 && ret_inactive->known)
-    from = (guint) ((ret_inactive->value + 4) / 0.25);
-  if (self->reasons == 0 && !ret_inactive->known)
-    *ret_active
+  if (self->reasons == 0 && idle.known)
+    from = (guint) ((idle.value + BESIDE_S) / BIN_S);
+  ret->inactive_s = idle;
+  if (self->reasons == 0 && !idle.known)
+    ret->active_s
         = estimate_unknown ("cannot be told from other ends of flows without the inactive timeout", self->active.n);
   else
-    *ret_active = edge_estimate (&self->active, from, slack_ns, "no flow lasted long enough to be cut");
-  *ret_repeats = self->repeats + self->anew >= 8
+    ret->active_s = edge_estimate (&self->active, from, slack_ns, "no flow lasted long enough to be cut");
+  ret->repeats = self->repeats + self->anew >= 8
                      ? estimate_share (self->repeats, self->repeats + self->anew)
                      : estimate_unknown ("too few flows were cut", self->repeats + self->anew);
+  if (shared)
+    ret->offset_s = estimate_unknown ("stamps count from the header's own uptime", 0);
+  else
+    compare_clocks (self, (double) slack_ns / (double) OWD_NS_PER_S, ret);
 }
