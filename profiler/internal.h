@@ -81,7 +81,8 @@ typedef struct {
   Ages ages;
 } TimedFlow;
 
-void timeout_add (Timeouts *self, const OwdFlow *flow, const TimedFlow *timed);
+/* TRUE: only silence can have ended it. */
+gboolean timeout_add (Timeouts *self, const OwdFlow *flow, const TimedFlow *timed);
 void timeout_merge (Timeouts *self, const Timeouts *other);
 typedef struct {
   OwdEstimate active_s, inactive_s, repeats;
@@ -90,6 +91,31 @@ typedef struct {
 
 /* slack_ns: steps of stamps and headers. shared: stamps and exports have one clock for sure. */
 void timeout_summary (const Timeouts *self, gint64 slack_ns, gboolean shared, TimeoutSummary *ret);
+
+/* Age at which records that silence ended begin to leave, to EDGE_BIN_NS; 0: not known yet. A walk over all bins. */
+gint64 timeout_idle_edge_ns (const Timeouts *self);
+
+/* ---- group.c: interfaces whose stamps differ from the others' ------------------------------------- */
+
+#define GROUP_BIN_NS (2 * OWD_NS_PER_MS)
+#define GROUP_BINS 1024
+
+typedef struct {
+  guint32 in_if, n;
+  guint16 bin[GROUP_BINS]; /* end ages from the base on */
+} Group;
+
+typedef struct {
+  gint64 base_ns; /* 0: not set yet */
+  guint n;
+  Group group[OWD_PROFILE_GROUPS];
+} Groups;
+
+/* A record that silence ended. idle_edge_ns: counts for the first record only. */
+void group_add (Groups *self, gint64 idle_edge_ns, guint32 in_if, gint64 age_ns);
+void group_merge (Groups *self, const Groups *later);
+/* Fills at most OWD_PROFILE_GROUPS, returns how many. */
+guint group_summary (const Groups *self, OwdProfileGroup *ret);
 
 /* ---- sequence.c: what never arrived --------------------------------------------------------------- */
 

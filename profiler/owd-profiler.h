@@ -13,7 +13,7 @@
  * Promise. Every estimate carries its range, the number of observations and, where it cannot be had, why not: an
  * estimate with known == FALSE has no value. Ranges are meant to hold the truth in 95 % of cases at least.
  *
- * Reads no clock, does no I/O. Signs as in owd-time.h. Memory: about 100 KiB per exporter state, whatever the length.
+ * Reads no clock, does no I/O. Signs as in owd-time.h. Memory: about 170 KiB per exporter state, whatever the length.
  */
 #ifndef OWD_PROFILER_H
 #define OWD_PROFILER_H
@@ -89,6 +89,14 @@ typedef struct {
   guint64 count[OWD_BLUNDERS];
 } OwdBlunderSummary;
 
+#define OWD_PROFILE_GROUPS 16 /* interfaces looked at */
+
+/* Records that came in by one interface: its line card may have a clock of its own. */
+typedef struct {
+  guint32 in_if;
+  OwdEstimate offset_ms; /* against the median of all interfaces; positive: its clock is ahead */
+} OwdProfileGroup;
+
 typedef struct {
   OwdStateKey key;
   OwdTime from_ns, to_ns; /* receive times */
@@ -117,6 +125,8 @@ typedef struct {
   OwdEstimate sampling; /* 1 in N as announced */
   OwdEstimate syn;      /* share of TCP flows whose first record has a SYN; little without sampling is odd */
   double records_per_s, peak_records_per_s;
+  OwdProfileGroup group[OWD_PROFILE_GROUPS];
+  guint n_groups; /* 0: fewer than two with enough records */
 } OwdProfileSummary;
 
 void owd_profile_summary (const OwdProfile *self, OwdProfileSummary *ret_summary);

@@ -19,6 +19,7 @@
 
 #define MEASURE_ALL (1 << 17)
 #define MEASURE_ONE_IN 8
+#define LOOK_EVERY 512 /* records that silence ended, until the age at which they leave is known */
 #define TRANSIT_WINDOW_NS (300 * OWD_NS_PER_S)
 #define LOCKED_HEADERS 24    /* at least so many headers before "locked to the second" is said, */
 #define LOCKED_SPAN_MS 20000 /* over so long, */
@@ -50,6 +51,7 @@ struct OwdProfile {
   LagHist lag[2];
   Blunders blunders;
   Timeouts timeouts;
+  Groups groups;
   guint32 sampling_lo, sampling_hi;
   guint64 sampling_said;
   guint64 tcp, syn;
@@ -344,7 +346,7 @@ count_record (OwdProfile *self, const OwdFlow *flow)
 static void
 measure (OwdProfile *self, const OwdFlow *flow)
 {
-  gint64 slack_ns = slack_of (self, flow);
+  gint64 slack_ns = slack_of (self, flow), idle_edge_ns = 0;
   TimedFlow t;
 
   self->kind[0] = flow->start_kind;
@@ -365,7 +367,12 @@ measure (OwdProfile *self, const OwdFlow *flow)
   lag_add (&self->lag[0], owd_time_add (t.ages.start_ns, self->transit_ns));
   lag_add (&self->lag[1], owd_time_add (t.ages.end_ns, self->transit_ns));
   t.hash = owd_flow_hash (flow) ^ flow->in_if;
-  timeout_add (&self->timeouts, flow, &t);
+  if (!timeout_add (&self->timeouts, flow, &t))
+    return;
+  if (self->groups.base_ns == 0 && self->timeouts.idle.n % LOOK_EVERY == 0)
+    idle_edge_ns = timeout_idle_edge_ns (&self->timeouts);
+  if (self->groups.base_ns != 0 || idle_edge_ns != 0)
+    group_add (&self->groups, idle_edge_ns, flow->in_if, t.ages.end_ns);
 }
 
 /* One in eight, but always the same flows, so that continuations are recognised. */
@@ -444,6 +451,7 @@ owd_profile_merge (OwdProfile *self, const OwdProfile *later)
   }
   blunder_merge (&self->blunders, &later->blunders);
   timeout_merge (&self->timeouts, &later->timeouts);
+  group_merge (&self->groups, &later->groups);
   if (later->sampling_said > 0) {
     self->sampling_lo = self->sampling_said == 0 ? later->sampling_lo : MIN (self->sampling_lo, later->sampling_lo);
     self->sampling_hi = MAX (self->sampling_hi, later->sampling_hi);
@@ -691,6 +699,7 @@ owd_profile_summary (const OwdProfile *self, OwdProfileSummary *s)
   s->inactive_s = t.inactive_s;
   s->repeats = t.repeats;
   sum_epoch (self, &t.offset_s, s);
+  s->n_groups = group_summary (&self->groups, s->group);
   sequence_summary (&self->sequence, &s->lost, &s->loss);
   sum_traffic (self, s);
 }

@@ -127,6 +127,18 @@ json_blunders (GString *out, const OwdBlunderSummary *b)
 }
 
 static void
+json_groups (GString *out, const OwdProfileSummary *s)
+{
+  g_string_append (out, "\"interfaces\":[");
+  for (guint i = 0; i < s->n_groups; i++) {
+    g_string_append_printf (out, "%s{\"in_if\":%u,", i > 0 ? "," : "", s->group[i].in_if);
+    json_estimate (out, "offset_ms", &s->group[i].offset_ms);
+    out->str[out->len - 1] = '}';
+  }
+  g_string_append (out, "],");
+}
+
+static void
 json_findings (GString *out, const OwdProfileSummary *s)
 {
   g_autoptr (GPtrArray) findings = owd_profile_findings (s);
@@ -179,6 +191,7 @@ owd_profile_json (const OwdProfileSummary *s, const char *name, guint segment, G
   json_estimate (out, "syn_share", &s->syn);
   json_field (out, "records_per_s", s->records_per_s);
   json_field (out, "peak_records_per_s", s->peak_records_per_s);
+  json_groups (out, s);
   json_findings (out, s);
   g_string_append_c (out, '}');
 }
@@ -260,6 +273,29 @@ find_clock (const OwdProfileSummary *s, GPtrArray *out)
          fabs (s->epoch_ms.value) / 1000, s->epoch_ms.value > 0 ? "before" : "behind");
 }
 
+/* Offsets that are more than their error and than what the step hides. */
+static gboolean
+is_off (const OwdProfileGroup *g, double step_ms)
+{
+  return MIN (fabs (g->offset_ms.lo), fabs (g->offset_ms.hi)) > step_ms / 4 && g->offset_ms.lo * g->offset_ms.hi > 0;
+}
+
+static void
+find_groups (const OwdProfileSummary *s, double step_ms, GPtrArray *out)
+{
+  g_autoptr (GString) all = g_string_new (NULL);
+
+  for (guint i = 0; i < s->n_groups; i++)
+    if (is_off (&s->group[i], step_ms))
+      g_string_append_printf (all, "%s%u by %+.1f ms", all->len > 0 ? ", " : "", s->group[i].in_if,
+                              s->group[i].offset_ms.value);
+  if (all->len > 0)
+    say (out,
+         "Line cards have clocks of their own: against the median of all, stamps of interface %s. Delays through these "
+         "interfaces are off by as much.",
+         all->str);
+}
+
 static void
 find_stamps (const OwdProfileSummary *s, GPtrArray *out)
 {
@@ -291,6 +327,7 @@ find_stamps (const OwdProfileSummary *s, GPtrArray *out)
          "%.2f %% of its records have nonsense stamps, most often: %s. They are left out; report it to the vendor.",
          100 * s->blunders.rate.value, BLUNDER_TEXTS[worst]);
   }
+  find_groups (s, step_ms, out);
   if (s->repeats.known && s->repeats.value > 0.5)
     say (out,
          "It repeats the start of the flow in each continuation (as Junos MS-DPC does): only the first record of a "

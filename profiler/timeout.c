@@ -23,6 +23,7 @@
 #define TCP_FIN_RST 5
 #define TCP_PROTO 6
 #define ENOUGH 32            /* records */
+#define IDLE_FIRST 512       /* records before their edge is used */
 #define EDGE_LEAST 16        /* records at the edge */
 #define WINDOW 6             /* bins: 1.5 s */
 #define HAZARD 0.75          /* share of those that came to the window and left within it */
@@ -140,7 +141,7 @@ repeats_start (Timeouts *self, const TimedFlow *t)
   return repeats;
 }
 
-void
+gboolean
 timeout_add (Timeouts *self, const OwdFlow *flow, const TimedFlow *timed)
 {
   gboolean closed = flow->proto == TCP_PROTO && (flow->tcp_flags & TCP_FIN_RST) != 0;
@@ -154,16 +155,26 @@ timeout_add (Timeouts *self, const OwdFlow *flow, const TimedFlow *timed)
     }
     single = flow->end_reason == OWD_END_IDLE;
     if (!single && flow->end_reason != OWD_END_ACTIVE)
-      return;
+      return FALSE;
   } else if (self->reasons > 0) {
-    return;
+    return FALSE;
   }
-  if (single)
+  if (single) {
     edge_add (&self->idle, timed->ages.end_ns);
-  else if (!repeats && flow->packets != 1) {
+  } else if (!repeats && flow->packets != 1) {
     edge_add (&self->active, timed->ages.start_ns);
     edge_add (&self->length, timed->end_ns - timed->start_ns);
   }
+  return single;
+}
+
+gint64
+timeout_idle_edge_ns (const Timeouts *self)
+{
+  guint32 count;
+  int window = self->idle.n >= IDLE_FIRST ? sharpest (&self->idle, 0, &count) : -1;
+
+  return window >= 0 ? foot (&self->idle, (guint) window) * EDGE_BIN_NS : 0;
 }
 
 void
