@@ -31,11 +31,13 @@
 
 #define JITTER_NS (5 * OWD_NS_PER_MS)
 #define WRAP_MS (G_GINT64_CONSTANT (1) << 32)
-#define WINDOW 256                      /* headers; so many contradictions in it are */
-#define UNSTABLE 3                      /* not steps any more, if each is */
-#define UNSTABLE_NS (10 * OWD_NS_PER_S) /* no larger than this */
-#define CALM 1024                       /* headers without contradiction after which the jitter is halved */
-#define ASTRAY_NS (400 * OWD_NS_PER_MS) /* between two headers: uptime and receive time disagree */
+#define WRAP_NEAR_NS (86400 * OWD_NS_PER_S) /* a wrap leaves the boot time where it was, but for skew and clock steps  \
+                                             */
+#define WINDOW 256                          /* headers; so many contradictions in it are */
+#define UNSTABLE 3                          /* not steps any more, if each is */
+#define UNSTABLE_NS (10 * OWD_NS_PER_S)     /* no larger than this */
+#define CALM 1024                           /* headers without contradiction after which the jitter is halved */
+#define ASTRAY_NS (400 * OWD_NS_PER_MS)     /* between two headers: uptime and receive time disagree */
 #define STRIKES_FLOATING 3
 #define STRIKES_MAX 16
 #define GENERATION_MS (G_GINT64_CONSTANT (3600) * 1000)
@@ -147,15 +149,17 @@ gap_to (const OwdBootLines *l, const Constraint *c)
 
 /* ---- headers -------------------------------------------------------------------------------------- */
 
-/* sysUptime wraps each 49.7 days: the multiple of the wrap that brings the boot time nearest to what is known. */
+/* sysUptime wraps each 49.7 days: the number of wraps that brings the boot time back to what is known. Half-way between
+ * two wraps it is a reboot. */
 static Constraint
 constraint_near (gint64 lo_ns, gint64 hi_ns, guint32 uptime_ms, gint64 near_ns)
 {
   gint64 wrap_ns = WRAP_MS * OWD_NS_PER_MS;
   gint64 k = llround ((double) (lo_ns - near_ns) / (double) wrap_ns);
 
-  if (k < 0)
-    k = 0; /* a boot time later than known is a reboot, never a wrap */
+  /* a boot time later than known is a reboot, never a wrap */
+  if (k < 0 || ABS (lo_ns - near_ns - k * wrap_ns) > WRAP_NEAR_NS)
+    k = 0;
   return (
       Constraint){ .lo_ns = lo_ns - k * wrap_ns, .hi_ns = hi_ns - k * wrap_ns, .uptime_ms = uptime_ms + k * WRAP_MS };
 }

@@ -3,7 +3,8 @@
  * Nonsense stamps. Each record's stamps have an age against their own export, so neither boot times nor other clocks
  * enter. An age is nonsense where it is negative beyond what good records of this exporter show, or far greater than
  * theirs. "This exporter's" are ranks of the ages themselves, looked up anew while records come: up to a tenth of
- * nonsense moves them little, and an exporter with an hour of lag is no liar.
+ * nonsense moves them little, and an exporter with an hour of lag, or an epoch of its own, is no liar: what the first
+ * records were taken for before that was known is forgotten.
  *
  * What cannot be seen from one exporter alone: a stamp that is off by seconds and still plausible.
  */
@@ -62,6 +63,8 @@ blunder_add (Blunders *self, const Ages *ages, gint64 slack_ns)
   OwdBlunder what;
 
   self->n++;
+  if (self->start.n == LOOK_FIRST && (self->old_ns > OLD_LEAST_NS || self->ahead_ns > AHEAD_LEAST_NS))
+    self->count[OWD_BLUNDER_FUTURE] = self->count[OWD_BLUNDER_PAST] = self->count[OWD_BLUNDER_SLIP] = 0;
   if (!ages->zero) {
     lag_add (&self->start, ages->start_ns);
     lag_add (&self->end, ages->end_ns);

@@ -136,10 +136,11 @@ typedef enum {
 
 typedef struct {
   SeenHeader recent[SEQUENCE_RECENT];
-  guint32 n;       /* headers taken; n % SEQUENCE_RECENT is the next place */
-  guint32 next;    /* expected without the records of the current datagram */
-  guint32 records; /* of the current datagram, that its sequence counts */
-  gboolean late;   /* the current datagram fills a gap */
+  OwdTime newest_ns; /* receive time */
+  guint32 n;         /* headers taken; n % SEQUENCE_RECENT is the next place */
+  guint32 next;      /* expected without the records of the current datagram */
+  guint32 records;   /* of the current datagram, that its sequence counts */
+  gboolean late;     /* the current datagram fills a gap */
   gboolean counts_datagrams;
   guint64 got, missing; /* units: datagrams or records */
   guint64 gaps, late_units, resets;

@@ -248,12 +248,12 @@ note_transit (OwdProfile *self, const OwdHeader *h)
   }
 }
 
-/* Uptime near zero: numbers begin anew. */
+/* Uptime went back: numbers begin anew. Not so where a datagram comes out of its order. */
 static gboolean
 restarted (const OwdProfile *self, const OwdHeader *h)
 {
   return (h->flags & OWD_HEADER_UPTIME) && (self->header.flags & OWD_HEADER_UPTIME) && self->headers > 0
-         && owd_uptime_diff_ms (h->uptime_ms, self->header.uptime_ms) < -10000;
+         && h->recv_ns >= self->last_ns && owd_uptime_diff_ms (h->uptime_ms, self->header.uptime_ms) < -10000;
 }
 
 static gboolean
@@ -317,6 +317,14 @@ age_of (const OwdProfile *self, const OwdFlow *flow, OwdStampKind kind, guint64 
   return TRUE;
 }
 
+/* Stamps count from the clock that their header shows to the ms. */
+static gboolean
+one_clock (const OwdProfile *self)
+{
+  return (self->kind[1] == OWD_STAMP_UPTIME_MS && self->header.flags & OWD_HEADER_UPTIME)
+         || self->kind[1] == OWD_STAMP_DELTA_US;
+}
+
 /* By so much the ages of good stamps may seem off. */
 static gint64
 slack_of (const OwdProfile *self, const OwdFlow *flow)
@@ -368,6 +376,9 @@ measure (OwdProfile *self, const OwdFlow *flow)
   lag_add (&self->lag[1], owd_time_add (t.ages.end_ns, self->transit_ns));
   t.hash = owd_flow_hash (flow) ^ flow->in_if;
   if (!timeout_add (&self->timeouts, flow, &t))
+    return;
+  /* the send time that absolute stamps are held against wanders by some ms */
+  if (!one_clock (self))
     return;
   if (self->groups.base_ns == 0 && self->timeouts.idle.n % LOOK_EVERY == 0)
     idle_edge_ns = timeout_idle_edge_ns (&self->timeouts);
@@ -622,13 +633,6 @@ sum_segments (const OwdProfile *self, OwdProfileSummary *s)
         s->uptime == OWD_UPTIME_NONE ? "no uptime in headers"
                                      : "uptime does not follow time: every datagram has its own epoch",
         self->headers);
-}
-
-static gboolean
-one_clock (const OwdProfile *self)
-{
-  return (self->kind[1] == OWD_STAMP_UPTIME_MS && self->header.flags & OWD_HEADER_UPTIME)
-         || self->kind[1] == OWD_STAMP_DELTA_US;
 }
 
 /* Absolute stamps and headers should come from one clock. An offset beyond any lag shows at once; a smaller one where

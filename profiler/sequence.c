@@ -29,6 +29,7 @@ find (const Sequence *self, const OwdHeader *h, gboolean same_recv)
 static void
 remember (Sequence *self, const OwdHeader *h, gboolean duplicate)
 {
+  self->newest_ns = self->n == 0 ? h->recv_ns : MAX (self->newest_ns, h->recv_ns);
   self->recent[self->n++ % SEQUENCE_RECENT]
       = (SeenHeader){ .recv_ns = h->recv_ns, .seq = h->seq, .export_s = h->export_s, .duplicate = duplicate };
 }
@@ -51,7 +52,6 @@ settle (Sequence *self)
 Seen
 sequence_header (Sequence *self, const OwdHeader *header, gboolean restarted)
 {
-  const SeenHeader *last = &self->recent[(self->n - 1) % SEQUENCE_RECENT];
   const SeenHeader *seen;
   gint32 ahead, near;
 
@@ -61,7 +61,7 @@ sequence_header (Sequence *self, const OwdHeader *header, gboolean restarted)
     remember (self, header, FALSE);
     return SEEN_NEW;
   }
-  if (header->recv_ns <= last->recv_ns && (seen = find (self, header, TRUE)) != NULL)
+  if (header->recv_ns <= self->newest_ns && (seen = find (self, header, TRUE)) != NULL)
     return seen->duplicate ? SEEN_DUPLICATE : SEEN_AGAIN;
   near = self->counts_datagrams ? NEAR_DATAGRAMS : NEAR_RECORDS;
   ahead = (gint32) (header->seq - self->next - (self->late ? 0 : self->counts_datagrams ? 1 : self->records));

@@ -33,7 +33,8 @@
 #define BIN_S 0.25
 #define BESIDE_S 4         /* a cut must show so far beside the inactive timeout */
 #define LENGTH_FROM 40     /* bins: flows that lasted less than 10 s were not cut */
-#define OFFSET_ERROR_S 2.0 /* export timers and scans of the cache blur both edges */
+#define OFFSET_BLUR_S 1.0  /* export timers and scans of the cache blur both edges */
+#define OFFSET_ERROR_S 2.0 /* what is less is not called an offset */
 
 /* ---- one edge ------------------------------------------------------------------------------------- */
 
@@ -206,12 +207,13 @@ longest_s (const EdgeHist *length)
   return (top + 1) * BIN_S;
 }
 
+/* Corrects by an offset that is known to OFFSET_BLUR_S. */
 static void
 move (OwdEstimate *e, double by_s)
 {
   e->value -= by_s;
-  e->lo -= by_s;
-  e->hi -= by_s;
+  e->lo -= by_s + OFFSET_BLUR_S;
+  e->hi -= by_s - OFFSET_BLUR_S;
 }
 
 static void
@@ -239,8 +241,11 @@ compare_clocks (const Timeouts *self, double slack_s, TimeoutSummary *s)
   }
   s->offset_s
       = estimate (offset_s, offset_s - OFFSET_ERROR_S - slack_s, offset_s + OFFSET_ERROR_S + slack_s, s->active_s.n);
-  if (s->offset_s.lo <= 0 && 0 <= s->offset_s.hi)
-    return;
+  if (s->offset_s.lo <= 0 && 0 <= s->offset_s.hi) {
+    s->offset_s.known = FALSE;
+    s->offset_s.value = NAN;
+    s->offset_s.why = "none that is larger than its range";
+  }
   move (&s->active_s, offset_s);
   if (s->inactive_s.known)
     move (&s->inactive_s, offset_s);
