@@ -317,7 +317,7 @@ age_of (const OwdProfile *self, const OwdFlow *flow, OwdStampKind kind, guint64 
   return TRUE;
 }
 
-/* Stamps count from the clock that their header shows to the ms. */
+/* Stamps count from their header. */
 static gboolean
 one_clock (const OwdProfile *self)
 {
@@ -377,8 +377,8 @@ measure (OwdProfile *self, const OwdFlow *flow)
   t.hash = owd_flow_hash (flow) ^ flow->in_if;
   if (!timeout_add (&self->timeouts, flow, &t))
     return;
-  /* the send time that absolute stamps are held against wanders by some ms */
-  if (!one_clock (self))
+  /* the send time that other stamps are held against is not known to the ms */
+  if (flow->end_kind != OWD_STAMP_UPTIME_MS || !one_clock (self))
     return;
   if (self->groups.base_ns == 0 && self->timeouts.idle.n % LOOK_EVERY == 0)
     idle_edge_ns = timeout_idle_edge_ns (&self->timeouts);
