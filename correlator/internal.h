@@ -142,7 +142,7 @@ typedef struct {
   gint64 sum_ns;
 } Side;
 
-#define SIDES 65536 /* direct-mapped, two ways */
+#define SIDES 65536 /* power of two */
 
 /* A proven pair of stamps, waiting for its turn. */
 typedef struct {

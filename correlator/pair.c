@@ -26,6 +26,7 @@
 #define WEAK_NS (250 * OWD_NS_PER_MS)
 #define FAR_ENOUGH 16
 #define FAR_MADS 9 /* about 6 sigma */
+#define SIDE_WAYS 4
 #define SIDE_ENOUGH 4
 #define SIDE_SIGMAS 4
 #define SIDE_HALVE 1024
@@ -116,28 +117,52 @@ middle (gint64 a, gint64 b)
 
 /* ---- sides ---------------------------------------------------------------------------------------- */
 
+/* The network's place, NULL where it has none. */
 static Side *
-side_slot (const OwdCorrelator *self, guint32 side)
+side_find (const OwdCorrelator *self, guint32 side)
 {
-  Side *two = &self->side[side & (SIDES - 2)];
+  Side *set = self->side != NULL ? &self->side[side & (SIDES - SIDE_WAYS)] : NULL;
 
-  if (two[1].side == side)
-    return &two[1];
-  if (two[0].side == side)
-    return &two[0];
-  return two[0].n <= two[1].n ? &two[0] : &two[1];
+  for (guint i = 0; set != NULL && i < SIDE_WAYS; i++) {
+    if (set[i].side == side)
+      return &set[i];
+  }
+  return NULL;
+}
+
+/* A newcomer wears the least one of its set down before it takes its place: who votes often stays. */
+static Side *
+side_take (OwdCorrelator *self, guint32 side)
+{
+  Side *least;
+
+  if (self->side == NULL)
+    self->side = g_new0 (Side, SIDES);
+  least = &self->side[side & (SIDES - SIDE_WAYS)];
+  for (guint i = 1; i < SIDE_WAYS; i++) {
+    Side *s = &self->side[(side & (SIDES - SIDE_WAYS)) + i];
+
+    if (s->n < least->n)
+      least = s;
+  }
+  if (least->n > 1) {
+    least->sum_ns -= least->sum_ns / least->n;
+    least->n--;
+    return NULL;
+  }
+  *least = (Side){ .side = side };
+  return least;
 }
 
 static void
 side_vote (OwdCorrelator *self, guint32 side, gint64 round_trip_ns)
 {
-  Side *s;
+  Side *s = side_find (self, side);
 
-  if (self->side == NULL)
-    self->side = g_new0 (Side, SIDES);
-  s = side_slot (self, side);
-  if (s->side != side)
-    *s = (Side){ .side = side };
+  if (s == NULL)
+    s = side_take (self, side);
+  if (s == NULL)
+    return;
   s->n++;
   s->sum_ns += round_trip_ns;
   if (s->n == SIDE_HALVE) {
@@ -150,12 +175,9 @@ side_vote (OwdCorrelator *self, guint32 side, gint64 round_trip_ns)
 static gint64
 side_mean (const OwdCorrelator *self, guint32 side, gint64 step_ns)
 {
-  const Side *s;
+  const Side *s = side_find (self, side);
 
-  if (self->side == NULL)
-    return 0;
-  s = side_slot (self, side);
-  if (s->side != side || s->n < SIDE_ENOUGH)
+  if (s == NULL || s->n < SIDE_ENOUGH)
     return 0;
   if (fabs ((double) s->sum_ns) < SIDE_SIGMAS * STEP_SIGMA * (double) step_ns * sqrt (s->n))
     return 0;
