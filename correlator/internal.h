@@ -107,7 +107,7 @@ typedef struct {
   Recent delta;      /* all pairs: the centre of what is plausible */
   Recent path[2];    /* by Travel, as delivered: what the gate compares with */
   Recent proven[2];  /* by Travel, only where TTL or the conversation proved the direction */
-  guint32 misfits;   /* one-packet flows in a row that were not plausible */
+  guint32 misfits;   /* runs that were not plausible, less those that were */
   Recent round_trip; /* between a and b, as networks with a clear direction have it; positive */
 } Pair;
 

@@ -596,15 +596,14 @@ harvest (OwdCorrelator *self, Pair *pair, const Bounds *r, guint32 bucket, guint
   agree = ABS (start.delta_ns - end.delta_ns) <= AGREE_NS + start.step_ns + end.step_ns;
   start_fits = pair_plausible (pair, start.delta_ns, FALSE, 0);
   end_fits = pair_plausible (pair, end.delta_ns, FALSE, 0);
-  /* Both moved together: a new route or clock, not a bad stamp. The two stamps of one packet always move together:
-   * there it takes several records in a row. */
-  if (r->one_packet && agree && !start_fits && pair->misfits < MISFITS) {
+  /* Both moved together: a new route or a clock that was set, if others follow soon; else a record with bad stamps. */
+  if (start_fits || end_fits) {
+    pair->misfits -= pair->misfits > 0 ? 1 : 0;
+  } else if (agree && pair->misfits < MISFITS) {
     pair->misfits++;
     self->counters.nonsense++;
     return TRUE;
   }
-  if (start_fits)
-    pair->misfits = 0;
   if (!start_fits && !end_fits && !agree) {
     self->counters.nonsense++;
     return FALSE;
