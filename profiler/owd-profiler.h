@@ -101,6 +101,7 @@ typedef struct {
   OwdStateKey key;
   OwdTime from_ns, to_ns; /* receive times */
   guint64 headers, records;
+  guint64 measured;               /* records whose stamps have an age */
   guint64 duplicates, disordered; /* datagrams */
 
   /* stamps; ms */

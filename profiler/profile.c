@@ -352,6 +352,16 @@ count_record (OwdProfile *self, const OwdFlow *flow)
 }
 
 static void
+learn (OwdProfile *self, const OwdFlow *flow)
+{
+  owd_clock_learn (&self->clock, flow);
+  self->changes[0] += flow->start_raw != self->raw[0];
+  self->changes[1] += flow->end_raw != self->raw[1];
+  self->raw[0] = flow->start_raw;
+  self->raw[1] = flow->end_raw;
+}
+
+static void
 measure (OwdProfile *self, const OwdFlow *flow)
 {
   gint64 slack_ns = slack_of (self, flow), idle_edge_ns = 0;
@@ -361,17 +371,15 @@ measure (OwdProfile *self, const OwdFlow *flow)
   self->kind[1] = flow->end_kind;
   t.ages.zero = flow->start_raw == 0 || flow->end_raw == 0;
   if (!age_of (self, flow, flow->start_kind, flow->start_raw, &t.ages.start_ns, &t.start_ns)
-      || !age_of (self, flow, flow->end_kind, flow->end_raw, &t.ages.end_ns, &t.end_ns))
+      || !age_of (self, flow, flow->end_kind, flow->end_raw, &t.ages.end_ns, &t.end_ns)) {
+    learn (self, flow);
     return;
+  }
   if (flow->start_kind == OWD_STAMP_DELTA_US)
     t.ages.zero = FALSE;
   if (blunder_add (&self->blunders, &t.ages, slack_ns))
     return;
-  owd_clock_learn (&self->clock, flow);
-  self->changes[0] += flow->start_raw != self->raw[0];
-  self->changes[1] += flow->end_raw != self->raw[1];
-  self->raw[0] = flow->start_raw;
-  self->raw[1] = flow->end_raw;
+  learn (self, flow);
   lag_add (&self->lag[0], owd_time_add (t.ages.start_ns, self->transit_ns));
   lag_add (&self->lag[1], owd_time_add (t.ages.end_ns, self->transit_ns));
   t.hash = owd_flow_hash (flow) ^ flow->in_if;
@@ -680,6 +688,7 @@ owd_profile_summary (const OwdProfile *self, OwdProfileSummary *s)
                             .to_ns = self->last_ns,
                             .headers = self->headers,
                             .records = self->records,
+                            .measured = self->blunders.n,
                             .duplicates = self->sequence.duplicates,
                             .disordered = self->disordered,
                             .start_kind = self->kind[0],

@@ -14,6 +14,7 @@
 #define COARSE_MS 10
 #define WIDE_BOOT_MS 20
 #define ODD_SYN 0.2
+#define ENOUGH_HEADERS 24 /* before advice rests on them */
 
 static const char *const BLUNDER_NAMES[OWD_BLUNDERS] = { "zero", "end_before_start", "future", "past", "slip" };
 static const char *const BLUNDER_TEXTS[OWD_BLUNDERS]
@@ -247,7 +248,8 @@ find_clock (const OwdProfileSummary *s, GPtrArray *out)
          s->steps, s->steps > 1 ? "s" : "", last->cause == OWD_SEGMENT_STEP ? last->step_ms.value : NAN);
   if (s->reboots > 0)
     say (out, "It rebooted %u time%s.", s->reboots, s->reboots > 1 ? "s" : "");
-  if (last->skew_ppm.known && fabs (last->skew_ppm.value) > 50 && last->skew_ppm.lo * last->skew_ppm.hi > 0)
+  if (last->skew_ppm.known && last->headers >= ENOUGH_HEADERS && fabs (last->skew_ppm.value) > 50
+      && last->skew_ppm.lo * last->skew_ppm.hi > 0)
     say (out, "Its uptime runs %+.1f ppm against its wall clock; this is corrected.", last->skew_ppm.value);
   if (s->lag_end_ms[0].known && s->lag_end_ms[0].hi < -1000)
     say (out,
@@ -304,11 +306,14 @@ find_stamps (const OwdProfileSummary *s, GPtrArray *out)
   for (guint i = 0; i < 2; i++)
     if (s->step_ms[i].known)
       step_ms = MAX (step_ms, s->step_ms[i].value);
-  if (s->start_kind == OWD_STAMP_NONE || s->end_kind == OWD_STAMP_NONE)
+  if (s->records > 0 && (s->start_kind == OWD_STAMP_NONE || s->end_kind == OWD_STAMP_NONE))
     say (out,
          "Its records have no usable %s: no delay can be had from it. Export flowStartMilliseconds and "
          "flowEndMilliseconds, or first and last switched.",
          s->start_kind == OWD_STAMP_NONE ? "start stamp" : "end stamp");
+  else if (s->measured == 0 && s->start_kind == OWD_STAMP_UPTIME_MS)
+    say (out, "Its stamps count from a boot time that it does not export: no delay can be had from it. Let it export "
+              "flowStartMilliseconds, or systemInitTimeMilliseconds (IE 160) in options.");
   else if (step_ms >= 1000)
     say (out, "Its stamps are whole seconds: a single delay has a standard deviation of 0.3 s from this router alone. "
               "Export flowStartMilliseconds (IE 152, 153) instead of flowStartSeconds.");
@@ -337,7 +342,7 @@ find_stamps (const OwdProfileSummary *s, GPtrArray *out)
 static void
 find_export (const OwdProfileSummary *s, GPtrArray *out)
 {
-  if (s->loss.known && s->loss.value > MUCH_LOSS)
+  if (s->loss.known && s->loss.value > MUCH_LOSS && s->headers >= ENOUGH_HEADERS)
     say (out,
          "At most %.0f of its %s never arrived (%.2f %%). Look at the way to the collector, at the collector's "
          "receive buffer, and at the router's export rate limit.",
