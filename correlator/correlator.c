@@ -12,6 +12,10 @@
 
 #define NONSENSE_PAST_NS (G_GINT64_CONSTANT (86400) * OWD_NS_PER_S)
 #define NONSENSE_FUTURE_NS (G_GINT64_CONSTANT (1500) * OWD_NS_PER_MS)
+/* Records stay for the horizon, and somewhat longer than the usual active timeout: a record that lasted that long must
+ * still find the one before it. */
+#define KEEP_NS (G_GINT64_CONSTANT (75) * OWD_NS_PER_S)
+#define KEEP_MORE_NS (G_GINT64_CONSTANT (15) * OWD_NS_PER_S)
 #define KEEP_ALL G_MAXUINT32
 #define SNAPSHOT_MAGIC G_GUINT64_CONSTANT (0x313056504f44574f) /* "OWDOPV01" */
 
@@ -63,6 +67,7 @@ owd_correlator_reset (OwdCorrelator *self)
     .watermark = OWD_TIME_NONE,
     .horizon_at = OWD_TIME_NONE,
     .arrival_ns = OWD_TIME_NONE,
+    .kept_since = OWD_TIME_NONE,
     .horizon_ns = self->config.first_horizon_ns,
   };
 }
@@ -222,7 +227,7 @@ owd_correlator_advance (OwdCorrelator *self, OwdTime log_time)
   OwdTime before = self->log_time;
 
   order_advance (self, log_time);
-  match_expire (self, self->log_time - MAX (60 * OWD_NS_PER_S, self->horizon_ns));
+  match_expire (self, self->log_time - MAX (KEEP_NS, self->horizon_ns + KEEP_MORE_NS));
   if (before == OWD_TIME_NONE || self->log_time / OWD_NS_PER_S != before / OWD_NS_PER_S)
     adapt_shedding (self);
 }
@@ -323,7 +328,7 @@ typedef struct {
   guint32 n_states, recs_size, used, free_head, fresh, oldest, youngest, n_buckets, keep_below;
   guint32 n_pairs, pairs_size, n_chunks, n_slots, chunk_far, chunk_free, n_near, n_sides, some_shared;
   gint64 slot_ns, first_slot;
-  OwdTime log_time, watermark, horizon_at, arrival_ns;
+  OwdTime log_time, watermark, horizon_at, arrival_ns, kept_since;
   gint64 horizon_ns;
   guint64 seq;
   OwdCorrelatorCounters counters;
@@ -363,6 +368,7 @@ owd_correlator_save (const OwdCorrelator *self, OwdSaveFunc write, void *user)
   s.watermark = self->watermark;
   s.horizon_at = self->horizon_at;
   s.arrival_ns = self->arrival_ns;
+  s.kept_since = self->kept_since;
   s.horizon_ns = self->horizon_ns;
   s.seq = self->seq;
   s.counters = self->counters;
@@ -435,6 +441,7 @@ owd_correlator_load (OwdCorrelator *self, OwdLoadFunc read, void *user, GError *
   self->watermark = s.watermark;
   self->horizon_at = s.horizon_at;
   self->arrival_ns = s.arrival_ns;
+  self->kept_since = s.kept_since;
   self->horizon_ns = s.horizon_ns;
   self->seq = s.seq;
   self->counters = s.counters;

@@ -199,6 +199,7 @@ struct OwdCorrelator {
   Rec *rec;
   guint32 recs_size, used, free_head, fresh; /* fresh: first slot never used */
   guint32 oldest, youngest;
+  OwdTime kept_since; /* every record that came since then is still there */
   guint32 *bucket;
   guint32 n_buckets;  /* power of two */
   guint32 keep_below; /* shedding: flows whose mixed hash lies above are not kept; G_MAXUINT32: all are */

@@ -145,7 +145,8 @@ remove_oldest (OwdCorrelator *self)
 void
 match_expire (OwdCorrelator *self, OwdTime before)
 {
-  while (self->oldest != NIL && self->rec[self->oldest].arrival_ns < before) {
+  self->kept_since = MAX (self->kept_since, before);
+  while (self->oldest != NIL && self->rec[self->oldest].arrival_ns < self->kept_since) {
     if (!(self->rec[self->oldest].flags & REC_PAIRED))
       self->counters.unpaired++;
     remove_oldest (self);
@@ -351,10 +352,9 @@ begins (const OwdCorrelator *self, const Part *side, guint i)
     return TRUE;
   if (i > 0)
     return r->start_ns - at (self, side, i - 1)->end_ns >= PAUSE_NS;
-  /* Nothing before it is known. That is proof only if an earlier record would still be here: its export can hardly
-   * have come before this record's first packet. */
-  return r->start_ns >= self->state[r->state].first_ns
-         && r->start_ns >= r->arrival_ns - MAX (60 * OWD_NS_PER_S, self->horizon_ns);
+  /* Nothing before it is known. That is proof only if an earlier record would still be here: it ended at most a pause
+   * before this one began, and came after its end. */
+  return r->start_ns - PAUSE_NS >= MAX (self->state[r->state].first_ns, self->kept_since);
 }
 
 /* Does it begin where a run with the other state has ended? */
