@@ -31,7 +31,7 @@ typedef struct {
 typedef struct {
   OwdConfig *config;
   char *log_dir, *db, *from_text, *to_text, *format;
-  gboolean dry_run;
+  gboolean dry_run, plan;
   OwdTime from_ns, to_ns; /* OWD_TIME_NONE, G_MAXINT64: no limit */
   OwdLogInfo info;
   GHashTable *profiles; /* OwdStateKey -> OwdProfile */
@@ -241,6 +241,22 @@ print (Program *p, const GPtrArray *all)
   fputs (out->str, stdout);
 }
 
+static void
+print_plan (Program *p, const GPtrArray *all)
+{
+  double max_latency_s
+      = (double) owd_config_duration_ns (p->config, "correlator", "max-latency") / (double) OWD_NS_PER_S;
+  g_autoptr (GString) out = g_string_new (NULL);
+  OwdProfilePlan plan;
+
+  owd_profile_plan ((const OwdProfileSummary *const *) all->pdata, all->len, max_latency_s, &plan);
+  if (strcmp (p->format, "json") == 0)
+    owd_profile_plan_json (&plan, out);
+  else
+    owd_profile_plan_text (&plan, out);
+  puts (out->str);
+}
+
 /* ---- database --------------------------------------------------------------------------------------- */
 
 static void
@@ -336,12 +352,15 @@ run (Program *p, GError **error)
   if (!owd_log_info (p->log_dir, &p->info, error) || !read_log (p, error))
     return OWD_EXIT_FAILED;
   all = summaries (p);
-  print (p, all);
+  if (p->plan)
+    print_plan (p, all);
+  else
+    print (p, all);
   if (all->len == 0) {
     g_message ("%s: no exporter in this range of time", p->log_dir);
     return OWD_EXIT_NOTHING;
   }
-  return p->dry_run || write_profiles (p, all, error) ? OWD_EXIT_DONE : OWD_EXIT_FAILED;
+  return p->dry_run || p->plan || write_profiles (p, all, error) ? OWD_EXIT_DONE : OWD_EXIT_FAILED;
 }
 
 int
@@ -354,6 +373,8 @@ main (int argc, char **argv)
     { "from", 0, 0, G_OPTION_ARG_STRING, &p.from_text, "Only what was received from this time on", "TIME" },
     { "to", 0, 0, G_OPTION_ARG_STRING, &p.to_text, "Only what was received before this time", "TIME" },
     { "dry-run", 'n', 0, G_OPTION_ARG_NONE, &p.dry_run, "Report only, leave the database alone", NULL },
+    { "plan", 0, 0, G_OPTION_ARG_NONE, &p.plan, "Say what correlator, log and database will need; writes nothing",
+      NULL },
     { "format", 0, 0, G_OPTION_ARG_STRING, &p.format, "text or json, one object per line (default: text)", "FORMAT" },
     { NULL, 0, 0, G_OPTION_ARG_NONE, NULL, NULL, NULL },
   };

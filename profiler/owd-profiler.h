@@ -143,6 +143,23 @@ void owd_profile_json (const OwdProfileSummary *summary, const char *name, guint
  * utf8), free with g_ptr_array_unref(). */
 GPtrArray *owd_profile_findings (const OwdProfileSummary *summary);
 
+/* ---- capacity --------------------------------------------------------------------------------------- */
+
+/* What exporters of such profiles need further on. */
+typedef struct {
+  guint exporters, unknown; /* states; those of them whose lag is not known */
+  double records_per_s, peak_records_per_s;
+  double wished_horizon_s; /* holds 99.9 % of all starts */
+  double horizon_s;        /* the same, but at most max-latency */
+  double memory_mib;       /* of the correlator, for records that wait */
+  double log_gib_per_day;
+  double samples_per_s, database_gib_per_day; /* where flows pass two points */
+} OwdProfilePlan;
+
+void owd_profile_plan (const OwdProfileSummary *const *all, guint n, double max_latency_s, OwdProfilePlan *ret_plan);
+void owd_profile_plan_text (const OwdProfilePlan *plan, GString *out);
+void owd_profile_plan_json (const OwdProfilePlan *plan, GString *out);
+
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (OwdProfile, owd_profile_free)
 
 G_END_DECLS

@@ -320,6 +320,58 @@ nonsense_takes_its_share_only (void **state)
   router_clear (&r);
 }
 
+/* Interface 2 has a clock that is 30 ms ahead. */
+static void
+line_cards_are_compared (void **state)
+{
+  Router r = router (9);
+  OwdProfileSummary s;
+
+  (void) state;
+  for (guint i = 0; i < 1500; i++) {
+    OwdTime t = EPOCH + i * 777 * MS;
+    OwdHeader h = header (&r, t);
+
+    r.seq++;
+    owd_profile_add_header (r.profile, &h);
+    for (guint k = 0; k < 6; k++) {
+      OwdFlow f = query (&r, t);
+
+      f.in_if = 1 + k % 3;
+      if (f.in_if == 2)
+        f.start_raw = f.end_raw = f.end_raw + 30;
+      owd_profile_add_flow (r.profile, &f);
+    }
+  }
+  s = summary (&r);
+  assert_int_equal (s.n_groups, 3);
+  for (guint i = 0; i < 3; i++)
+    assert_true (fabs (s.group[i].offset_ms.value - (s.group[i].in_if == 2 ? 30 : 0)) < 3);
+  assert_true (says (&s, "interface 2 by +"));
+  router_clear (&r);
+}
+
+static void
+plans_follow_rates_and_lags (void **state)
+{
+  Router r = router (10);
+  OwdProfileSummary s;
+  const OwdProfileSummary *all[2] = { &s, &s };
+  OwdProfilePlan plan;
+
+  (void) state;
+  send_many (&r, EPOCH, 2000);
+  s = summary (&r);
+  owd_profile_plan (all, 2, 60, &plan);
+  assert_float_equal (plan.records_per_s, 2 * s.records_per_s, 1e-9);
+  assert_true (plan.horizon_s > 15.5 && plan.horizon_s < 17.5);
+  assert_float_equal (plan.samples_per_s, plan.records_per_s, 1e-9);
+  owd_profile_plan (all, 2, 10, &plan);
+  assert_float_equal (plan.horizon_s, 10, 1e-9);
+  assert_true (plan.wished_horizon_s > 15.5);
+  router_clear (&r);
+}
+
 /* Two halves merged count as the whole. */
 static void
 merged_is_whole (void **state)
@@ -363,6 +415,8 @@ main (void)
     cmocka_unit_test (copies_count_once),
     cmocka_unit_test (losses_and_latecomers),
     cmocka_unit_test (nonsense_takes_its_share_only),
+    cmocka_unit_test (line_cards_are_compared),
+    cmocka_unit_test (plans_follow_rates_and_lags),
     cmocka_unit_test (merged_is_whole),
   };
 
