@@ -64,6 +64,45 @@ owd_addr_parse (const char *text, OwdAddr *ret_addr)
   return TRUE;
 }
 
+gboolean
+owd_prefix_parse (const char *text, OwdPrefix *ret_prefix)
+{
+  g_auto (GStrv) part = g_strsplit (text, "/", 2);
+  OwdPrefix prefix = { .bits = 128 };
+  guint64 bits;
+  guint whole;
+
+  if (part[0] == NULL || !owd_addr_parse (part[0], &prefix.addr))
+    return FALSE;
+  if (part[1] != NULL) {
+    whole = owd_addr_is_v4 (&prefix.addr) ? 32 : 128;
+    if (!g_ascii_string_to_unsigned (part[1], 10, 0, whole, &bits, NULL))
+      return FALSE;
+    prefix.bits = (guint8) (128 - whole + bits);
+  }
+  *ret_prefix = prefix;
+  return TRUE;
+}
+
+gboolean
+owd_prefix_has (const OwdPrefix *prefix, const OwdAddr *addr)
+{
+  guint bytes = prefix->bits / 8, rest = prefix->bits % 8;
+
+  if (memcmp (prefix->addr.b, addr->b, bytes) != 0)
+    return FALSE;
+  return rest == 0 || (prefix->addr.b[bytes] ^ addr->b[bytes]) >> (8 - rest) == 0;
+}
+
+gboolean
+owd_prefix_list_allows (const OwdPrefix *list, guint n, const OwdAddr *addr)
+{
+  for (guint i = 0; i < n; i++)
+    if (owd_prefix_has (&list[i], addr))
+      return TRUE;
+  return n == 0;
+}
+
 guint
 owd_state_key_hash (gconstpointer key)
 {

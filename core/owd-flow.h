@@ -26,6 +26,17 @@ void owd_addr_set_v4 (OwdAddr *addr, const guint8 v4[4]);
 char *owd_addr_text (const OwdAddr *addr, char *buf);
 gboolean owd_addr_parse (const char *text, OwdAddr *ret_addr) G_GNUC_WARN_UNUSED_RESULT;
 
+typedef struct {
+  OwdAddr addr;
+  guint8 bits; /* 0 .. 128 of the IPv6 form: 192.0.2.0/24 is 120 */
+} OwdPrefix;
+
+/* text: ADDR or ADDR/BITS; bits of the address behind the first BITS do not count. */
+gboolean owd_prefix_parse (const char *text, OwdPrefix *ret_prefix) G_GNUC_WARN_UNUSED_RESULT;
+gboolean owd_prefix_has (const OwdPrefix *prefix, const OwdAddr *addr);
+/* Whether one of n prefixes has the address; an empty list allows everybody. */
+gboolean owd_prefix_list_allows (const OwdPrefix *list, guint n, const OwdAddr *addr);
+
 /* ---- the datagram ------------------------------------------------------------------------------ */
 
 /* One exporter state: clock, sequence and templates live per (address, version, domain).

@@ -20,6 +20,10 @@ int owd_program_start (GOptionContext *context, const char *program, int *argc, 
 /* Blocks SIGINT, SIGTERM and SIGHUP in all threads started later and returns a signalfd for them. -1 on failure. */
 int owd_program_signal_fd (void);
 
+/* No new rights from here on, and where the program runs as root, it becomes that user with the user's group alone.
+ * user: NULL stays who it is. Call it before threads are started. */
+gboolean owd_program_drop_rights (const char *user, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+
 /* Prints "program: error: message" and returns owd_error_exit_status(). error: (transfer full), NULL: returns 0. */
 int owd_program_fail (const char *program, GError *error);
 

@@ -2,13 +2,16 @@
 #include "owd-program.h"
 
 #include <errno.h>
+#include <grp.h>
 #include <locale.h>
 #include <pthread.h>
+#include <pwd.h>
 #include <signal.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -135,6 +138,26 @@ owd_program_signal_fd (void)
   if (pthread_sigmask (SIG_BLOCK, &set, NULL) != 0)
     return -1;
   return signalfd (-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+}
+
+gboolean
+owd_program_drop_rights (const char *user, GError **error)
+{
+  const struct passwd *pw;
+
+  (void) prctl (PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+  if (user == NULL || geteuid () != 0)
+    return TRUE;
+  pw = getpwnam (user);
+  if (pw == NULL) {
+    g_set_error (error, OWD_ERROR, OWD_ERROR_CONFIG, "cannot become %s: no such user", user);
+    return FALSE;
+  }
+  if (setgroups (0, NULL) != 0 || setgid (pw->pw_gid) != 0 || setuid (pw->pw_uid) != 0) {
+    g_set_error (error, OWD_ERROR, OWD_ERROR_FAILED, "cannot become %s: %s", user, g_strerror (errno));
+    return FALSE;
+  }
+  return TRUE;
 }
 
 int

@@ -318,17 +318,9 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (OwdProbeSession, owd_probe_session_free)
 /* ---- the reflector ----------------------------------------------------------------------------- */
 
 typedef struct {
-  OwdAddr addr;
-  guint8 bits; /* 0 .. 128 of the IPv6 form: 192.0.2.0/24 is 120 */
-} OwdProbePrefix;
-
-gboolean owd_probe_prefix_parse (const char *text, OwdProbePrefix *ret_prefix) G_GNUC_WARN_UNUSED_RESULT;
-gboolean owd_probe_prefix_has (const OwdProbePrefix *prefix, const OwdAddr *addr);
-
-typedef struct {
   OwdProbeKey *const *keys; /* borrowed; with n_keys > 0 only authenticated packets are answered */
   guint n_keys;
-  const OwdProbePrefix *allow; /* borrowed; n_allow 0: everybody */
+  const OwdPrefix *allow; /* borrowed; n_allow 0: everybody */
   guint n_allow;
   gboolean stateless;    /* copy the sender's sequence number instead of counting */
   gboolean answer_short; /* requests below 44 bytes too, with 44 bytes; only with an allow-list */

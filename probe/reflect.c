@@ -9,11 +9,8 @@
 #include "program.h"
 
 #include <errno.h>
-#include <grp.h>
 #include <poll.h>
-#include <pwd.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/random.h>
 #include <unistd.h>
 
@@ -41,7 +38,7 @@ typedef struct {
 typedef struct {
   OwdProbeReflectorConfig cfg;
   OwdProbeKeyring *keyring;
-  GArray *allow; /* of OwdProbePrefix */
+  GArray *allow; /* of OwdPrefix */
   OwdProbeReflector *reflector;
   Listener *listeners[SOCKETS_MAX];
   guint n_listeners;
@@ -228,10 +225,10 @@ add_listeners (Server *self, const Options *o, GError **error)
 static gboolean
 add_allowed (Server *self, const Options *o, GError **error)
 {
-  OwdProbePrefix prefix;
+  OwdPrefix prefix;
 
   for (gsize i = 0; o->allow != NULL && o->allow[i] != NULL; i++) {
-    if (!owd_probe_prefix_parse (o->allow[i], &prefix)) {
+    if (!owd_prefix_parse (o->allow[i], &prefix)) {
       g_set_error (error, OWD_ERROR, OWD_ERROR_CONFIG, "--allow %s: want ADDRESS or ADDRESS/BITS", o->allow[i]);
       return FALSE;
     }
@@ -240,27 +237,6 @@ add_allowed (Server *self, const Options *o, GError **error)
   if (o->answer_short && self->allow->len == 0) {
     g_set_error_literal (error, OWD_ERROR, OWD_ERROR_CONFIG,
                          "--answer-short sends more than it gets: only with --allow, to say who may ask for it");
-    return FALSE;
-  }
-  return TRUE;
-}
-
-/* Sockets are bound and keys are read: nothing needs root from here on. */
-static gboolean
-drop_rights (const char *user, GError **error)
-{
-  const struct passwd *pw;
-
-  prctl (PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
-  if (geteuid () != 0)
-    return TRUE;
-  pw = getpwnam (user);
-  if (pw == NULL) {
-    g_set_error (error, OWD_ERROR, OWD_ERROR_CONFIG, "--user %s: no such user", user);
-    return FALSE;
-  }
-  if (setgroups (0, NULL) != 0 || setgid (pw->pw_gid) != 0 || setuid (pw->pw_uid) != 0) {
-    g_set_error (error, OWD_ERROR, OWD_ERROR_FAILED, "cannot become %s: %s", user, g_strerror (errno));
     return FALSE;
   }
   return TRUE;
@@ -282,7 +258,7 @@ setup (Server *self, const Options *o, GError **error)
     self->cfg.keys = (OwdProbeKey *const *) self->keyring->keys->pdata;
     self->cfg.n_keys = self->keyring->keys->len;
   }
-  self->cfg.allow = (const OwdProbePrefix *) (gconstpointer) self->allow->data;
+  self->cfg.allow = (const OwdPrefix *) (gconstpointer) self->allow->data;
   self->cfg.n_allow = self->allow->len;
   self->cfg.stateless = o->stateless;
   self->cfg.answer_short = o->answer_short;
@@ -293,7 +269,8 @@ setup (Server *self, const Options *o, GError **error)
     return FALSE;
   }
   self->reflector = owd_probe_reflector_new (&self->cfg);
-  return add_listeners (self, o, error) && drop_rights (o->user != NULL ? o->user : "nobody", error);
+  /* sockets are bound and keys are read: nothing needs root from here on */
+  return add_listeners (self, o, error) && owd_program_drop_rights (o->user != NULL ? o->user : "nobody", error);
 }
 
 static void
@@ -319,7 +296,7 @@ reflect_with (const Options *o, GError **error)
   Server *self = g_new0 (Server, 1);
   int status = -1;
 
-  self->allow = g_array_new (FALSE, FALSE, sizeof (OwdProbePrefix));
+  self->allow = g_array_new (FALSE, FALSE, sizeof (OwdPrefix));
   self->batch = owd_probe_batch_new ();
   self->signal_fd = owd_program_signal_fd ();
   if (setup (self, o, error)) {

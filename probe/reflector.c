@@ -104,45 +104,6 @@ owd_probe_reflector_count (const OwdProbeReflector *self, OwdProbeVerdict verdic
 
 /* ---- who may --------------------------------------------------------------------------------- */
 
-gboolean
-owd_probe_prefix_parse (const char *text, OwdProbePrefix *ret_prefix)
-{
-  g_auto (GStrv) part = g_strsplit (text, "/", 2);
-  OwdProbePrefix p = { .bits = 128 };
-  guint64 bits;
-  guint whole;
-
-  if (part[0] == NULL || !owd_addr_parse (part[0], &p.addr))
-    return FALSE;
-  if (part[1] != NULL) {
-    whole = owd_addr_is_v4 (&p.addr) ? 32 : 128;
-    if (!g_ascii_string_to_unsigned (part[1], 10, 0, whole, &bits, NULL))
-      return FALSE;
-    p.bits = (guint8) (128 - whole + bits);
-  }
-  *ret_prefix = p;
-  return TRUE;
-}
-
-gboolean
-owd_probe_prefix_has (const OwdProbePrefix *prefix, const OwdAddr *addr)
-{
-  guint bytes = prefix->bits / 8, rest = prefix->bits % 8;
-
-  if (memcmp (prefix->addr.b, addr->b, bytes) != 0)
-    return FALSE;
-  return rest == 0 || (prefix->addr.b[bytes] ^ addr->b[bytes]) >> (8 - rest) == 0;
-}
-
-static gboolean
-allowed (const OwdProbeReflector *self, const OwdAddr *src)
-{
-  for (guint i = 0; i < self->cfg.n_allow; i++)
-    if (owd_probe_prefix_has (&self->cfg.allow[i], src))
-      return TRUE;
-  return self->cfg.n_allow == 0;
-}
-
 static Source *
 source_of (OwdProbeReflector *self, const OwdAddr *src, OwdTime now)
 {
@@ -435,7 +396,7 @@ judge (OwdProbeReflector *self, const OwdProbeQuestion *q, gsize cap, OwdProbeKe
   gboolean short_too = self->cfg.answer_short && self->cfg.n_allow > 0 && !auth;
 
   *ret_key = NULL;
-  if (!allowed (self, &q->src))
+  if (!owd_prefix_list_allows (self->cfg.allow, self->cfg.n_allow, &q->src))
     return OWD_PROBE_DROP_SOURCE;
   if (q->len < (auth ? OWD_PROBE_BASE_AUTH : short_too ? 14 : OWD_PROBE_BASE))
     return OWD_PROBE_DROP_SHORT;

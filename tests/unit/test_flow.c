@@ -166,6 +166,80 @@ addresses (void **state)
   assert_true (owd_addr_is_zero (&a));
 }
 
+static gboolean
+prefix_has (const char *prefix, const char *address)
+{
+  OwdPrefix p;
+  OwdAddr a;
+
+  assert_true (owd_prefix_parse (prefix, &p));
+  assert_true (owd_addr_parse (address, &a));
+  return owd_prefix_has (&p, &a);
+}
+
+static void
+prefixes (void **state)
+{
+  (void) state;
+  assert_true (prefix_has ("192.0.2.1", "192.0.2.1"));
+  assert_false (prefix_has ("192.0.2.1", "192.0.2.0"));
+  assert_true (prefix_has ("192.0.2.0/25", "192.0.2.127"));
+  assert_false (prefix_has ("192.0.2.0/25", "192.0.2.128"));
+  assert_true (prefix_has ("192.0.2.77/24", "192.0.2.1")); /* what is behind the prefix does not count */
+  assert_false (prefix_has ("192.0.2.0/24", "192.0.3.0"));
+  assert_true (prefix_has ("2001:db8::/33", "2001:db8:7fff::1"));
+  assert_false (prefix_has ("2001:db8::/33", "2001:db8:8000::1"));
+  assert_true (prefix_has ("2001:db8::1/128", "2001:db8::1"));
+  assert_false (prefix_has ("2001:db8::1", "2001:db8::3"));
+  /* all of IPv4 is no IPv6; all of IPv6 has IPv4, in its mapped form */
+  assert_true (prefix_has ("0.0.0.0/0", "203.0.113.9"));
+  assert_false (prefix_has ("0.0.0.0/0", "2001:db8::1"));
+  assert_true (prefix_has ("::/0", "2001:db8::1"));
+  assert_true (prefix_has ("::/0", "203.0.113.9"));
+  assert_false (prefix_has ("2000::/3", "203.0.113.9"));
+}
+
+static void
+no_prefixes (void **state)
+{
+  static const char *const texts[] = {
+    "",
+    "/",
+    "/24",
+    "host",
+    "192.0.2.0/",
+    "192.0.2.0/33",
+    "192.0.2.0/-1",
+    "192.0.2.0/24/8",
+    "192.0.2/24",
+    "192.0.2.0/8x",
+    "192.0.2.0/ 8",
+    "192.0.2.0/4294967304",
+    "2001:db8::/129",
+    "[2001:db8::]/32",
+  };
+  OwdPrefix p;
+
+  (void) state;
+  for (gsize i = 0; i < G_N_ELEMENTS (texts); i++)
+    assert_false (owd_prefix_parse (texts[i], &p));
+}
+
+static void
+lists_of_prefixes (void **state)
+{
+  OwdPrefix list[2];
+  OwdAddr a;
+
+  (void) state;
+  assert_true (owd_prefix_parse ("192.0.2.0/24", &list[0]));
+  assert_true (owd_prefix_parse ("2001:db8::/32", &list[1]));
+  assert_true (owd_addr_parse ("2001:db8::1", &a));
+  assert_true (owd_prefix_list_allows (list, 2, &a));
+  assert_false (owd_prefix_list_allows (list, 1, &a));
+  assert_true (owd_prefix_list_allows (NULL, 0, &a));
+}
+
 static void
 time_text (void **state)
 {
@@ -188,6 +262,9 @@ main (void)
     cmocka_unit_test (partitions_are_even),
     cmocka_unit_test (claims),
     cmocka_unit_test (addresses),
+    cmocka_unit_test (prefixes),
+    cmocka_unit_test (no_prefixes),
+    cmocka_unit_test (lists_of_prefixes),
     cmocka_unit_test (time_text),
   };
 

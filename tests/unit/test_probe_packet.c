@@ -591,7 +591,7 @@ static void
 seen_short_requests (void **state)
 {
   OwdProbeReflectorConfig cfg = plain;
-  OwdProbePrefix allow;
+  OwdPrefix allow;
   OwdProbeReply reply;
   Bench *b = a_bench (&plain);
 
@@ -602,7 +602,7 @@ seen_short_requests (void **state)
     assert_int_equal (ask (b), OWD_PROBE_DROP_SHORT);
   free_bench (b);
   /* wished for, and only for those listed: zero-filled to the base packet */
-  assert_true (owd_probe_prefix_parse ("192.0.2.0/24", &allow));
+  assert_true (owd_prefix_parse ("192.0.2.0/24", &allow));
   cfg.answer_short = TRUE;
   b = a_bench (&cfg);
   base_request (b);
@@ -662,15 +662,13 @@ answers_are_never_longer_than_questions (void **state)
 static void
 only_listed_sources_are_answered (void **state)
 {
-  OwdProbePrefix allow[2];
+  OwdPrefix allow[2];
   OwdProbeReflectorConfig cfg = plain;
   Bench *b;
 
   (void) state;
-  assert_true (owd_probe_prefix_parse ("192.0.2.0/25", &allow[0]));
-  assert_true (owd_probe_prefix_parse ("2001:db8::/33", &allow[1]));
-  assert_false (owd_probe_prefix_parse ("192.0.2.0/33", &allow[0]));
-  assert_false (owd_probe_prefix_parse ("host", &allow[0]));
+  assert_true (owd_prefix_parse ("192.0.2.0/25", &allow[0]));
+  assert_true (owd_prefix_parse ("2001:db8::/33", &allow[1]));
   cfg.allow = allow;
   cfg.n_allow = 2;
   b = a_bench (&cfg);
