@@ -205,12 +205,12 @@ start_metrics (const char *address, GPtrArray *workers)
   return server;
 }
 
-static GPtrArray *
-make_workers (OwdLogWriter *writer, const OwdConfig *config, const char *const *listen, const OwdDecoderLimits *limits,
-              GError **error)
+/* ---- public ------------------------------------------------------------------------------------ */
+
+GPtrArray *
+owd_live_bind (const OwdConfig *config, const char *const *listen, const OwdDecoderLimits *limits, GError **error)
 {
-  const OwdWorkerOptions options = {
-    .writer = writer,
+  OwdWorkerOptions options = {
     .addresses = listen,
     .receive_buffer = owd_config_size (config, "collector", "receive-buffer"),
     .limits = limits,
@@ -218,6 +218,7 @@ make_workers (OwdLogWriter *writer, const OwdConfig *config, const char *const *
   };
   g_autoptr (GPtrArray) workers = g_ptr_array_new_with_free_func ((GDestroyNotify) owd_worker_free);
 
+  options.allow = owd_config_prefixes (config, "collector", "allow", &options.n_allow);
   for (guint i = 0; i < options.workers; i++) {
     OwdWorker *worker = owd_worker_new (&options, error);
 
@@ -229,18 +230,14 @@ make_workers (OwdLogWriter *writer, const OwdConfig *config, const char *const *
 }
 
 gboolean
-owd_live_run (OwdLogWriter *writer, OwdConfig *config, const char *const *listen, const OwdDecoderLimits *limits,
-              int signal_fd, GError **error)
+owd_live_run (GPtrArray *workers, OwdLogWriter *writer, OwdConfig *config, int signal_fd, GError **error)
 {
-  g_autoptr (GPtrArray) workers = make_workers (writer, config, listen, limits, error);
   OwdMetricsServer *server;
   Keeper keeper = { 0 };
 
-  if (workers == NULL)
-    return FALSE;
   start_keeper (&keeper, writer, config);
   for (guint i = 0; i < workers->len; i++)
-    owd_worker_start (g_ptr_array_index (workers, i));
+    owd_worker_start (g_ptr_array_index (workers, i), writer);
   server = start_metrics (owd_config_string (config, "collector", "metrics"), workers);
   announce (owd_worker_listener (g_ptr_array_index (workers, 0)));
   owd_program_notify ("READY=1");

@@ -12,10 +12,14 @@
 #include "owd-decoder.h"
 #include "owd-flowlog.h"
 
-/* signal_fd: of owd_program_signal_fd(), made before. listen: NULL-terminated addresses. limits: for the decoder of
- * each worker. config: read again on SIGHUP; the keeper's settings take effect at once, others at the next start.
- * Returns after an orderly end: sockets drained, everything flushed and synced. */
-gboolean owd_live_run (OwdLogWriter *writer, OwdConfig *config, const char *const *listen,
-                       const OwdDecoderLimits *limits, int signal_fd, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+/* Workers whose sockets are bound: what may need rights. No thread runs yet. listen: NULL-terminated addresses. limits:
+ * for the decoder of each worker. config: outlives the workers. Returns: (transfer full) of OwdWorker */
+GPtrArray *owd_live_bind (const OwdConfig *config, const char *const *listen, const OwdDecoderLimits *limits,
+                          GError **error) G_GNUC_WARN_UNUSED_RESULT;
+/* workers: of owd_live_bind(). writer: outlives them. signal_fd: of owd_program_signal_fd(), made before. config: read
+ * again on SIGHUP; the keeper's settings take effect at once, others at the next start. Returns after an orderly end:
+ * sockets drained, everything flushed and synced. */
+gboolean owd_live_run (GPtrArray *workers, OwdLogWriter *writer, OwdConfig *config, int signal_fd,
+                       GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
 #endif

@@ -12,6 +12,7 @@
 #include "log_walk.h"
 #include "owd-program.h"
 #include "replay.h"
+#include "rights.h"
 
 #define PROGRAM "oneway-collector"
 
@@ -159,15 +160,20 @@ run_live (const Options *options, OwdConfig *config, GError **error)
   const OwdDecoderLimits limits = decoder_limits (config);
   const char *const *listen = options->listen != NULL ? (const char *const *) options->listen
                                                       : owd_config_list (config, "collector", "listen");
+  const char *user = owd_config_string (config, "collector", "user");
   int signal_fd = owd_program_signal_fd ();
   g_autoptr (OwdLogWriter) writer = NULL;
+  g_autoptr (GPtrArray) workers = NULL; /* goes before the writer */
 
   if (signal_fd < 0) {
     g_set_error_literal (error, OWD_ERROR, OWD_ERROR_FAILED, "cannot catch signals");
     return OWD_EXIT_FAILED;
   }
+  workers = owd_live_bind (config, listen, &limits, error);
+  if (workers == NULL || !owd_rights_drop (user, log_directory (options, config), error))
+    return OWD_EXIT_FAILED;
   writer = open_log (options, config, error);
-  if (writer == NULL || !owd_live_run (writer, config, listen, &limits, signal_fd, error))
+  if (writer == NULL || !owd_live_run (workers, writer, config, signal_fd, error))
     return OWD_EXIT_FAILED;
   return OWD_EXIT_DONE;
 }

@@ -140,6 +140,17 @@ put_state_rest (GString *out, const OwdMetrics *workers, guint n)
     }
 }
 
+static void
+put_disallowed (GString *out, const OwdMetrics *workers, guint n)
+{
+  guint64 disallowed = 0;
+
+  for (guint w = 0; w < n; w++)
+    disallowed += workers[w].disallowed;
+  begin_family (out, "disallowed_datagrams", "counter", "Datagrams from addresses that are not allowed, not decoded");
+  put_sample (out, "disallowed_datagrams_total", "", disallowed);
+}
+
 typedef guint64 (*SocketValue) (const OwdListenerSocket *s);
 
 static guint64
@@ -219,6 +230,7 @@ owd_metrics_write_openmetrics (GString *out, const OwdMetrics *workers, guint n)
 {
   put_state_counters (out, workers, n);
   put_state_rest (out, workers, n);
+  put_disallowed (out, workers, n);
   put_sockets (out, workers, n);
   put_log (out, workers, n);
   g_string_append (out, "# EOF\n");

@@ -14,6 +14,7 @@ typedef struct {
   GArray *sockets; /* of OwdListenerSocket; address: borrowed from the listener */
   guint64 unattributed[OWD_REASONS];
   guint64 records, dropped; /* taken by the log; refused by its disk */
+  guint64 disallowed;       /* datagrams from addresses that are not allowed; set by the worker */
 } OwdMetrics;
 
 void owd_metrics_init (OwdMetrics *self);

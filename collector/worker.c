@@ -27,11 +27,14 @@ struct OwdWorker {
   OwdDecoder *decoder;
   OwdLogAppender *appender;
   OwdRefusals *refusals;
-  gint stop;           /* atomic */
-  gint64 unflushed_us; /* monotonic time of the first record that was not flushed; 0: none */
-  gint64 turn_us;      /* monotonic time when this turn began */
-  OwdTime beat_ns;     /* of the last heartbeat */
-  OwdTrouble disk, reception;
+  gint stop;              /* atomic */
+  gint64 unflushed_us;    /* monotonic time of the first record that was not flushed; 0: none */
+  gint64 turn_us;         /* monotonic time when this turn began */
+  OwdTime beat_ns;        /* of the last heartbeat */
+  const OwdPrefix *allow; /* n_allow of them */
+  guint n_allow;
+  guint64 disallowed; /* datagrams */
+  OwdTrouble disk, reception, access;
   guint64 dropped_before; /* records, before the disk's present trouble began */
   guint64 drops_said;     /* datagrams dropped by the kernel that have been spoken of, and when */
   gint64 drops_said_us;
@@ -71,11 +74,25 @@ on_flow (void *user, const OwdHeader *header, const OwdFlow *flow)
 }
 
 static void
+disallow (OwdWorker *self, const OwdAddr *from)
+{
+  char addr[OWD_ADDR_TEXT];
+
+  self->disallowed++;
+  if (owd_trouble_is_news (&self->access))
+    g_warning ("exporter %s: dropped, as allow in [collector] does not have this address; %" G_GUINT64_FORMAT
+               " datagrams from such addresses so far",
+               owd_addr_text (from, addr), self->disallowed);
+}
+
+static void
 on_datagram (void *user, const OwdDatagram *d)
 {
   OwdWorker *self = user;
 
-  if (owd_decoder_feed (self->decoder, &d->from, d->port, d->recv_ns, d->data, d->len) != OWD_STATUS_OK)
+  if (!owd_prefix_list_allows (self->allow, self->n_allow, &d->from))
+    disallow (self, &d->from);
+  else if (owd_decoder_feed (self->decoder, &d->from, d->port, d->recv_ns, d->data, d->len) != OWD_STATUS_OK)
     owd_refusals_add (self->refusals, self->decoder, &d->from, d->data, d->len, d->recv_ns);
 }
 
@@ -177,6 +194,7 @@ answer_metrics (OwdWorker *self)
   g_mutex_lock (&self->metrics_lock);
   if (g_atomic_int_get (&self->metrics_wanted)) { /* who asked may have lost patience meanwhile */
     owd_metrics_take (self->metrics, self->decoder, self->listener, records, dropped);
+    self->metrics->disallowed = self->disallowed;
     g_atomic_int_set (&self->metrics_wanted, 0);
     g_cond_signal (&self->metrics_taken);
   }
@@ -221,6 +239,8 @@ summarise (const OwdWorker *self)
     g_warning ("%" G_GUINT64_FORMAT " flow records, %" G_GUINT64_FORMAT " lost to a full disk", records, dropped);
   else
     g_message ("%" G_GUINT64_FORMAT " flow records", records);
+  if (self->disallowed > 0)
+    g_message ("%" G_GUINT64_FORMAT " datagrams from addresses that are not allowed", self->disallowed);
   owd_refusals_summary (self->decoder);
 }
 
@@ -241,15 +261,17 @@ owd_worker_new (const OwdWorkerOptions *options, GError **error)
     owd_worker_free (self);
     return NULL;
   }
-  self->appender = owd_log_appender_new (options->writer);
+  self->allow = options->allow;
+  self->n_allow = options->n_allow;
   self->refusals = owd_refusals_new ();
   self->beat_ns = now_ns ();
   return self;
 }
 
 void
-owd_worker_start (OwdWorker *self)
+owd_worker_start (OwdWorker *self, OwdLogWriter *writer)
 {
+  self->appender = owd_log_appender_new (writer);
   self->thread = g_thread_new ("worker", run_worker, self);
 }
 

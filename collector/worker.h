@@ -12,16 +12,18 @@
 typedef struct OwdWorker OwdWorker;
 
 typedef struct {
-  OwdLogWriter *writer;           /* borrowed */
   const char *const *addresses;   /* borrowed for _new; NULL-terminated */
   gsize receive_buffer;           /* bytes, per socket */
   const OwdDecoderLimits *limits; /* borrowed for _new */
-  guint workers;                  /* how many there will be */
+  const OwdPrefix *allow;         /* borrowed; n_allow of them. 0: everybody */
+  guint n_allow;
+  guint workers; /* how many there will be */
 } OwdWorkerOptions;
 
 /* Sockets are bound, nothing is received yet. */
 OwdWorker *owd_worker_new (const OwdWorkerOptions *options, GError **error) G_GNUC_WARN_UNUSED_RESULT;
-void owd_worker_start (OwdWorker *self);
+/* writer: borrowed. */
+void owd_worker_start (OwdWorker *self, OwdLogWriter *writer);
 /* For its addresses; counters only before _start and after _stop. */
 const OwdListener *owd_worker_listener (const OwdWorker *self);
 /* The worker's counters now, from any thread. FALSE: it did not answer within two seconds. */

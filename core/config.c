@@ -16,7 +16,17 @@
 #define EXPORTER_PREFIX "exporter "
 #define EXPORTER_NAME_MAX 127 /* bytes */
 
-typedef enum { TYPE_INT, TYPE_BOOL, TYPE_DOUBLE, TYPE_DURATION, TYPE_SIZE, TYPE_STRING, TYPE_SECRET, TYPE_LIST } Type;
+typedef enum {
+  TYPE_INT,
+  TYPE_BOOL,
+  TYPE_DOUBLE,
+  TYPE_DURATION,
+  TYPE_SIZE,
+  TYPE_STRING,
+  TYPE_SECRET,
+  TYPE_LIST,
+  TYPE_PREFIXES
+} Type;
 
 typedef struct {
   const char *section, *key;
@@ -57,6 +67,10 @@ static const Option options[] = {
   { "collector", "listen", TYPE_LIST, "[::]:2055;[::]:4739", NULL, NULL,
     "UDP addresses to receive on, ADDR:PORT or [ADDR]:PORT. Every format is understood on every port; [::] takes "
     "IPv4 too." },
+  { "collector", "allow", TYPE_PREFIXES, "", NULL, NULL,
+    "Exporters to listen to. Datagrams from other addresses are counted and dropped, undecoded. Empty: everybody." },
+  { "collector", "user", TYPE_STRING, "", NULL, NULL,
+    "Started as root, the collector becomes this user once its sockets are bound. Empty: it stays root." },
   { "collector", "receive-buffer", TYPE_SIZE, "32 MiB", "64 KiB", "1 GiB",
     "Receive buffer asked of the kernel for each socket. Without the right to exceed net.core.rmem_max that limit "
     "counts." },
@@ -119,6 +133,8 @@ typedef struct {
   gint64 i;   /* int, bool, duration in ns, size in bytes */
   double d;   /* double; for the other numbers: i */
   char **list;
+  OwdPrefix *prefixes;
+  guint n_prefixes;
 } Value;
 
 typedef struct {
@@ -230,9 +246,23 @@ scan_list (const char *text)
   return g_strv_builder_end (list);
 }
 
+static gboolean
+scan_prefixes (const char *text, Value *value)
+{
+  g_auto (GStrv) list = scan_list (text);
+
+  value->n_prefixes = g_strv_length (list);
+  value->prefixes = g_new0 (OwdPrefix, value->n_prefixes);
+  for (guint i = 0; i < value->n_prefixes; i++)
+    if (!owd_prefix_parse (list[i], &value->prefixes[i]))
+      return FALSE;
+  return TRUE;
+}
+
 static void
 clear_value (Value *value)
 {
+  g_clear_pointer (&value->prefixes, g_free);
   g_clear_pointer (&value->text, g_free);
   g_clear_pointer (&value->list, g_strfreev);
 }
@@ -265,6 +295,8 @@ scan_value (const Option *option, const char *text, Value *value)
   case TYPE_LIST:
     value->list = scan_list (text);
     return TRUE;
+  case TYPE_PREFIXES:
+    return scan_prefixes (text, value);
   case TYPE_STRING:
   case TYPE_SECRET:
     return TRUE;
@@ -292,6 +324,8 @@ type_text (Type type)
     return "text";
   case TYPE_LIST:
     return "list, separated by ';'";
+  case TYPE_PREFIXES:
+    return "list of IPv4 and IPv6 prefixes (ADDR or ADDR/BITS), separated by ';'";
   }
   return "";
 }
@@ -626,6 +660,15 @@ const char *const *
 owd_config_list (const OwdConfig *self, const char *section, const char *key)
 {
   return (const char *const *) value_of (self, section, key, TYPE_LIST)->list;
+}
+
+const OwdPrefix *
+owd_config_prefixes (const OwdConfig *self, const char *section, const char *key, guint *ret_n)
+{
+  const Value *value = value_of (self, section, key, TYPE_PREFIXES);
+
+  *ret_n = value->n_prefixes;
+  return value->prefixes;
 }
 
 guint

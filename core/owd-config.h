@@ -36,6 +36,8 @@ guint64 owd_config_size (const OwdConfig *self, const char *section, const char 
 const char *owd_config_string (const OwdConfig *self, const char *section, const char *key);
 /* Returns: (transfer none) NULL-terminated; a list is separated by ';'. */
 const char *const *owd_config_list (const OwdConfig *self, const char *section, const char *key);
+/* Returns: (transfer none) *ret_n of them; for owd_prefix_list_allows(). */
+const OwdPrefix *owd_config_prefixes (const OwdConfig *self, const char *section, const char *key, guint *ret_n);
 
 /* [exporter NAME]: one section per observation point. */
 typedef struct {

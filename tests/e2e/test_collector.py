@@ -7,6 +7,7 @@ usage: [OWD_CORPUS=DIR] test_collector.py PROGRAM [CASE ...]
 import contextlib
 import json
 import os
+import pwd
 import re
 import resource
 import shutil
@@ -590,6 +591,81 @@ class Live(Case):
         caught.exception.close()
         with socket.create_connection(url[7:].split(':')):  # a client that says nothing holds up nobody for long
             self.assertEqual(live.end(), 0)
+
+    def test_allowed_exporters(self):
+        live = self.live(listen=('*:0',), env={'ONEWAY_COLLECTOR_ALLOW': '127.0.3.0/25; ::1',
+                                               'ONEWAY_COLLECTOR_METRICS': '127.0.0.1:0'})
+        url = re.search(r'metrics on (http://127\.0\.0\.1:\d+)/metrics', live.messages())[1]
+        addresses = ['127.0.3.1', '127.0.3.127', '127.0.3.128', '127.0.4.1', '127.0.3.128']
+        with contextlib.suppress(OSError), socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as s:
+            s.bind(('::1', 0))
+            addresses.append('::1')  # where there is IPv6
+        for i, address in enumerate(addresses):
+            six = ':' in address
+            with socket.socket(socket.AF_INET6 if six else socket.AF_INET, socket.SOCK_DGRAM) as s:
+                s.bind((address, 0))
+                s.sendto(numbered(i), ('::1' if six else '127.0.0.1', live.ports[0]))
+        time.sleep(0.3)
+        with urllib.request.urlopen(url + '/metrics', timeout=10) as answer:
+            text = answer.read().decode()
+        self.assertIn('oneway_collector_disallowed_datagrams_total{} 3\n', text)
+        self.assertNotIn('127.0.3.128', text)
+        self.assertNotIn('oneway_collector_refused_total{', text)
+        self.assertEqual(live.end(), 0)
+        self.assertEqual({r['exporter'] for r in self.logged()}, set(addresses) - {'127.0.3.128', '127.0.4.1'})
+        warnings = [line for line in live.lines if 'warning' in line]
+        self.assertEqual(len(warnings), 1, live.messages())
+        self.assertIn('exporter 127.0.3.128: dropped', warnings[0])
+        self.assertIn('3 datagrams from addresses that are not allowed', live.messages())
+
+    def test_no_prefix(self):
+        os.environ['ONEWAY_COLLECTOR_ALLOW'] = '127.0.3.0/33'
+        self.addCleanup(os.environ.pop, 'ONEWAY_COLLECTOR_ALLOW')
+        status, _, err = run('--log', self.log, '--listen', '127.0.0.1:0')
+        self.assertEqual(status, 2, err)
+        self.assertIn("[collector] allow: '127.0.3.0/33'", err)
+        self.assertFalse(os.path.exists(self.log))
+
+    @unittest.skipUnless(os.geteuid() == 0, 'needs root')
+    def test_rights_are_dropped(self):
+        nobody = pwd.getpwnam('nobody')
+        address = '127.%d.%d.%d' % tuple((os.getpid() & 0xffffff).to_bytes(3, 'big'))  # nobody else's
+        os.chmod(self.dir, 0o755)
+        for n in (1, 2):  # a new log, and the same one again
+            live = self.live(listen=(address + ':821',), env={'ONEWAY_COLLECTOR_USER': 'nobody'})
+            tasks = '/proc/%d/task' % live.process.pid
+            for task in os.listdir(tasks):
+                with open(os.path.join(tasks, task, 'status'), encoding='ascii') as f:
+                    status = f.read()
+                self.assertIn('\t'.join(['Uid:'] + [str(nobody.pw_uid)] * 4), status)
+                self.assertIn('\t'.join(['Gid:'] + [str(nobody.pw_gid)] * 4), status)
+                self.assertRegex(status, r'Groups:\s*\n')
+                self.assertRegex(status, r'CapPrm:\s0+\n')
+                self.assertRegex(status, r'CapEff:\s0+\n')
+                self.assertRegex(status, r'NoNewPrivs:\s1')
+            self.socket.sendto(numbered(n), (address, 821))
+            self.assertEqual(live.end(), 0, live.messages())
+            self.assertEqual(len(self.logged()), 30 * n)
+        paths = [os.path.join(d, name) for d, subs, files in os.walk(self.log) for name in [*subs, *files]]
+        self.assertEqual({os.stat(path).st_uid for path in [self.log, *paths]}, {nobody.pw_uid})
+
+    @unittest.skipUnless(os.geteuid() == 0, 'needs root')
+    def test_only_a_new_directory_changes_hands(self):
+        def start(user):
+            os.environ['ONEWAY_COLLECTOR_USER'] = user
+            self.addCleanup(os.environ.pop, 'ONEWAY_COLLECTOR_USER', None)
+            return run('--log', self.log, '--listen', '127.0.0.1:0')
+
+        os.chmod(self.dir, 0o755)
+        status, _, err = start('oneway-nobody-at-all')
+        self.assertEqual(status, 2, err)
+        self.assertIn('cannot become oneway-nobody-at-all: no such user', err)
+        self.assertFalse(os.path.exists(self.log))
+        os.mkdir(self.log, 0o755)
+        status, _, err = start('nobody')
+        self.assertEqual(status, 1, err)
+        self.assertIn('chown -R nobody ' + self.log, err)
+        self.assertEqual((os.stat(self.log).st_uid, os.listdir(self.log)), (0, []))
 
     def test_kill(self):
         acknowledged = set()

@@ -113,6 +113,29 @@ faults_say_where_and_what (void **state)
 }
 
 static void
+prefixes_are_read (void **state)
+{
+  g_autoptr (OwdConfig) config = load_text ("[collector]\nallow = 192.0.2.0/24; 2001:db8::7;\n", NULL);
+  g_autoptr (OwdConfig) none = load_text ("", NULL);
+  const OwdPrefix *list;
+  OwdAddr addr;
+  guint n;
+
+  (void) state;
+  list = owd_config_prefixes (config, "collector", "allow", &n);
+  assert_int_equal (n, 2);
+  assert_int_equal (list[0].bits, 120);
+  assert_int_equal (list[1].bits, 128);
+  assert_true (owd_addr_parse ("2001:db8::7", &addr));
+  assert_memory_equal (&list[1].addr, &addr, sizeof addr);
+  (void) owd_config_prefixes (none, "collector", "allow", &n);
+  assert_int_equal (n, 0);
+  assert_fault ("[collector]\nallow = 192.0.2.0/24; 192.0.2.0/33\n",
+                "FILE: [collector] allow: '192.0.2.0/24; 192.0.2.0/33' is no list of IPv4 and IPv6 prefixes (ADDR or "
+                "ADDR/BITS), separated by ';'");
+}
+
+static void
 all_faults_come_at_once (void **state)
 {
   (void) state;
@@ -268,6 +291,7 @@ main (void)
     cmocka_unit_test (empty_file_gives_defaults),
     cmocka_unit_test (units_are_understood),
     cmocka_unit_test (faults_say_where_and_what),
+    cmocka_unit_test (prefixes_are_read),
     cmocka_unit_test (all_faults_come_at_once),
     cmocka_unit_test (missing_file_is_named),
     cmocka_unit_test (environment_wins),
