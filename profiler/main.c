@@ -303,16 +303,21 @@ write_profiles (Program *p, const GPtrArray *all, GError **error)
 
 /* ---- the program ------------------------------------------------------------------------------------ */
 
-/* ISO 8601; UTC where no zone is named. */
+/* ISO 8601; seconds, or the time of day, may be left out; UTC where no zone is named. */
 static gboolean
 parse_time (const char *option, const char *text, OwdTime *ret, GError **error)
 {
+  static const char *const rest[] = { "", ":00", "T00:00:00" };
   g_autoptr (GTimeZone) utc = g_time_zone_new_utc ();
   g_autoptr (GDateTime) t = NULL;
 
   if (text == NULL)
     return TRUE;
-  t = g_date_time_new_from_iso8601 (text, utc);
+  for (guint i = 0; i < G_N_ELEMENTS (rest) && t == NULL; i++) {
+    g_autofree char *whole = g_strconcat (text, rest[i], NULL);
+
+    t = g_date_time_new_from_iso8601 (whole, utc);
+  }
   if (t == NULL) {
     g_set_error (error, OWD_ERROR, OWD_ERROR_CONFIG, "%s %s: give a time like 2026-11-22T06:00:00Z", option, text);
     return FALSE;
