@@ -282,23 +282,38 @@ add_rows (Program *p, const OwdProfileSummary *s, GArray *rows)
   }
 }
 
+/* Where the rights are missing somebody else has to migrate: owd_store_open() tells. */
+static OwdStore *
+open_store (Program *p, GError **error)
+{
+  g_autoptr (GError) refused = NULL;
+
+  if (!owd_store_migrate (p->db, NULL, NULL, &refused))
+    g_info ("schema left as it is: %s", refused->message);
+  return owd_store_open (p->db, PROGRAM, error);
+}
+
 static gboolean
 write_profiles (Program *p, const GPtrArray *all, GError **error)
 {
   g_autoptr (GArray) rows = g_array_new (FALSE, FALSE, sizeof (OwdProfileRow));
-  g_autoptr (GError) refused = NULL;
-  g_autoptr (OwdStore) store = NULL;
+  g_autoptr (OwdStore) store = open_store (p, error);
 
-  /* Where the rights are missing somebody else has to migrate: owd_store_open() tells. */
-  if (!owd_store_migrate (p->db, NULL, NULL, &refused))
-    g_info ("schema left as it is: %s", refused->message);
-  store = owd_store_open (p->db, PROGRAM, error);
   if (store == NULL)
     return FALSE;
   g_array_set_clear_func (rows, row_clear);
   for (guint i = 0; i < all->len; i++)
     add_rows (p, g_ptr_array_index (all, i), rows);
   return owd_store_profiles (store, (const OwdProfileRow *) rows->data, rows->len, error);
+}
+
+/* --from last: goes on where the profiles in the database end. */
+static gboolean
+resume (Program *p, GError **error)
+{
+  g_autoptr (OwdStore) store = open_store (p, error);
+
+  return store != NULL && owd_store_profiled (store, &p->from_ns, error);
 }
 
 /* ---- the program ------------------------------------------------------------------------------------ */
@@ -346,7 +361,13 @@ settings (Program *p, int argc, GError **error)
   p->skew_bound_ppm = owd_config_double (p->config, "correlator", "clock-skew-bound-ppm");
   p->from_ns = OWD_TIME_NONE;
   p->to_ns = G_MAXINT64;
-  return parse_time ("--from", p->from_text, &p->from_ns, error) && parse_time ("--to", p->to_text, &p->to_ns, error);
+  if (g_strcmp0 (p->from_text, "last") == 0) {
+    if (!resume (p, error))
+      return FALSE;
+  } else if (!parse_time ("--from", p->from_text, &p->from_ns, error)) {
+    return FALSE;
+  }
+  return parse_time ("--to", p->to_text, &p->to_ns, error);
 }
 
 static int
@@ -375,7 +396,8 @@ main (int argc, char **argv)
   const GOptionEntry entries[] = {
     { "log", 'l', 0, G_OPTION_ARG_FILENAME, &p.log_dir, "Flow log; default: [log] directory", "DIR" },
     { "db", 'd', 0, G_OPTION_ARG_STRING, &p.db, "PostgreSQL connection; default: [database] conninfo", "CONNINFO" },
-    { "from", 0, 0, G_OPTION_ARG_STRING, &p.from_text, "Only what was received from this time on", "TIME" },
+    { "from", 0, 0, G_OPTION_ARG_STRING, &p.from_text,
+      "Only what was received from this time on; last: from where profiles end", "TIME" },
     { "to", 0, 0, G_OPTION_ARG_STRING, &p.to_text, "Only what was received before this time", "TIME" },
     { "dry-run", 'n', 0, G_OPTION_ARG_NONE, &p.dry_run, "Report only, leave the database alone", NULL },
     { "plan", 0, 0, G_OPTION_ARG_NONE, &p.plan, "Say what correlator, log and database will need; writes nothing",

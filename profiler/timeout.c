@@ -138,7 +138,9 @@ repeats_start (Timeouts *self, const TimedFlow *t)
   else if (same && t->start_ns >= r->end_ns && t->start_ns - r->end_ns < CONTINUES_NS
            && r->end_ns - r->start_ns > CONTINUES_NS)
     self->anew++;
-  *r = (RecentFlow){ .hash = t->hash, .start_ns = t->start_ns, .end_ns = t->end_ns };
+  /* short flows were not cut: they leave their place to those that were */
+  if (same || t->end_ns - t->start_ns > CONTINUES_NS)
+    *r = (RecentFlow){ .hash = t->hash, .start_ns = t->start_ns, .end_ns = t->end_ns };
   return repeats;
 }
 

@@ -32,7 +32,7 @@ expect 0 "$bin/oneway-profiler" --log "$dir/log" --dry-run --format json
 [ "$(wc -l <"$dir/out")" = 2 ] || fail "two exporters, not: $(cut -c1-100 "$dir/out")"
 expect 0 "$bin/oneway" db migrate
 expect 3 "$bin/oneway" profiles
-expect 0 "$bin/oneway-profiler" --log "$dir/log" --db ''
+expect 0 "$bin/oneway-profiler" --log "$dir/log" --db '' --from last
 expect 0 "$bin/oneway-profiler" --log "$dir/log" --db '' --from 2026-01-05T00:01:00Z
 expect 0 "$bin/oneway" profiles --format csv
 [ "$(tail -n +2 "$dir/out" | cut -d, -f2,9 | tr '\n' ' ')" = "198.18.0.1,first 198.18.0.2,first 198.18.0.2,reboot " ] \
@@ -42,6 +42,7 @@ kept=$("$OWD_PG_BIN/psql" -X -A -t -c "SELECT concat_ws (',', count (*), bool_an
 expect 0 "$bin/oneway" doctor
 grep -q 'It rebooted 1 time' "$dir/out" || fail "the doctor does not tell the reboot: $(cat "$dir/out")"
 
+expect 3 "$bin/oneway-profiler" --log "$dir/log" --db '' --from last
 expect 3 "$bin/oneway-profiler" --log "$dir/log" --dry-run --to 2020-01-01
 expect 1 "$bin/oneway-profiler" --log "$dir/none" --dry-run
 expect 1 "$bin/oneway-profiler" --log "$dir/log" --db "host=$dir"
