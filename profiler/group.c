@@ -68,13 +68,14 @@ rank_ms (const Group *g, double rank)
   return 0;
 }
 
-/* Ranks k and 4k of evenly spread values lie k and 4k of their distance above the foot. */
+/* Ranks k and 4k of evenly spread values lie k and 4k of their distance above the foot. The range is three standard
+ * deviations wide to each side: ages are not spread quite evenly. */
 static double
 foot_ms (const Group *g, double *ret_error_ms)
 {
   double k = MAX (RANK_LEAST, floor (RANK_SHARE * g->n)), low = rank_ms (g, k), high = rank_ms (g, 4 * k);
 
-  *ret_error_ms = 2 * (high - low) / 3 / sqrt (k) + (double) GROUP_BIN_NS / (double) OWD_NS_PER_MS / 2;
+  *ret_error_ms = (high - low) / sqrt (k) + (double) GROUP_BIN_NS / (double) OWD_NS_PER_MS / 2;
   return low - (high - low) / 3;
 }
 
