@@ -155,7 +155,8 @@ typedef struct {
   guint8 kind, proto;
   guint8 decided;
   guint8 travel;
-  guint8 shared; /* what match_shared() said when the pair was proven */
+  guint8 shared;     /* what match_shared() said when the pair was proven */
+  guint8 either_way; /* its stamps may have been those of the other half then */
 } Waiting;
 
 /* ---- the whole ------------------------------------------------------------------------------------ */

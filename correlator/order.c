@@ -227,13 +227,13 @@ decide (const OwdCorrelator *self, Waiting *w)
   stamp_refine (self, &w->a);
   stamp_refine (self, &w->b);
   delay_see (self, &w->a, &w->b, &seen);
-  seen.near = w->near;
+  shared = match_shared (self, w->a.state, w->b.state);
+  seen.near = w->either_way && shared != 0 ? 0 : w->near;
   seen.wide = w->wide;
   seen.round_trip_ns = w->round_trip_ns;
   w->travel = (guint8) pair_travel (self, pair, &seen, &by_sign);
   w->decided = TRUE;
   /* it has turned out since whose stamps may belong to packets of the other direction */
-  shared = match_shared (self, w->a.state, w->b.state);
   if (shared != 0 && shared != w->shared)
     w->travel = TRAVELS_UNKNOWN;
   if (by_sign)
@@ -319,8 +319,11 @@ horizon (const OwdCorrelator *self)
 
   for (guint32 i = 0; i < self->n_states; i++) {
     const State *s = &self->state[i];
-    gint64 lag
-        = s->lag.n >= LAG_ENOUGH ? lag_quantile_ns (&s->lag, self->config.completeness) : self->config.first_horizon_ns;
+    gint64 lag = s->lag.n >= LAG_ENOUGH ? lag_quantile_ns (&s->lag, self->config.completeness) : 0;
+
+    /* of a new exporter only records that lag little can have come */
+    if (s->lag.n < LAG_ENOUGH || s->last_ns - s->first_ns < self->config.first_horizon_ns)
+      lag = MAX (lag, self->config.first_horizon_ns);
 
     if (s->records > 0 && self->log_time - s->last_ns <= self->config.silent_ns)
       longest = MAX (longest, lag + HORIZON_MARGIN_NS);
