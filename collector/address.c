@@ -2,6 +2,8 @@
 #include "address.h"
 
 #include <arpa/inet.h>
+#include <errno.h>
+#include <linux/filter.h>
 #include <string.h>
 
 gboolean
@@ -46,6 +48,62 @@ socklen_t
 owd_socket_address_len (const OwdSocketAddress *address)
 {
   return address->any.sa_family == AF_INET6 ? sizeof address->v6 : sizeof address->v4;
+}
+
+void
+owd_socket_address_split (const OwdSocketAddress *address, OwdAddr *ret_addr, guint16 *ret_port)
+{
+  if (address->any.sa_family == AF_INET) {
+    owd_addr_set_v4 (ret_addr, (const guint8 *) &address->v4.sin_addr);
+    *ret_port = g_ntohs (address->v4.sin_port);
+  } else {
+    memcpy (ret_addr->b, &address->v6.sin6_addr, sizeof ret_addr->b);
+    *ret_port = g_ntohs (address->v6.sin6_port);
+  }
+}
+
+gboolean
+owd_socket_address_fall_back (OwdSocketAddress *address)
+{
+  OwdSocketAddress v4 = { .v4 = { .sin_family = AF_INET } };
+
+  if (address->any.sa_family != AF_INET6 || !IN6_IS_ADDR_UNSPECIFIED (&address->v6.sin6_addr)
+      || (errno != EAFNOSUPPORT && errno != EADDRNOTAVAIL))
+    return FALSE;
+  v4.v4.sin_port = address->v6.sin6_port;
+  *address = v4;
+  return TRUE;
+}
+
+gboolean
+owd_socket_steer_by_source (int fd, guint workers)
+{
+  enum { NET = SKF_NET_OFF };
+  struct sock_filter code[] = {
+    BPF_STMT (BPF_LD | BPF_B | BPF_ABS, (guint32) NET),
+    BPF_STMT (BPF_ALU | BPF_RSH | BPF_K, 4),
+    BPF_JUMP (BPF_JMP | BPF_JEQ | BPF_K, 4, 0, 2),
+    BPF_STMT (BPF_LD | BPF_W | BPF_ABS, (guint32) NET + 12),
+    BPF_JUMP (BPF_JMP | BPF_JA, 10, 0, 0),
+    BPF_STMT (BPF_LD | BPF_W | BPF_ABS, (guint32) NET + 8),
+    BPF_STMT (BPF_MISC | BPF_TAX, 0),
+    BPF_STMT (BPF_LD | BPF_W | BPF_ABS, (guint32) NET + 12),
+    BPF_STMT (BPF_ALU | BPF_XOR | BPF_X, 0),
+    BPF_STMT (BPF_MISC | BPF_TAX, 0),
+    BPF_STMT (BPF_LD | BPF_W | BPF_ABS, (guint32) NET + 16),
+    BPF_STMT (BPF_ALU | BPF_XOR | BPF_X, 0),
+    BPF_STMT (BPF_MISC | BPF_TAX, 0),
+    BPF_STMT (BPF_LD | BPF_W | BPF_ABS, (guint32) NET + 20),
+    BPF_STMT (BPF_ALU | BPF_XOR | BPF_X, 0),
+    /* Fibonacci hashing; the high bits are the good ones */
+    BPF_STMT (BPF_ALU | BPF_MUL | BPF_K, 0x9e3779b1u),
+    BPF_STMT (BPF_ALU | BPF_RSH | BPF_K, 16),
+    BPF_STMT (BPF_ALU | BPF_MOD | BPF_K, workers),
+    BPF_STMT (BPF_RET | BPF_A, 0),
+  };
+  struct sock_fprog program = { .len = G_N_ELEMENTS (code), .filter = code };
+
+  return setsockopt (fd, SOL_SOCKET, SO_ATTACH_REUSEPORT_CBPF, &program, sizeof program) == 0;
 }
 
 char *

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Socket addresses as users write them.
+ * Socket addresses as users write them, and what UDP and TCP sockets have in common.
  */
 #ifndef OWD_ADDRESS_H
 #define OWD_ADDRESS_H
@@ -9,6 +9,7 @@
 #include <sys/socket.h>
 
 #include "owd-error.h"
+#include "owd-flow.h"
 
 typedef union {
   struct sockaddr any;
@@ -20,6 +21,14 @@ typedef union {
 gboolean owd_socket_address_parse (const char *text, OwdSocketAddress *ret_address,
                                    GError **error) G_GNUC_WARN_UNUSED_RESULT;
 socklen_t owd_socket_address_len (const OwdSocketAddress *address);
+/* As the rest of the program names who sent something; IPv4 as ::ffff:a.b.c.d. */
+void owd_socket_address_split (const OwdSocketAddress *address, OwdAddr *ret_addr, guint16 *ret_port);
+/* After bind() failed, with its errno: on a machine without IPv6 the IPv6 wildcard becomes that of IPv4, and it is
+ * worth another try. */
+gboolean owd_socket_address_fall_back (OwdSocketAddress *address);
+/* Tells the kernel to choose among the sockets that share an address (SO_REUSEPORT) by the source address only; each is
+ * the n-th choice in its order of coming, for UDP bind(), for TCP listen(). FALSE: errno. */
+gboolean owd_socket_steer_by_source (int fd, guint workers);
 /* The address that a socket is bound to, in the same form. Returns: (transfer full). */
 char *owd_socket_address_bound (int fd);
 

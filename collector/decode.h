@@ -20,6 +20,7 @@ struct OwdDecoder {
   guint64 n_messages;
   OwdReason refusal; /* first of this datagram; OWD_REASONS: none */
   gsize refusal_offset;
+  gboolean over_stream; /* how this message came */
   OwdRecord record;   /* work space */
   OwdTemplateDef def; /* work space */
 };

@@ -126,8 +126,8 @@ owd_decoder_free (OwdDecoder *self)
   g_free (self);
 }
 
-OwdStatus
-owd_decoder_feed (OwdDecoder *self, const OwdAddr *from, guint16 port, OwdTime recv_ns, const guint8 *data, gsize len)
+static OwdStatus
+feed (OwdDecoder *self, const OwdAddr *from, guint16 port, OwdTime recv_ns, const guint8 *data, gsize len)
 {
   OwdDatagram datagram = { .from = from, .port = port, .recv_ns = recv_ns, .data = data, .len = len };
 
@@ -144,6 +144,21 @@ owd_decoder_feed (OwdDecoder *self, const OwdAddr *from, guint16 port, OwdTime r
   else
     owd_decoder_refuse (self, NULL, from, OWD_REASON_VERSION, 0);
   return self->refusal == OWD_REASONS ? OWD_STATUS_OK : REASONS[self->refusal].status;
+}
+
+OwdStatus
+owd_decoder_feed (OwdDecoder *self, const OwdAddr *from, guint16 port, OwdTime recv_ns, const guint8 *data, gsize len)
+{
+  self->over_stream = FALSE;
+  return feed (self, from, port, recv_ns, data, len);
+}
+
+OwdStatus
+owd_decoder_feed_stream (OwdDecoder *self, const OwdAddr *from, guint16 port, OwdTime recv_ns, const guint8 *data,
+                         gsize len)
+{
+  self->over_stream = TRUE;
+  return feed (self, from, port, recv_ns, data, len);
 }
 
 void

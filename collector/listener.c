@@ -18,7 +18,6 @@
 #include "owd-listener.h"
 
 #include <errno.h>
-#include <linux/filter.h>
 #include <linux/sock_diag.h>
 #include <poll.h>
 #include <string.h>
@@ -52,7 +51,8 @@ typedef struct {
 struct OwdListener {
   Socket sockets[SOCKETS_MAX];
   guint n_sockets;
-  struct pollfd polls[SOCKETS_MAX + 1]; /* the last one in use: the eventfd */
+  struct pollfd polls[SOCKETS_MAX + 2]; /* behind the sockets' own: the eventfd, and owd_listener_watch's */
+  OwdTime turn_ns;                      /* when the last turns began */
   int wake_fd;
   guint8 *buffers;
   struct mmsghdr messages[BATCH];
@@ -85,38 +85,6 @@ set_receive_buffer (Socket *s, gsize asked)
   s->counters.buffer_got = (gsize) got / 2; /* the kernel doubles what it is asked for, to pay for its own records */
 }
 
-/* Tells the kernel to choose among the sockets that share an address by the datagram's source address only. */
-static gboolean
-steer_by_source (int fd, guint workers)
-{
-  enum { NET = SKF_NET_OFF };
-  struct sock_filter code[] = {
-    BPF_STMT (BPF_LD | BPF_B | BPF_ABS, (guint32) NET),
-    BPF_STMT (BPF_ALU | BPF_RSH | BPF_K, 4),
-    BPF_JUMP (BPF_JMP | BPF_JEQ | BPF_K, 4, 0, 2),
-    BPF_STMT (BPF_LD | BPF_W | BPF_ABS, (guint32) NET + 12),
-    BPF_JUMP (BPF_JMP | BPF_JA, 10, 0, 0),
-    BPF_STMT (BPF_LD | BPF_W | BPF_ABS, (guint32) NET + 8),
-    BPF_STMT (BPF_MISC | BPF_TAX, 0),
-    BPF_STMT (BPF_LD | BPF_W | BPF_ABS, (guint32) NET + 12),
-    BPF_STMT (BPF_ALU | BPF_XOR | BPF_X, 0),
-    BPF_STMT (BPF_MISC | BPF_TAX, 0),
-    BPF_STMT (BPF_LD | BPF_W | BPF_ABS, (guint32) NET + 16),
-    BPF_STMT (BPF_ALU | BPF_XOR | BPF_X, 0),
-    BPF_STMT (BPF_MISC | BPF_TAX, 0),
-    BPF_STMT (BPF_LD | BPF_W | BPF_ABS, (guint32) NET + 20),
-    BPF_STMT (BPF_ALU | BPF_XOR | BPF_X, 0),
-    /* Fibonacci hashing; the high bits are the good ones */
-    BPF_STMT (BPF_ALU | BPF_MUL | BPF_K, 0x9e3779b1u),
-    BPF_STMT (BPF_ALU | BPF_RSH | BPF_K, 16),
-    BPF_STMT (BPF_ALU | BPF_MOD | BPF_K, workers),
-    BPF_STMT (BPF_RET | BPF_A, 0),
-  };
-  struct sock_fprog program = { .len = G_N_ELEMENTS (code), .filter = code };
-
-  return setsockopt (fd, SOL_SOCKET, SO_ATTACH_REUSEPORT_CBPF, &program, sizeof program) == 0;
-}
-
 static gboolean
 bind_socket (Socket *s, const OwdSocketAddress *address, guint workers)
 {
@@ -134,7 +102,7 @@ bind_socket (Socket *s, const OwdSocketAddress *address, guint workers)
   (void) setsockopt (s->fd, SOL_SOCKET, SO_RXQ_OVFL, &on, sizeof on);
   if (bind (s->fd, &address->any, owd_socket_address_len (address)) != 0)
     return FALSE;
-  return workers <= 1 || steer_by_source (s->fd, workers);
+  return workers <= 1 || owd_socket_steer_by_source (s->fd, workers);
 }
 
 static gboolean
@@ -147,14 +115,10 @@ add_socket (OwdListener *self, const char *text, gsize receive_buffer, guint wor
   if (!owd_socket_address_parse (text, &address, error))
     return FALSE;
   bound = bind_socket (s, &address, workers);
-  if (!bound && address.any.sa_family == AF_INET6 && IN6_IS_ADDR_UNSPECIFIED (&address.v6.sin6_addr)
-      && (errno == EAFNOSUPPORT || errno == EADDRNOTAVAIL)) {
-    /* a machine without IPv6 */
-    OwdSocketAddress v4 = { .v4 = { .sin_family = AF_INET, .sin_port = address.v6.sin6_port } };
-
+  if (!bound && owd_socket_address_fall_back (&address)) {
     if (s->fd >= 0)
       close (s->fd);
-    bound = bind_socket (s, &v4, workers);
+    bound = bind_socket (s, &address, workers);
   }
   if (!bound) {
     g_set_error (error, OWD_ERROR, OWD_ERROR_IO, "cannot listen on UDP %s: %s%s", text, g_strerror (errno),
@@ -191,6 +155,8 @@ owd_listener_new (const char *const *addresses, gsize receive_buffer, guint work
       return NULL;
   }
   self->polls[self->n_sockets] = (struct pollfd){ .fd = self->wake_fd, .events = POLLIN };
+  self->polls[self->n_sockets + 1] = (struct pollfd){ .fd = -1, .events = POLLIN };
+  self->turn_ns = OWD_TIME_NONE;
   self->buffers = g_malloc0 ((gsize) BATCH * BUFFER_STRIDE);
   for (guint i = 0; i < BATCH; i++) {
     self->vectors[i] = (struct iovec){ .iov_base = self->buffers + (gsize) i * BUFFER_STRIDE, .iov_len = DATAGRAM_MAX };
@@ -261,18 +227,6 @@ read_control (Socket *s, struct msghdr *message)
   return t;
 }
 
-static void
-read_source (const OwdSocketAddress *address, OwdDatagram *datagram)
-{
-  if (address->any.sa_family == AF_INET) {
-    owd_addr_set_v4 (&datagram->from, (const guint8 *) &address->v4.sin_addr);
-    datagram->port = g_ntohs (address->v4.sin_port);
-  } else {
-    memcpy (datagram->from.b, &address->v6.sin6_addr, sizeof datagram->from.b);
-    datagram->port = g_ntohs (address->v6.sin6_port);
-  }
-}
-
 /* One recvmmsg. Returns the number of datagrams, 0 for an empty socket, -1 with errno. */
 static int
 receive_batch (OwdListener *self, Socket *s)
@@ -320,7 +274,7 @@ take_turn (OwdListener *self, Socket *s, OwdListenerFunc func, void *user)
       if (G_UNLIKELY (datagram.recv_ns == OWD_TIME_NONE))
         datagram.recv_ns = before;
       last = datagram.recv_ns;
-      read_source (&self->from[i], &datagram);
+      owd_socket_address_split (&self->from[i], &datagram.from, &datagram.port);
       s->counters.bytes += datagram.len;
       func (user, &datagram);
     }
@@ -340,6 +294,7 @@ take_turns (OwdListener *self, OwdListenerFunc func, void *user, GError **error)
 {
   int total = 0;
 
+  self->turn_ns = now_ns ();
   for (guint i = 0; i < self->n_sockets; i++) {
     int n = take_turn (self, &self->sockets[i], func, user);
 
@@ -364,7 +319,7 @@ owd_listener_receive (OwdListener *self, int timeout_ms, OwdListenerFunc func, v
     ask_drops (&self->sockets[i]);
   if (timeout_ms == 0)
     return 0;
-  n = poll (self->polls, self->n_sockets + 1, timeout_ms);
+  n = poll (self->polls, self->n_sockets + 2, timeout_ms);
   if (n < 0 && errno != EINTR) {
     g_set_error (error, OWD_ERROR, OWD_ERROR_IO, "poll: %s", g_strerror (errno));
     return -1;
@@ -380,11 +335,17 @@ owd_listener_receive (OwdListener *self, int timeout_ms, OwdListenerFunc func, v
 OwdTime
 owd_listener_time (const OwdListener *self)
 {
-  OwdTime t = self->n_sockets > 0 ? self->sockets[0].seen_ns : OWD_TIME_NONE;
+  OwdTime t = self->n_sockets > 0 ? self->sockets[0].seen_ns : self->turn_ns;
 
   for (guint i = 1; i < self->n_sockets; i++)
     t = MIN (t, self->sockets[i].seen_ns);
   return t;
+}
+
+void
+owd_listener_watch (OwdListener *self, int fd)
+{
+  self->polls[self->n_sockets + 1].fd = fd;
 }
 
 void

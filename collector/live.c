@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>
+#include <string.h>
 #include <sys/signalfd.h>
 #include <time.h>
 #include <unistd.h>
@@ -17,6 +18,7 @@
 #include "trouble.h"
 #include "worker.h"
 
+#define TCP_PREFIX "tcp:"
 #define RETAIN_US (60 * G_TIME_SPAN_SECOND)
 
 typedef struct {
@@ -152,7 +154,7 @@ wait_for_signals (int signal_fd, Keeper *keeper)
 }
 
 static void
-announce (const OwdListener *listener)
+announce (const OwdListener *listener, const OwdStreamListener *streams)
 {
   for (guint i = 0; i < owd_listener_n_sockets (listener); i++) {
     const OwdListenerSocket *s = owd_listener_socket (listener, i);
@@ -163,6 +165,8 @@ announce (const OwdListener *listener)
                  " KiB; raise it with sysctl net.core.rmem_max",
                  s->address, s->buffer_got / 1024, s->buffer_asked / 1024);
   }
+  for (guint i = 0; streams != NULL && i < owd_stream_listener_n_addresses (streams); i++)
+    g_message ("listening on TCP %s", owd_stream_listener_address (streams, i));
 }
 
 static void
@@ -205,28 +209,69 @@ start_metrics (const char *address, GPtrArray *workers)
   return server;
 }
 
-/* ---- public ------------------------------------------------------------------------------------ */
-
-GPtrArray *
-owd_live_bind (const OwdConfig *config, const char *const *listen, const OwdDecoderLimits *limits, GError **error)
+/* "tcp:ADDR:PORT" goes to ret_tcp without its prefix, "ADDR:PORT" to ret_udp; both (transfer full). */
+static void
+split_addresses (const char *const *listen, GStrv *ret_udp, GStrv *ret_tcp)
 {
-  OwdWorkerOptions options = {
-    .addresses = listen,
-    .receive_buffer = owd_config_size (config, "collector", "receive-buffer"),
-    .limits = limits,
-    .workers = (guint) owd_config_int (config, "collector", "workers"),
+  g_autoptr (GStrvBuilder) udp = g_strv_builder_new ();
+  g_autoptr (GStrvBuilder) tcp = g_strv_builder_new ();
+
+  for (; *listen != NULL; listen++)
+    if (g_str_has_prefix (*listen, TCP_PREFIX))
+      g_strv_builder_add (tcp, *listen + strlen (TCP_PREFIX));
+    else
+      g_strv_builder_add (udp, *listen);
+  *ret_udp = g_strv_builder_end (udp);
+  *ret_tcp = g_strv_builder_end (tcp);
+}
+
+/* Connections are shared out evenly; all of one address come to the same worker. */
+static OwdStreamLimits
+stream_limits (const OwdConfig *config, guint workers)
+{
+  guint connections = (guint) owd_config_int (config, "collector", "max-connections");
+
+  return (OwdStreamLimits){
+    .max_connections = (connections + workers - 1) / workers,
+    .max_per_address = (guint) owd_config_int (config, "collector", "max-connections-per-address"),
+    .idle_ns = owd_config_duration_ns (config, "collector", "connection-timeout"),
   };
+}
+
+static GPtrArray *
+make_workers (const OwdWorkerOptions *options, GError **error)
+{
   g_autoptr (GPtrArray) workers = g_ptr_array_new_with_free_func ((GDestroyNotify) owd_worker_free);
 
-  options.allow = owd_config_prefixes (config, "collector", "allow", &options.n_allow);
-  for (guint i = 0; i < options.workers; i++) {
-    OwdWorker *worker = owd_worker_new (&options, error);
+  for (guint i = 0; i < options->workers; i++) {
+    OwdWorker *worker = owd_worker_new (options, error);
 
     if (worker == NULL)
       return NULL;
     g_ptr_array_add (workers, worker);
   }
   return g_steal_pointer (&workers);
+}
+
+/* ---- public ------------------------------------------------------------------------------------ */
+
+GPtrArray *
+owd_live_bind (const OwdConfig *config, const char *const *listen, const OwdDecoderLimits *limits, GError **error)
+{
+  g_auto (GStrv) udp = NULL;
+  g_auto (GStrv) tcp = NULL;
+  OwdWorkerOptions options = {
+    .receive_buffer = owd_config_size (config, "collector", "receive-buffer"),
+    .limits = limits,
+    .workers = (guint) owd_config_int (config, "collector", "workers"),
+  };
+
+  split_addresses (listen, &udp, &tcp);
+  options.udp = (const char *const *) udp;
+  options.tcp = (const char *const *) tcp;
+  options.streams = stream_limits (config, options.workers);
+  options.allow = owd_config_prefixes (config, "collector", "allow", &options.n_allow);
+  return make_workers (&options, error);
 }
 
 gboolean
@@ -239,7 +284,7 @@ owd_live_run (GPtrArray *workers, OwdLogWriter *writer, OwdConfig *config, int s
   for (guint i = 0; i < workers->len; i++)
     owd_worker_start (g_ptr_array_index (workers, i), writer);
   server = start_metrics (owd_config_string (config, "collector", "metrics"), workers);
-  announce (owd_worker_listener (g_ptr_array_index (workers, 0)));
+  announce (owd_worker_listener (g_ptr_array_index (workers, 0)), owd_worker_streams (g_ptr_array_index (workers, 0)));
   owd_program_notify ("READY=1");
   wait_for_signals (signal_fd, &keeper);
   owd_program_notify ("STOPPING=1");

@@ -12,8 +12,8 @@
 #include "owd-decoder.h"
 #include "owd-flowlog.h"
 
-/* Workers whose sockets are bound: what may need rights. No thread runs yet. listen: NULL-terminated addresses. limits:
- * for the decoder of each worker. config: outlives the workers. Returns: (transfer full) of OwdWorker */
+/* Workers whose sockets are bound: what may need rights. No thread runs yet. listen: NULL-terminated addresses,
+ * ADDR:PORT for UDP and tcp:ADDR:PORT. limits: for the decoder of each worker. config: outlives the workers. Returns: (transfer full) of OwdWorker */
 GPtrArray *owd_live_bind (const OwdConfig *config, const char *const *listen, const OwdDecoderLimits *limits,
                           GError **error) G_GNUC_WARN_UNUSED_RESULT;
 /* workers: of owd_live_bind(). writer: outlives them. signal_fd: of owd_program_signal_fd(), made before. config: read

@@ -199,7 +199,8 @@ main (int argc, char **argv)
   const GOptionEntry entries[] = {
     { "log", 'l', 0, G_OPTION_ARG_FILENAME, &options.log, "Flow log to write, or to show with --dump", "DIR" },
     { "listen", 'L', 0, G_OPTION_ARG_STRING_ARRAY, &options.listen,
-      "Receive on this UDP address; may be given several times (default: *:2055 and *:4739)", "ADDR:PORT" },
+      "Receive on this UDP address, or IPFIX over TCP; may be given several times (default: *:2055 and *:4739)",
+      "[tcp:]ADDR:PORT" },
     { "read", 'r', 0, G_OPTION_ARG_FILENAME_ARRAY, &options.read,
       "Take exported datagrams from a pcap or pcapng file, - is stdin; may be given several times", "FILE" },
     { "export", 'e', 0, G_OPTION_ARG_FILENAME, &options.export, "Write the log as an IPFIX file (RFC 5655)", "FILE" },

@@ -41,6 +41,22 @@ offset_of (const OwdMessage *self, const guint8 *p)
 
 /* ---- templates --------------------------------------------------------------------------------- */
 
+/* The template of this id, unless it is too old. Over a stream none is: what such a message uses counts as announced
+ * again, so that it is not taken for forgotten when room is needed. */
+static OwdTemplate *
+find_template (OwdMessage *self, guint16 id)
+{
+  OwdTime now = self->header.recv_ns;
+  OwdTemplate *template;
+
+  if (!self->decoder->over_stream)
+    return owd_template_table_find (&self->state->templates, id, now);
+  template = owd_template_table_find (&self->state->templates, id, OWD_TIME_NONE);
+  if (template != NULL)
+    template->seen_ns = MAX (template->seen_ns, now);
+  return template;
+}
+
 static void
 withdraw (OwdMessage *self, guint16 id, gboolean is_options, guint16 set_id)
 {
@@ -71,7 +87,7 @@ learn (OwdMessage *self, const OwdTemplateDef *def, gsize offset)
 {
   OwdTemplateTable *table = &self->state->templates;
   OwdTime now = self->header.recv_ns;
-  OwdTemplate *known = owd_template_table_find (table, def->id, now);
+  OwdTemplate *known = find_template (self, def->id);
   OwdField fields[OWD_FIELDS_MAX];
   OwdReason reason;
 
@@ -206,7 +222,7 @@ walk_data (OwdMessage *self, OwdWire set, guint16 set_id)
 {
   OwdState *state = self->state;
   gsize offset = offset_of (self, set.p) - SET_HEADER_LEN;
-  const OwdTemplate *template = owd_template_table_find (&state->templates, set_id, self->header.recv_ns);
+  const OwdTemplate *template = find_template (self, set_id);
 
   if (template != NULL) {
     run_set (self, template, set, offset);
@@ -246,9 +262,7 @@ owd_message_walk (OwdMessage *self, OwdWire sets, guint template_set, guint opti
 static gboolean
 has_template (void *user, guint16 set_id)
 {
-  OwdMessage *self = user;
-
-  return owd_template_table_find (&self->state->templates, set_id, self->header.recv_ns) != NULL;
+  return find_template (user, set_id) != NULL;
 }
 
 void

@@ -26,8 +26,8 @@ owd_metrics_clear (OwdMetrics *self)
 }
 
 void
-owd_metrics_take (OwdMetrics *self, const OwdDecoder *decoder, const OwdListener *listener, guint64 records,
-                  guint64 dropped)
+owd_metrics_take (OwdMetrics *self, const OwdDecoder *decoder, const OwdListener *listener,
+                  const OwdStreamListener *streams, guint64 records, guint64 dropped)
 {
   g_array_set_size (self->states, 0);
   for (guint i = 0; i < owd_decoder_n_states (decoder); i++)
@@ -35,6 +35,8 @@ owd_metrics_take (OwdMetrics *self, const OwdDecoder *decoder, const OwdListener
   g_array_set_size (self->sockets, 0);
   for (guint i = 0; i < owd_listener_n_sockets (listener); i++)
     g_array_append_vals (self->sockets, owd_listener_socket (listener, i), 1);
+  if (streams != NULL)
+    self->streams = *owd_stream_listener_counters (streams);
   memcpy (self->unattributed, owd_decoder_unattributed (decoder), sizeof self->unattributed);
   self->records = records;
   self->dropped = dropped;
@@ -210,6 +212,45 @@ put_sockets (GString *out, const OwdMetrics *workers, guint n)
   }
 }
 
+static OwdStreamCounters
+sum_streams (const OwdMetrics *workers, guint n)
+{
+  OwdStreamCounters sum = { 0 };
+
+  for (guint w = 0; w < n; w++) {
+    const OwdStreamCounters *c = &workers[w].streams;
+
+    sum.open += c->open;
+    sum.accepted += c->accepted;
+    sum.messages += c->messages;
+    sum.bytes += c->bytes;
+    for (guint r = 0; r < OWD_STREAM_REASONS; r++)
+      sum.closed[r] += c->closed[r];
+  }
+  return sum;
+}
+
+static void
+put_streams (GString *out, const OwdMetrics *workers, guint n)
+{
+  const OwdStreamCounters sum = sum_streams (workers, n);
+
+  begin_family (out, "connections", "gauge", "TCP connections open");
+  put_sample (out, "connections", "", sum.open);
+  begin_family (out, "connections_accepted", "counter", "TCP connections that came");
+  put_sample (out, "connections_accepted_total", "", sum.accepted);
+  begin_family (out, "connections_closed", "counter", "TCP connections closed, by reason");
+  for (guint r = 0; r < OWD_STREAM_REASONS; r++) {
+    g_autofree char *labels = g_strdup_printf ("reason=\"%s\"", owd_stream_reason_text ((OwdStreamReason) r));
+
+    put_sample (out, "connections_closed_total", labels, sum.closed[r]);
+  }
+  begin_family (out, "stream_messages", "counter", "IPFIX messages received over TCP");
+  put_sample (out, "stream_messages_total", "", sum.messages);
+  begin_family (out, "stream_bytes", "counter", "Bytes received over TCP");
+  put_sample (out, "stream_bytes_total", "", sum.bytes);
+}
+
 static void
 put_log (GString *out, const OwdMetrics *workers, guint n)
 {
@@ -232,6 +273,7 @@ owd_metrics_write_openmetrics (GString *out, const OwdMetrics *workers, guint n)
   put_state_rest (out, workers, n);
   put_disallowed (out, workers, n);
   put_sockets (out, workers, n);
+  put_streams (out, workers, n);
   put_log (out, workers, n);
   g_string_append (out, "# EOF\n");
 }

@@ -7,11 +7,13 @@
 
 #include "owd-decoder.h"
 #include "owd-listener.h"
+#include "owd-stream.h"
 
 /* One worker's counters at one instant. */
 typedef struct {
   GArray *states;  /* of OwdStateCounters */
   GArray *sockets; /* of OwdListenerSocket; address: borrowed from the listener */
+  OwdStreamCounters streams;
   guint64 unattributed[OWD_REASONS];
   guint64 records, dropped; /* taken by the log; refused by its disk */
   guint64 disallowed;       /* datagrams from addresses that are not allowed; set by the worker */
@@ -19,9 +21,9 @@ typedef struct {
 
 void owd_metrics_init (OwdMetrics *self);
 void owd_metrics_clear (OwdMetrics *self);
-/* Overwrites what it held. Call from the worker's thread. */
-void owd_metrics_take (OwdMetrics *self, const OwdDecoder *decoder, const OwdListener *listener, guint64 records,
-                       guint64 dropped);
+/* Overwrites what it held. streams: NULL where there are none. Call from the worker's thread. */
+void owd_metrics_take (OwdMetrics *self, const OwdDecoder *decoder, const OwdListener *listener,
+                       const OwdStreamListener *streams, guint64 records, guint64 dropped);
 
 /* workers: n of them. */
 void owd_metrics_write_openmetrics (GString *out, const OwdMetrics *workers, guint n);

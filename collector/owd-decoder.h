@@ -72,6 +72,10 @@ OwdDecoder *owd_decoder_new (const OwdDecoderSink *sink, const OwdDecoderLimits 
  * that cannot be given to a state are counted with the address's first state or in owd_decoder_unattributed(). */
 OwdStatus owd_decoder_feed (OwdDecoder *self, const OwdAddr *from, guint16 port, OwdTime recv_ns, const guint8 *data,
                             gsize len);
+/* One IPFIX message that came over a stream (TCP). Templates live with (address, domain) as those of datagrams do, and
+ * not with the connection; but an exporter sends them once per connection, so for these messages they do not expire. */
+OwdStatus owd_decoder_feed_stream (OwdDecoder *self, const OwdAddr *from, guint16 port, OwdTime recv_ns,
+                                   const guint8 *data, gsize len);
 /* Why and where the last owd_decoder_feed() refused first. offset: byte in the datagram. */
 void owd_decoder_last_refusal (const OwdDecoder *self, OwdReason *ret_reason, gsize *ret_offset);
 /* States are numbered 0..n-1 in order of appearance, the same numbers as OwdHeader.state. */

@@ -52,6 +52,8 @@ int owd_listener_receive (OwdListener *self, int timeout_ms, OwdListenerFunc fun
 /* Every datagram that the kernel received up to this time has been handed out. OWD_TIME_NONE before the first
  * owd_listener_receive(). Does not go back while the system's clock does not. */
 OwdTime owd_listener_time (const OwdListener *self);
+/* A wait also ends when fd, borrowed, can be read. At most one; -1: none. */
+void owd_listener_watch (OwdListener *self, int fd);
 /* Ends a wait, now or the next one. From any thread. */
 void owd_listener_wake (OwdListener *self);
 guint owd_listener_n_sockets (const OwdListener *self);

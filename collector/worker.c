@@ -24,6 +24,7 @@
 struct OwdWorker {
   GThread *thread;
   OwdListener *listener;
+  OwdStreamListener *streams; /* NULL: no TCP address */
   OwdDecoder *decoder;
   OwdLogAppender *appender;
   OwdRefusals *refusals;
@@ -34,7 +35,7 @@ struct OwdWorker {
   const OwdPrefix *allow; /* n_allow of them */
   guint n_allow;
   guint64 disallowed; /* datagrams */
-  OwdTrouble disk, reception, access;
+  OwdTrouble disk, reception, access, acceptance, connections;
   guint64 dropped_before; /* records, before the disk's present trouble began */
   guint64 drops_said;     /* datagrams dropped by the kernel that have been spoken of, and when */
   gint64 drops_said_us;
@@ -96,6 +97,38 @@ on_datagram (void *user, const OwdDatagram *d)
     owd_refusals_add (self->refusals, self->decoder, &d->from, d->data, d->len, d->recv_ns);
 }
 
+static gboolean
+allows_stream (void *user, const OwdAddr *from)
+{
+  const OwdWorker *self = user;
+
+  return owd_prefix_list_allows (self->allow, self->n_allow, from);
+}
+
+static void
+on_stream_message (void *user, const OwdDatagram *d)
+{
+  OwdWorker *self = user;
+
+  if (owd_decoder_feed_stream (self->decoder, &d->from, d->port, d->recv_ns, d->data, d->len) != OWD_STATUS_OK)
+    owd_refusals_add (self->refusals, self->decoder, &d->from, d->data, d->len, d->recv_ns);
+}
+
+/* Exporters come and go; what somebody should look at is said, a line a minute at most. */
+static void
+on_stream_closed (void *user, const OwdAddr *from, guint16 port, OwdStreamReason reason)
+{
+  OwdWorker *self = user;
+  char addr[OWD_ADDR_TEXT];
+
+  g_debug ("TCP connection of %s port %u closed: %s", owd_addr_text (from, addr), port,
+           owd_stream_reason_text (reason));
+  if (reason == OWD_STREAM_PEER || reason == OWD_STREAM_IDLE || !owd_trouble_is_news (&self->connections))
+    return;
+  g_warning ("TCP connection of %s port %u closed: %s", owd_addr_text (from, addr), port,
+             owd_stream_reason_text (reason));
+}
+
 static void
 judge_disk (OwdWorker *self, gboolean ok, const GError *error)
 {
@@ -146,7 +179,7 @@ wait_ms (const OwdWorker *self)
 }
 
 static int
-receive (OwdWorker *self, int timeout_ms)
+receive_datagrams (OwdWorker *self, int timeout_ms)
 {
   g_autoptr (GError) error = NULL;
   int n;
@@ -161,6 +194,33 @@ receive (OwdWorker *self, int timeout_ms)
     g_warning ("%s: trying again", error->message);
   g_usleep (RETRY_US);
   return 0;
+}
+
+static int
+receive_streams (OwdWorker *self)
+{
+  g_autoptr (GError) error = NULL;
+  int n;
+
+  if (self->streams == NULL)
+    return 0;
+  n = owd_stream_listener_receive (self->streams, &error);
+  if (n >= 0) {
+    (void) owd_trouble_is_over (&self->acceptance);
+    return n;
+  }
+  if (owd_trouble_is_news (&self->acceptance))
+    g_warning ("%s: trying again", error->message);
+  return 0;
+}
+
+/* Returns how much there was; 0: nothing. */
+static int
+receive (OwdWorker *self, int timeout_ms)
+{
+  int n = receive_datagrams (self, timeout_ms);
+
+  return n + receive_streams (self);
 }
 
 /* What the kernel dropped, at once and then each minute. */
@@ -193,7 +253,7 @@ answer_metrics (OwdWorker *self)
   owd_log_appender_counts (self->appender, &records, &dropped);
   g_mutex_lock (&self->metrics_lock);
   if (g_atomic_int_get (&self->metrics_wanted)) { /* who asked may have lost patience meanwhile */
-    owd_metrics_take (self->metrics, self->decoder, self->listener, records, dropped);
+    owd_metrics_take (self->metrics, self->decoder, self->listener, self->streams, records, dropped);
     self->metrics->disallowed = self->disallowed;
     g_atomic_int_set (&self->metrics_wanted, 0);
     g_cond_signal (&self->metrics_taken);
@@ -234,6 +294,11 @@ summarise (const OwdWorker *self)
     g_message ("%s: %" G_GUINT64_FORMAT " datagrams, %" G_GUINT64_FORMAT " dropped by the kernel", s->address,
                s->datagrams, s->dropped);
   }
+  if (self->streams != NULL) {
+    const OwdStreamCounters *c = owd_stream_listener_counters (self->streams);
+
+    g_message ("TCP: %" G_GUINT64_FORMAT " connections, %" G_GUINT64_FORMAT " messages", c->accepted, c->messages);
+  }
   owd_log_appender_counts (self->appender, &records, &dropped);
   if (dropped > 0)
     g_warning ("%" G_GUINT64_FORMAT " flow records, %" G_GUINT64_FORMAT " lost to a full disk", records, dropped);
@@ -246,6 +311,24 @@ summarise (const OwdWorker *self)
 
 /* ---- public ------------------------------------------------------------------------------------ */
 
+static gboolean
+open_sockets (OwdWorker *self, const OwdWorkerOptions *options, GError **error)
+{
+  const OwdStreamSink sink
+      = { .allows = allows_stream, .message = on_stream_message, .closed = on_stream_closed, .user = self };
+
+  self->listener = owd_listener_new (options->udp, options->receive_buffer, options->workers, error);
+  if (self->listener == NULL)
+    return FALSE;
+  if (options->tcp[0] == NULL)
+    return TRUE;
+  self->streams = owd_stream_listener_new (options->tcp, &options->streams, options->workers, &sink, error);
+  if (self->streams == NULL)
+    return FALSE;
+  owd_listener_watch (self->listener, owd_stream_listener_fd (self->streams));
+  return TRUE;
+}
+
 OwdWorker *
 owd_worker_new (const OwdWorkerOptions *options, GError **error)
 {
@@ -254,8 +337,7 @@ owd_worker_new (const OwdWorkerOptions *options, GError **error)
 
   g_mutex_init (&self->metrics_lock);
   g_cond_init (&self->metrics_taken);
-  self->listener = owd_listener_new (options->addresses, options->receive_buffer, options->workers, error);
-  if (self->listener != NULL)
+  if (open_sockets (self, options, error))
     self->decoder = owd_decoder_new (&sink, options->limits, error);
   if (self->decoder == NULL) {
     owd_worker_free (self);
@@ -279,6 +361,12 @@ const OwdListener *
 owd_worker_listener (const OwdWorker *self)
 {
   return self->listener;
+}
+
+const OwdStreamListener *
+owd_worker_streams (const OwdWorker *self)
+{
+  return self->streams;
 }
 
 gboolean
@@ -316,6 +404,7 @@ owd_worker_free (OwdWorker *self)
     return;
   owd_log_appender_free (self->appender);
   owd_decoder_free (self->decoder);
+  owd_stream_listener_free (self->streams);
   owd_listener_free (self->listener);
   owd_refusals_free (self->refusals);
   g_mutex_clear (&self->metrics_lock);

@@ -8,14 +8,16 @@
 
 #include "metrics.h"
 #include "owd-flowlog.h"
+#include "owd-stream.h"
 
 typedef struct OwdWorker OwdWorker;
 
 typedef struct {
-  const char *const *addresses;   /* borrowed for _new; NULL-terminated */
-  gsize receive_buffer;           /* bytes, per socket */
-  const OwdDecoderLimits *limits; /* borrowed for _new */
-  const OwdPrefix *allow;         /* borrowed; n_allow of them. 0: everybody */
+  const char *const *udp, *const *tcp; /* addresses; borrowed for _new; NULL-terminated */
+  gsize receive_buffer;                /* bytes, per socket */
+  const OwdDecoderLimits *limits;      /* borrowed for _new */
+  OwdStreamLimits streams;             /* of this worker */
+  const OwdPrefix *allow;              /* borrowed; n_allow of them. 0: everybody */
   guint n_allow;
   guint workers; /* how many there will be */
 } OwdWorkerOptions;
@@ -26,6 +28,8 @@ OwdWorker *owd_worker_new (const OwdWorkerOptions *options, GError **error) G_GN
 void owd_worker_start (OwdWorker *self, OwdLogWriter *writer);
 /* For its addresses; counters only before _start and after _stop. */
 const OwdListener *owd_worker_listener (const OwdWorker *self);
+/* Likewise; NULL where it has no TCP address. */
+const OwdStreamListener *owd_worker_streams (const OwdWorker *self);
 /* The worker's counters now, from any thread. FALSE: it did not answer within two seconds. */
 gboolean owd_worker_metrics (OwdWorker *self, OwdMetrics *ret_metrics) G_GNUC_WARN_UNUSED_RESULT;
 /* Takes what waits in the sockets, writes it, ends the thread, says what there was. */

@@ -66,9 +66,10 @@ static const Option options[] = {
 
   { "collector", "listen", TYPE_LIST, "[::]:2055;[::]:4739", NULL, NULL,
     "UDP addresses to receive on, ADDR:PORT or [ADDR]:PORT. Every format is understood on every port; [::] takes "
-    "IPv4 too." },
+    "IPv4 too. With tcp: in front, a TCP address for IPFIX, as tcp:[::]:4739." },
   { "collector", "allow", TYPE_PREFIXES, "", NULL, NULL,
-    "Exporters to listen to. Datagrams from other addresses are counted and dropped, undecoded. Empty: everybody." },
+    "Exporters to listen to. Datagrams from other addresses are counted and dropped, undecoded, TCP "
+    "connections closed. Empty: everybody." },
   { "collector", "user", TYPE_STRING, "", NULL, NULL,
     "Started as root, the collector becomes this user once its sockets are bound. Empty: it stays root." },
   { "collector", "receive-buffer", TYPE_SIZE, "32 MiB", "64 KiB", "1 GiB",
@@ -82,6 +83,12 @@ static const Option options[] = {
   { "collector", "max-templates", TYPE_INT, "1024", "1", "65536", "Templates kept per exporter state." },
   { "collector", "template-timeout", TYPE_DURATION, "2 h", "0", "365 d",
     "A template that was not sent again for this long is forgotten. 0: never." },
+  { "collector", "max-connections", TYPE_INT, "256", "1", "4096",
+    "TCP connections that may be open; each may take 64 KiB. Several workers have equal shares." },
+  { "collector", "max-connections-per-address", TYPE_INT, "16", "1", "4096",
+    "TCP connections that may be open from one address." },
+  { "collector", "connection-timeout", TYPE_DURATION, "30 min", "0", "365 d",
+    "A TCP connection without a whole message for this long is closed. 0: never." },
   { "collector", "metrics", TYPE_STRING, "127.0.0.1:9255", NULL, NULL,
     "TCP address where counters can be read over HTTP: OpenMetrics on /metrics, a table of exporters on /. Empty: "
     "nowhere." },

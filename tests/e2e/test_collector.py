@@ -57,6 +57,14 @@ def ipfix(seq, body, domain=9, export_s=T0):
     return struct.pack('!HHIII', 10, 16 + len(body), export_s, seq, domain) + body
 
 
+def pieces(stream):
+    """Odd ones: no boundary of theirs has to do with messages."""
+    at, size = 0, 1
+    while at < len(stream):
+        yield stream[at:at + size]
+        at, size = at + size, size * 5 % 7919 + 1
+
+
 V9_FIELDS = [(8, 4), (12, 4), (7, 2), (11, 2), (4, 1), (6, 1), (2, 4), (1, 4), (22, 4), (21, 4)]
 IPFIX_FIELDS = [(27, 16), (28, 16), (7, 2), (11, 2), (4, 1), (152, 8), (153, 8), (136, 1), (2, 8)]
 
@@ -129,7 +137,7 @@ def in_some_order(objects):
 
 
 class Collector:
-    """A running collector. ports: those that it says it listens on."""
+    """A running collector. ports: those that it says it listens on, those of TCP last."""
 
     def __init__(self, log, *args, listen=('127.0.0.1:0',), env=None):
         options = [option for address in listen for option in ('--listen', address)]
@@ -144,7 +152,7 @@ class Collector:
             if not line:
                 raise RuntimeError('no collector: ' + ''.join(self.lines))
             self.lines.append(line)
-            match = re.search(r'listening on UDP \S*:(\d+)', line)
+            match = re.search(r'listening on (?:UDP|TCP) \S*:(\d+)', line)
             if match:
                 self.ports.append(int(match[1]))
         self.reader = threading.Thread(target=self._read)
@@ -313,6 +321,18 @@ def table(path):
     return [dict(zip(names, line)) for line in lines[1:]]
 
 
+def ipfix_cases(folder):
+    """The datagrams of each case that is well-formed IPFIX, and has so been sent as it could be over a stream."""
+    for name in sorted(os.listdir(folder)):
+        files = [os.path.join(folder, name, f) for f in sorted(os.listdir(os.path.join(folder, name)))]
+        payloads = []
+        for path in files:
+            with open(path, 'rb') as f:
+                payloads.append(f.read())
+        if files and all(p[:2] == b'\0\x0a' and int.from_bytes(p[2:4], 'big') == len(p) for p in payloads):
+            yield payloads
+
+
 class Golden(Case):
     """What the program prints for real captures, against the corpus's golden decodings. The rules are those of
     tests/golden/test_golden.c, which looks closer; here it is the whole program, and the way through a log."""
@@ -357,6 +377,31 @@ class Golden(Case):
                 shutil.rmtree(self.log)
                 checked += 1
         self.assertGreater(checked, 40)
+
+
+    @unittest.skipUnless(os.environ.get('OWD_CORPUS'), 'needs the corpus of captures')
+    def test_real_messages_over_tcp(self):
+        """Each capture's messages from an address of its own, to one collector over UDP and to another over TCP."""
+        cases = list(ipfix_cases(os.path.join(os.environ['OWD_CORPUS'], 'datagrams')))
+        self.assertGreater(len(cases), 10)
+        rows = []
+        for address, kind in (('127.0.0.1:0', socket.SOCK_DGRAM), ('tcp:127.0.0.1:0', socket.SOCK_STREAM)):
+            live = self.live(listen=(address,))
+            for i, messages in enumerate(cases):
+                with socket.socket(socket.AF_INET, kind) as s:
+                    s.bind(('127.1.0.%d' % (i + 1), 0))
+                    s.connect(('127.0.0.1', live.ports[0]))
+                    for part in messages if kind == socket.SOCK_DGRAM else pieces(b''.join(messages)):
+                        s.sendall(part)
+            time.sleep(0.5)
+            self.assertEqual(live.end(), 0, live.messages())
+            rows.append(self.logged())
+            self.assertNotIn('closed', live.messages())
+            shutil.rmtree(self.log)
+        udp, tcp = (in_some_order({k: v for k, v in r.items() if k not in ('recv_ns', 'exporter_port')} for r in some)
+                    for some in rows)
+        self.assertGreater(len(udp), 100)
+        self.assertEqual(udp, tcp)
 
 
 # ---- IPFIX files --------------------------------------------------------------------------------
@@ -472,6 +517,74 @@ class Live(Case):
         self.assertEqual(live.end(signal.SIGINT), 0)
         self.assertEqual(sorted(r['version'] for r in self.logged()), [5, 9, 9, 10, 10])
         self.assertIn('exporter 127.0.0.1', live.messages())  # the one that is no export
+
+    def ipfix_messages(self):
+        """A template, then data of many sizes, up to one message of nearly the greatest length."""
+        yield ipfix(0, sets((2, template(300, IPFIX_FIELDS))))
+        seq = 0
+        for n in [1, 2, 30, 1000, 1, 1, 500]:
+            yield ipfix(seq, sets((300, b''.join(ipfix_record(1000 + seq + i) for i in range(n)))))
+            seq += n
+
+    def comparable(self, rows):
+        return in_some_order({k: v for k, v in r.items() if k not in ('recv_ns', 'exporter_port')} for r in rows)
+
+    def test_tcp_is_as_udp(self):
+        live = self.live(listen=('127.0.0.1:0',))
+        for message in self.ipfix_messages():
+            self.socket.sendto(message, ('127.0.0.1', live.ports[0]))
+        self.assertEqual(live.end(), 0)
+        want = self.comparable(self.logged())
+        self.assertEqual(len(want), 1535)
+        shutil.rmtree(self.log)
+
+        live = self.live(listen=('tcp:127.0.0.1:0',))
+        stream = b''.join(self.ipfix_messages())
+        begin_ns = time.time_ns()
+        with socket.create_connection(('127.0.0.1', live.ports[0])) as s:
+            s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            for piece in pieces(stream):
+                s.sendall(piece)
+                time.sleep(0.001)
+            time.sleep(1.2)  # a second is over: written while the connection is open
+            self.assertEqual(self.comparable(self.logged()), want)
+        with socket.create_connection(('127.0.0.1', live.ports[0])) as s:  # the template is still known
+            s.sendall(ipfix(0, sets((300, ipfix_record(7)))))
+        self.assertEqual(live.end(), 0, live.messages())
+        rows = self.logged()
+        self.assertEqual(len(rows), len(want) + 1)
+        for r in rows:
+            self.assertTrue(begin_ns <= r['recv_ns'] <= time.time_ns())
+        self.assertIn('TCP: 2 connections, 9 messages', live.messages())
+        self.assertNotIn('warning', live.messages())
+
+    def test_tcp_garbage_harms_nobody(self):
+        live = self.live(listen=('127.0.0.1:0', 'tcp:127.0.0.1:0'),
+                         env={'ONEWAY_COLLECTOR_METRICS': '127.0.0.1:0', 'ONEWAY_COLLECTOR_MAX_CONNECTIONS_PER_ADDRESS': '2'})
+        url = re.search(r'metrics on (http://127\.0\.0\.1:\d+)/metrics', live.messages())[1]
+        messages = list(self.ipfix_messages())
+        with socket.create_connection(('127.0.0.1', live.ports[1])) as good:
+            good.sendall(messages[0] + messages[1][:20])
+            with socket.create_connection(('127.0.0.1', live.ports[1])) as bad:
+                bad.settimeout(10)
+                with socket.create_connection(('127.0.0.1', live.ports[1])) as third:
+                    third.settimeout(10)
+                    self.assertEqual(third.recv(1), b'')  # one too many
+                bad.sendall(b'GET / HTTP/1.1\r\n\r\n')
+                with contextlib.suppress(ConnectionResetError):
+                    self.assertEqual(bad.recv(1), b'')
+            good.sendall(messages[1][20:])
+            self.send(live, 0, 1)
+            time.sleep(0.3)
+            with urllib.request.urlopen(url + '/metrics', timeout=10) as answer:
+                text = answer.read().decode()
+        for sample in ('connections{} 1', 'connections_accepted_total{} 3', 'stream_messages_total{} 2',
+                       'connections_closed_total{reason="not IPFIX"} 1',
+                       'connections_closed_total{reason="limit max-connections-per-address"} 1'):
+            self.assertIn('oneway_collector_%s\n' % sample, text)
+        self.assertEqual(live.end(), 0)
+        self.assertEqual(len(self.logged()), 31)
+        self.assertEqual(len(re.findall('TCP connection of 127.0.0.1 port', live.messages())), 1)
 
     def test_written_within_a_fifth_of_a_second(self):
         live = self.live()

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Writes seeds/v5, seeds/v9 and seeds/ipfix below the given directory: sequences of datagrams as datagrams.h reads
- * them, one for each thing that a format can say.
+ * them, one for each thing that a format can say. And seeds/stream: IPFIX messages as fuzz_stream.c reads them.
  */
 #include "datagram.h"
 
@@ -109,6 +109,50 @@ template_seed (GByteArray *seed, guint version, guint i)
   append (seed, &d, 0);
 }
 
+/* Pieces of a given length, each longer than the one before by step; then messages, one for each template, and the way
+ * the stream ends. */
+static void
+stream_seed (GByteArray *seed, guint8 piece, guint8 step, const guint8 *end, guint n_end)
+{
+  const guint8 control[] = { piece, step };
+
+  g_byte_array_append (seed, control, sizeof control);
+  for (guint i = 0; i < G_N_ELEMENTS (TEMPLATES); i++) {
+    Dgram d;
+
+    begin (&d, 10, i);
+    put_template (&d, 10, i);
+    dgram_set (&d, 256 + i);
+    put_record (&d, i);
+    dgram_finish (&d);
+    g_byte_array_append (seed, d.b, (guint) d.len);
+  }
+  g_byte_array_append (seed, end, n_end);
+}
+
+static gboolean
+save_streams (const char *dir)
+{
+  static const struct {
+    guint8 piece, step, end[4];
+    guint n_end;
+  } streams[] = {
+    { 0, 0, { 0 }, 0 },              /* byte by byte */
+    { 15, 1, { 0, 10, 0, 15 }, 4 },  /* shorter than its header */
+    { 255, 255, { 'G', 'E' }, 2 },   /* something else */
+    { 100, 7, { 0, 10, 16, 0 }, 4 }, /* cut */
+  };
+  gboolean ok = TRUE;
+
+  for (guint i = 0; ok && i < G_N_ELEMENTS (streams); i++) {
+    g_autoptr (GByteArray) seed = g_byte_array_new ();
+
+    stream_seed (seed, streams[i].piece, streams[i].step, streams[i].end, streams[i].n_end);
+    ok = save (dir, "stream", i, seed);
+  }
+  return ok;
+}
+
 int
 main (int argc, char **argv)
 {
@@ -132,5 +176,6 @@ main (int argc, char **argv)
     template_seed (seed, 9 + i % 2, i / 2);
     ok = save (argv[1], i % 2 == 0 ? "v9" : "ipfix", i, seed);
   }
+  ok = ok && save_streams (argv[1]);
   return ok ? EXIT_SUCCESS : EXIT_FAILURE;
 }

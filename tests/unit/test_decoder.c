@@ -586,6 +586,36 @@ expiry (void **state)
   assert_int_equal (s->n_flows, 1);
 }
 
+/* Over a stream an exporter does not repeat its templates: there they do not expire. */
+static void
+no_expiry_over_a_stream (void **state)
+{
+  OwdDecoderLimits limits = { .template_timeout_ns = 10 * OWD_NS_PER_S };
+  g_autoptr (Sink) s = sink_new (&limits);
+  OwdAddr from;
+  Dgram d;
+
+  (void) state;
+  assert_true (owd_addr_parse ("192.0.2.200", &from));
+  dgram_ipfix (&d, EXPORT_S, 0, 1);
+  dgram_template (&d, 10, 256, USUAL_N, USUAL);
+  dgram_finish (&d);
+  assert_int_equal (owd_decoder_feed_stream (s->decoder, &from, 1, s->now, d.b, d.len), OWD_STATUS_OK);
+  dgram_ipfix (&d, EXPORT_S, 0, 1);
+  dgram_set (&d, 256);
+  usual_record (&d, 5);
+  dgram_finish (&d);
+  for (guint i = 1; i <= 2; i++) {
+    s->now += 3600 * OWD_NS_PER_S;
+    assert_int_equal (owd_decoder_feed_stream (s->decoder, &from, 1, s->now, d.b, d.len), OWD_STATUS_OK);
+    assert_int_equal (s->n_flows, i);
+  }
+  /* a datagram's template is as old as it is */
+  s->now += 11 * OWD_NS_PER_S;
+  assert_int_equal (owd_decoder_feed (s->decoder, &from, 1, s->now, d.b, d.len), OWD_STATUS_OK);
+  assert_int_equal (s->n_flows, 2);
+}
+
 static void
 late_template (void **state)
 {
@@ -1357,6 +1387,7 @@ main (void)
     cmocka_unit_test (redefinition),
     cmocka_unit_test (withdrawal),
     cmocka_unit_test (expiry),
+    cmocka_unit_test (no_expiry_over_a_stream),
     cmocka_unit_test (late_template),
     cmocka_unit_test (late_is_bounded),
     cmocka_unit_test (limits_hold),
