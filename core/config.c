@@ -710,6 +710,34 @@ owd_config_exporter_name (const OwdConfig *self, const OwdAddr *addr, guint32 do
   return name;
 }
 
+char *
+owd_config_point_name (const OwdConfig *self, const OwdStateKey *key, GHashTable *states)
+{
+  const char *configured = owd_config_exporter_name (self, &key->addr, key->domain);
+  gboolean domains = FALSE, versions = FALSE;
+  char addr[OWD_ADDR_TEXT];
+  GHashTableIter iter;
+  gpointer other;
+  GString *name;
+
+  g_hash_table_iter_init (&iter, states);
+  while (g_hash_table_iter_next (&iter, &other, NULL)) {
+    const OwdStateKey *o = other;
+
+    if (memcmp (&o->addr, &key->addr, sizeof o->addr) != 0
+        || g_strcmp0 (configured, owd_config_exporter_name (self, &o->addr, o->domain)) != 0)
+      continue;
+    domains |= o->domain != key->domain;
+    versions |= o->domain == key->domain && o->version != key->version;
+  }
+  name = g_string_new (configured != NULL ? configured : owd_addr_text (&key->addr, addr));
+  if (domains)
+    g_string_append_printf (name, "#%u", key->domain);
+  if (versions)
+    g_string_append_printf (name, "/v%u", key->version);
+  return g_string_free (name, FALSE);
+}
+
 /* ---- printing ---------------------------------------------------------------------------------- */
 
 static void

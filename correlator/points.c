@@ -4,39 +4,6 @@
  */
 #include "program.h"
 
-#include <string.h>
-
-/* Configured name, else address; with its domain where the exporter has several that differ, with its version where
- * even the domain does not tell two states apart. A function of the set of states, not of the order of their
- * appearance. */
-static char *
-point_name (Program *p, const OwdStateKey *key)
-{
-  const char *configured = owd_config_exporter_name (p->config, &key->addr, key->domain);
-  gboolean domains = FALSE, versions = FALSE;
-  char addr[OWD_ADDR_TEXT];
-  GHashTableIter iter;
-  gpointer other;
-  GString *name;
-
-  g_hash_table_iter_init (&iter, p->exporters);
-  while (g_hash_table_iter_next (&iter, &other, NULL)) {
-    const OwdStateKey *o = other;
-
-    if (memcmp (&o->addr, &key->addr, sizeof o->addr) != 0
-        || g_strcmp0 (configured, owd_config_exporter_name (p->config, &o->addr, o->domain)) != 0)
-      continue;
-    domains |= o->domain != key->domain;
-    versions |= o->domain == key->domain && o->version != key->version;
-  }
-  name = g_string_new (configured != NULL ? configured : owd_addr_text (&key->addr, addr));
-  if (domains)
-    g_string_append_printf (name, "#%u", key->domain);
-  if (versions)
-    g_string_append_printf (name, "/v%u", key->version);
-  return g_string_free (name, FALSE);
-}
-
 static GArray *
 known_states (Program *p, const OwdStateKey *key)
 {
@@ -90,7 +57,7 @@ points_register (Worker *w, GError **error)
     g_autofree char *name = NULL;
 
     points[i].key = *(const OwdStateKey *) g_ptr_array_index (w->points, i);
-    name = point_name (w->program, &points[i].key);
+    name = owd_config_point_name (w->program->config, &points[i].key, w->program->exporters);
     g_strlcpy (points[i].name, name, sizeof points[i].name);
   }
   g_mutex_unlock (&w->program->lock);
@@ -106,7 +73,7 @@ exporter_row (Program *p, const OwdStateKey *key, const GArray *states)
                          .boot_hi_ns = OWD_TIME_NONE,
                          .lag_p50_ns = OWD_TIME_NONE,
                          .lag_p99_ns = OWD_TIME_NONE };
-  g_autofree char *name = point_name (p, key);
+  g_autofree char *name = owd_config_point_name (p->config, key, p->exporters);
 
   g_strlcpy (row.name, name, sizeof row.name);
   for (guint i = 0; i < states->len; i++) {

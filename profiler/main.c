@@ -175,36 +175,6 @@ by_key (gconstpointer a, gconstpointer b)
   return memcmp (&(*x)->key, &(*y)->key, sizeof (*x)->key);
 }
 
-/* As the correlator names points: configured name, else address; with its domain where several states differ in that,
- * with its version where even the domain does not tell them apart. */
-static char *
-name_of (Program *p, const OwdStateKey *key)
-{
-  const char *configured = owd_config_exporter_name (p->config, &key->addr, key->domain);
-  gboolean domains = FALSE, versions = FALSE;
-  char addr[OWD_ADDR_TEXT];
-  GHashTableIter iter;
-  gpointer other;
-  GString *name;
-
-  g_hash_table_iter_init (&iter, p->profiles);
-  while (g_hash_table_iter_next (&iter, &other, NULL)) {
-    const OwdStateKey *o = other;
-
-    if (memcmp (&o->addr, &key->addr, sizeof o->addr) != 0
-        || g_strcmp0 (configured, owd_config_exporter_name (p->config, &o->addr, o->domain)) != 0)
-      continue;
-    domains |= o->domain != key->domain;
-    versions |= o->domain == key->domain && o->version != key->version;
-  }
-  name = g_string_new (configured != NULL ? configured : owd_addr_text (&key->addr, addr));
-  if (domains)
-    g_string_append_printf (name, "#%u", key->domain);
-  if (versions)
-    g_string_append_printf (name, "/v%u", key->version);
-  return g_string_free (name, FALSE);
-}
-
 static GPtrArray *
 summaries (Program *p)
 {
@@ -230,7 +200,7 @@ print (Program *p, const GPtrArray *all)
 
   for (guint i = 0; i < all->len; i++) {
     const OwdProfileSummary *s = g_ptr_array_index (all, i);
-    g_autofree char *name = name_of (p, &s->key);
+    g_autofree char *name = owd_config_point_name (p->config, &s->key, p->profiles);
 
     if (strcmp (p->format, "json") == 0)
       owd_profile_json (s, name, OWD_PROFILE_ALL_SEGMENTS, out);
@@ -269,7 +239,7 @@ row_clear (gpointer data)
 static void
 add_rows (Program *p, const OwdProfileSummary *s, GArray *rows)
 {
-  g_autofree char *name = name_of (p, &s->key);
+  g_autofree char *name = owd_config_point_name (p->config, &s->key, p->profiles);
 
   for (guint i = 0; i < s->n_segments; i++) {
     OwdProfileRow row = { .key = s->key, .from_ns = s->segment[i].from_ns, .to_ns = s->segment[i].to_ns };

@@ -284,6 +284,35 @@ man_page_is_up_to_date (void **state)
     fail_msg ("%s does not show the table of settings; OWD_UPDATE=1 build-check/tests/test_config writes it", MAN_PAGE);
 }
 
+/* One name for every set of states, whatever the order. */
+static void
+point_names (void **state)
+{
+  g_autoptr (OwdConfig) c = load_text ("[exporter vienna]\naddress = 192.0.2.1\n", NULL);
+  g_autoptr (GHashTable) states = g_hash_table_new (owd_state_key_hash, owd_state_key_equal);
+  OwdStateKey keys[4]
+      = { { .version = 9 }, { .version = 9 }, { .version = 10, .domain = 7 }, { .version = 9, .domain = 7 } };
+  const char *const names[4] = { "vienna", "192.0.2.2#0", "192.0.2.2#7/v10", "192.0.2.2#7/v9" };
+
+  (void) state;
+  assert_true (owd_addr_parse ("192.0.2.1", &keys[0].addr));
+  for (guint i = 1; i < 4; i++)
+    assert_true (owd_addr_parse ("192.0.2.2", &keys[i].addr));
+  g_hash_table_add (states, &keys[1]);
+  {
+    g_autofree char *alone = owd_config_point_name (c, &keys[1], states);
+
+    assert_string_equal (alone, "192.0.2.2");
+  }
+  for (guint i = 0; i < 4; i++)
+    g_hash_table_add (states, &keys[i]);
+  for (guint i = 0; i < 4; i++) {
+    g_autofree char *name = owd_config_point_name (c, &keys[i], states);
+
+    assert_string_equal (name, names[i]);
+  }
+}
+
 int
 main (void)
 {
@@ -296,6 +325,7 @@ main (void)
     cmocka_unit_test (missing_file_is_named),
     cmocka_unit_test (environment_wins),
     cmocka_unit_test (exporters_have_names),
+    cmocka_unit_test (point_names),
     cmocka_unit_test (exporter_faults),
     cmocka_unit_test (print_can_be_loaded_and_keeps_secrets),
     cmocka_unit_test (man_page_has_every_printed_key),
