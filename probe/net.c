@@ -109,6 +109,29 @@ owd_probe_endpoint_resolve (const char *text, guint16 default_port, int family, 
   return TRUE;
 }
 
+gboolean
+owd_probe_endpoint_local (const OwdProbeEndpoint *to, const OwdProbeEndpoint *from, OwdAddr *ret_addr)
+{
+  OwdProbeEndpoint bound;
+  socklen_t size = sizeof bound;
+  guint16 port;
+  int fd;
+  gboolean found;
+
+  owd_probe_endpoint_addr (from, ret_addr, &port);
+  if (!owd_addr_is_zero (ret_addr))
+    return TRUE;
+  fd = socket (to->any.sa_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  /* "connecting" a UDP socket asks for the route and sends nothing */
+  found
+      = fd >= 0 && connect (fd, &to->any, owd_probe_endpoint_len (to)) == 0 && getsockname (fd, &bound.any, &size) == 0;
+  if (found)
+    owd_probe_endpoint_addr (&bound, ret_addr, &port);
+  if (fd >= 0)
+    close (fd);
+  return found;
+}
+
 static OwdTime
 now (clockid_t clock)
 {

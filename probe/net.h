@@ -27,6 +27,9 @@ void owd_probe_endpoint_addr (const OwdProbeEndpoint *endpoint, OwdAddr *ret_add
 /* text: HOST, HOST:PORT, ADDR, [ADDR]:PORT, with %zone. family: AF_UNSPEC takes the resolver's first. */
 gboolean owd_probe_endpoint_resolve (const char *text, guint16 default_port, int family, gboolean passive,
                                      OwdProbeEndpoint *ret_endpoint, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+/* The address of this machine that packets to `to` leave from, by the routes of now; from->any.sa_family's own address
+ * where that is set. FALSE: no route. */
+gboolean owd_probe_endpoint_local (const OwdProbeEndpoint *to, const OwdProbeEndpoint *from, OwdAddr *ret_addr);
 /* "192.0.2.1:862" or "[2001:db8::1]:862". Returns: (transfer full) */
 char *owd_probe_endpoint_text (const OwdProbeEndpoint *endpoint);
 

@@ -47,15 +47,42 @@ typedef struct {
   gint64 ns; /* OWD_TIME_NONE: missing */
 } DelayField;
 
-#define N_DELAYS 7
+#define N_DELAYS 9
 
 static void
 delay_fields (const OwdProbeSample *s, DelayField out[N_DELAYS])
 {
   const DelayField fields[N_DELAYS] = {
-    { "rtt_ms", s->rtt_ns },         { "up_ms", s->up_ns },     { "up_lo_ms", s->up_lo_ns },
-    { "up_hi_ms", s->up_hi_ns },     { "down_ms", s->down_ns }, { "down_lo_ms", s->down_lo_ns },
+    { "rtt_ms", s->rtt_ns },
+    { "up_ms", s->up_ns },
+    { "up_lo_ms", s->up_lo_ns },
+    { "up_hi_ms", s->up_hi_ns },
+    { "down_ms", s->down_ns },
+    { "down_lo_ms", s->down_lo_ns },
     { "down_hi_ms", s->down_hi_ns },
+    { "own_error_ms", s->own_error_ns >= 0 ? s->own_error_ns : OWD_TIME_NONE },
+    { "reflector_error_ms", s->peer_error_ns >= 0 ? s->peer_error_ns : OWD_TIME_NONE },
+  };
+
+  memcpy (out, fields, sizeof fields);
+}
+
+/* The four stamps. */
+typedef struct {
+  const char *name;
+  OwdTime ns; /* OWD_TIME_NONE: missing */
+} StampField;
+
+#define N_STAMPS 4
+
+static void
+stamp_fields (const OwdProbeSample *s, StampField out[N_STAMPS])
+{
+  const StampField fields[N_STAMPS] = {
+    { "t1_ns", s->t1 },
+    { "t2_ns", s->t2 },
+    { "t3_ns", s->t3 },
+    { "t4_ns", s->t4 },
   };
 
   memcpy (out, fields, sizeof fields);
@@ -77,22 +104,34 @@ void
 owd_probe_print_csv_header (FILE *out)
 {
   DelayField delays[N_DELAYS];
+  StampField stamps[N_STAMPS];
   OwdProbeSample none = { 0 };
 
   delay_fields (&none, delays);
-  fputs ("target,size,seq,sent", out);
+  stamp_fields (&none, stamps);
+  fputs ("target,method,size,proto,src,dst,sport,dport,seq,sent", out);
+  for (guint i = 0; i < N_STAMPS; i++)
+    fprintf (out, ",%s", stamps[i].name);
   for (guint i = 0; i < N_DELAYS; i++)
     fprintf (out, ",%s", delays[i].name);
   fputs (",hops_up,hops_down,dscp_up,dscp_down,flags\n", out);
 }
 
 static void
-print_csv (FILE *out, const OwdProbeLabel *label, const OwdProbeSample *s, const DelayField *delays)
+print_csv (FILE *out, const OwdProbeLabel *label, guint16 sport, const OwdProbeSample *s, const DelayField *delays,
+           const StampField *stamps)
 {
   const gint ints[] = { s->hops_up, s->hops_down, s->dscp_up, s->dscp_down };
-  char time[OWD_TIME_TEXT];
+  char time[OWD_TIME_TEXT], src[OWD_ADDR_TEXT], dst[OWD_ADDR_TEXT];
 
-  fprintf (out, "%s,%u,%u,%s", label->target, label->size, s->seq, owd_time_text (s->t1, time));
+  fprintf (out, "%s,%s,%u,%u,%s,%s,%u,%u,%u,%s", label->target, label->method, label->size, label->proto,
+           owd_addr_text (&label->src, src), owd_addr_text (&label->dst, dst), sport, label->dport, s->seq,
+           owd_time_text (s->t1, time));
+  for (guint i = 0; i < N_STAMPS; i++)
+    if (stamps[i].ns != OWD_TIME_NONE)
+      fprintf (out, ",%" G_GINT64_FORMAT, stamps[i].ns);
+    else
+      fputc (',', out);
   for (guint i = 0; i < N_DELAYS; i++)
     if (delays[i].ns != OWD_TIME_NONE)
       fprintf (out, ",%.6f", ms (delays[i].ns));
@@ -123,15 +162,34 @@ print_json_string (FILE *out, const char *text)
 }
 
 static void
-print_json_label (FILE *out, const char *type, const OwdProbeLabel *label)
+print_json_text (FILE *out, const char *name, const char *text)
 {
-  fprintf (out, "{\"type\":\"%s\",\"target\":", type);
-  print_json_string (out, label->target);
-  fprintf (out, ",\"size\":%u", label->size);
+  if (text == NULL)
+    return;
+  fprintf (out, ",\"%s\":", name);
+  print_json_string (out, text);
 }
 
 static void
-print_json (FILE *out, const OwdProbeLabel *label, const OwdProbeSample *s, const DelayField *delays)
+print_json_label (FILE *out, const char *type, const OwdProbeLabel *label, guint16 sport)
+{
+  char src[OWD_ADDR_TEXT], dst[OWD_ADDR_TEXT];
+
+  fprintf (out, "{\"type\":\"%s\"", type);
+  print_json_text (out, "target", label->target);
+  print_json_text (out, "method", label->method);
+  print_json_text (out, "test", label->test);
+  print_json_text (out, "agent", label->agent);
+  fprintf (out, ",\"run_ns\":%" G_GINT64_FORMAT ",\"size\":%u,\"proto\":%u,\"src\":\"%s\",\"dst\":\"%s\"", label->run,
+           label->size, label->proto, owd_addr_text (&label->src, src), owd_addr_text (&label->dst, dst));
+  if (sport != 0)
+    fprintf (out, ",\"sport\":%u", sport);
+  fprintf (out, ",\"dport\":%u", label->dport);
+}
+
+static void
+print_json (FILE *out, const OwdProbeLabel *label, guint16 sport, const OwdProbeSample *s, const DelayField *delays,
+            const StampField *stamps)
 {
   const struct {
     const char *name;
@@ -144,8 +202,11 @@ print_json (FILE *out, const OwdProbeLabel *label, const OwdProbeSample *s, cons
   };
   char time[OWD_TIME_TEXT];
 
-  print_json_label (out, "packet", label);
+  print_json_label (out, "packet", label, sport);
   fprintf (out, ",\"seq\":%u,\"sent\":\"%s\"", s->seq, owd_time_text (s->t1, time));
+  for (guint i = 0; i < N_STAMPS; i++)
+    if (stamps[i].ns != OWD_TIME_NONE)
+      fprintf (out, ",\"%s\":%" G_GINT64_FORMAT, stamps[i].name, stamps[i].ns);
   for (guint i = 0; i < N_DELAYS; i++)
     if (delays[i].ns != OWD_TIME_NONE)
       fprintf (out, ",\"%s\":%.6f", delays[i].name, ms (delays[i].ns));
@@ -158,15 +219,18 @@ print_json (FILE *out, const OwdProbeLabel *label, const OwdProbeSample *s, cons
 }
 
 void
-owd_probe_print_sample (FILE *out, OwdProbeFormat format, const OwdProbeLabel *label, const OwdProbeSample *sample)
+owd_probe_print_sample (FILE *out, OwdProbeFormat format, const OwdProbeLabel *label, guint16 sport,
+                        const OwdProbeSample *sample)
 {
   DelayField delays[N_DELAYS];
+  StampField stamps[N_STAMPS];
 
   delay_fields (sample, delays);
+  stamp_fields (sample, stamps);
   if (format == OWD_PROBE_JSON)
-    print_json (out, label, sample, delays);
+    print_json (out, label, sport, sample, delays, stamps);
   else if (format == OWD_PROBE_CSV)
-    print_csv (out, label, sample, delays);
+    print_csv (out, label, sport, sample, delays, stamps);
 }
 
 /* ---- summaries --------------------------------------------------------------------------------- */
@@ -253,7 +317,7 @@ print_json_summary (FILE *out, const OwdProbeLabel *label, const OwdProbeSummary
 
   stats_fields (s, stats);
   count_fields (s, counts);
-  print_json_label (out, "summary", label);
+  print_json_label (out, "summary", label, label->sport);
   for (guint i = 0; i < N_COUNTS; i++)
     fprintf (out, ",\"%s\":%" G_GUINT64_FORMAT, counts[i].name, counts[i].value);
   for (guint i = 0; i < N_STATS; i++)

@@ -227,9 +227,10 @@ typedef struct {
   gint64 rtt_ns; /* (T4 - T1) - (T3 - T2): without the reflector's own time */
   gint64 up_ns, up_lo_ns, up_hi_ns;
   gint64 down_ns, down_lo_ns, down_hi_ns;
-  gint hops_up, hops_down; /* -1: not known */
-  gint dscp_up, dscp_down; /* as received; -1: not known */
-  guint32 flags;           /* OWD_PROBE_LOST ... */
+  gint hops_up, hops_down;            /* -1: not known */
+  gint dscp_up, dscp_down;            /* as received; -1: not known */
+  gint64 own_error_ns, peer_error_ns; /* what both clocks state of themselves; -1: not stated */
+  guint32 flags;                      /* OWD_PROBE_LOST ... */
 } OwdProbeSample;
 
 typedef void (*OwdProbeSampleSink) (const OwdProbeSample *sample, gpointer user);

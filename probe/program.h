@@ -30,13 +30,22 @@ typedef enum {
 gboolean owd_probe_parse_format (const char *text, OwdProbeFormat *ret_format,
                                  GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
+/* What is the same in all results of one target. Strings are borrowed. */
 typedef struct {
   const char *target; /* as text, with port */
+  const char *method; /* "stamp" */
+  const char *test;   /* what the user calls this measurement; NULL: nothing */
+  const char *agent;  /* what the user calls this machine */
+  OwdTime run;        /* when this program started to measure: with agent, target and size the key of its results */
   guint size;         /* UDP payload */
+  guint8 proto;       /* of the probes: with addresses and ports their flow key, as a router exports it */
+  OwdAddr src, dst;
+  guint16 sport, dport;
 } OwdProbeLabel;
 
 void owd_probe_print_csv_header (FILE *out);
-void owd_probe_print_sample (FILE *out, OwdProbeFormat format, const OwdProbeLabel *label,
+/* sport: of this packet. */
+void owd_probe_print_sample (FILE *out, OwdProbeFormat format, const OwdProbeLabel *label, guint16 sport,
                              const OwdProbeSample *sample);
 /* table or JSON; CSV has packets only */
 void owd_probe_print_summary (FILE *out, OwdProbeFormat format, const OwdProbeLabel *label,

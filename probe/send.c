@@ -30,7 +30,7 @@ enum {
 
 typedef struct {
   char *interval, *duration, *schedule, *gap, *size, *timeout, *source, *key_file, *key, *peer, *tlvs, *format;
-  char *profile;
+  char *profile, *test, *agent;
   gint count, burst, dscp, ecn, port;
   gboolean four, six, twamp, ptp, no_packets, live;
   char **targets;
@@ -77,6 +77,7 @@ typedef struct {
   guint n_heap;
   guint first_ssid; /* of target 0 */
   guint64 stray, skipped;
+  OwdTime run;
 } Sender;
 
 /* ---- targets by due time ----------------------------------------------------------------------- */
@@ -130,7 +131,7 @@ on_sample (const OwdProbeSample *sample, gpointer user)
   Sender *self = t->sender;
 
   if (self->packets)
-    owd_probe_print_sample (stdout, self->format, &t->label, sample);
+    owd_probe_print_sample (stdout, self->format, &t->label, t->label.sport, sample);
   self->dirty = TRUE;
 }
 
@@ -501,7 +502,15 @@ add_target (Sender *self, const Options *o, const OwdProbeEndpoint *to, guint si
   owd_probe_endpoint_addr (to, &t->addr, &t->port);
   t->ssid = o->twamp ? 0 : (guint16) (self->first_ssid + self->targets->len);
   t->size = (guint) owd_probe_request_build (&sized, buf, sizeof buf);
-  t->label = (OwdProbeLabel){ .target = t->text, .size = t->size };
+  t->label = (OwdProbeLabel){ .target = t->text,
+                              .method = "stamp",
+                              .test = o->test,
+                              .agent = o->agent,
+                              .run = self->run,
+                              .size = t->size,
+                              .proto = IPPROTO_UDP,
+                              .dst = t->addr,
+                              .dport = t->port };
   t->left = o->count > 0 ? o->count : -1;
   t->sender = self;
   t->session = owd_probe_session_new (cfg, on_sample, t);
@@ -538,19 +547,23 @@ static gboolean
 open_sockets (Sender *self, const Options *o, guint8 tos, GError **error)
 {
   OwdProbeEndpoint from;
+  OwdAddr bound;
 
   for (guint i = 0; i < self->targets->len; i++) {
-    int family = ((const Target *) self->targets->pdata[i])->to.any.sa_family;
+    Target *t = self->targets->pdata[i];
+    int family = t->to.any.sa_family;
     guint k = family == AF_INET ? 0 : 1;
 
-    if (self->socket[k] != NULL)
-      continue;
-    if (!owd_probe_endpoint_resolve (o->source != NULL ? o->source : "", 0, family, TRUE, &from, error))
-      return FALSE;
-    self->socket[k] = owd_probe_socket_new (&from, tos, TRUE, error);
-    if (self->socket[k] == NULL)
-      return FALSE;
-    self->departures[k] = g_new0 (Departure, TX_RING);
+    if (self->socket[k] == NULL) {
+      if (!owd_probe_endpoint_resolve (o->source != NULL ? o->source : "", 0, family, TRUE, &from, error))
+        return FALSE;
+      self->socket[k] = owd_probe_socket_new (&from, tos, TRUE, error);
+      if (self->socket[k] == NULL)
+        return FALSE;
+      self->departures[k] = g_new0 (Departure, TX_RING);
+    }
+    owd_probe_endpoint_local (&t->to, &self->socket[k]->bound, &t->label.src);
+    owd_probe_endpoint_addr (&self->socket[k]->bound, &bound, &t->label.sport);
   }
   return TRUE;
 }
@@ -685,7 +698,8 @@ send_with (const Options *o, GError **error)
   Sender self = { .targets = g_ptr_array_new_with_free_func (free_target),
                   .batch = owd_probe_batch_new (),
                   .signal_fd = owd_program_signal_fd (),
-                  .first_ssid = (guint) g_random_int_range (1, 65536 - TARGETS_MAX) };
+                  .first_ssid = (guint) g_random_int_range (1, 65536 - TARGETS_MAX),
+                  .run = owd_probe_clock_real () };
   OwdProbeSchedule schedule = { 0 };
   gint64 duration_ns;
   int status = -1;
@@ -705,8 +719,8 @@ send_with (const Options *o, GError **error)
 static void
 clear_options (Options *o)
 {
-  char *texts[] = { o->interval, o->duration, o->schedule, o->gap,  o->size,   o->timeout, o->source,
-                    o->key_file, o->key,      o->peer,     o->tlvs, o->format, o->profile };
+  char *texts[] = { o->interval, o->duration, o->schedule, o->gap,    o->size,    o->timeout, o->source, o->key_file,
+                    o->key,      o->peer,     o->tlvs,     o->format, o->profile, o->test,    o->agent };
 
   for (guint i = 0; i < G_N_ELEMENTS (texts); i++)
     g_free (texts[i]);
@@ -741,6 +755,8 @@ owd_probe_send_main (int argc, char **argv)
     { "ipv4", '4', 0, G_OPTION_ARG_NONE, &o.four, "Resolve names to IPv4 only", NULL },
     { "ipv6", '6', 0, G_OPTION_ARG_NONE, &o.six, "Resolve names to IPv6 only", NULL },
     { "format", 'f', 0, G_OPTION_ARG_STRING, &o.format, "table (default), json (lines), csv (packets)", "FORMAT" },
+    { "test", 0, 0, G_OPTION_ARG_STRING, &o.test, "What to call this measurement in results", "NAME" },
+    { "agent", 0, 0, G_OPTION_ARG_STRING, &o.agent, "What to call this machine in results (its host name)", "NAME" },
     { "no-packets", 0, 0, G_OPTION_ARG_NONE, &o.no_packets, "With json: summaries only", NULL },
     { "live", 0, 0, G_OPTION_ARG_NONE, &o.live, "A live line on stderr even if it is no terminal", NULL },
     { G_OPTION_REMAINING, 0, 0, G_OPTION_ARG_STRING_ARRAY, &o.targets, NULL, "TARGET..." },
@@ -755,6 +771,8 @@ owd_probe_send_main (int argc, char **argv)
                                          "TARGET is HOST, HOST:PORT or [ADDRESS]:PORT.");
   g_option_context_add_main_entries (context, entries, NULL);
   status = owd_program_start (context, OWD_PROBE_PROGRAM, &argc, &argv, &config);
+  if (o.agent == NULL)
+    o.agent = g_strdup (g_get_host_name ());
   if (status < 0 && apply_profile (&o, &error))
     status = send_with (&o, &error);
   if (error != NULL)

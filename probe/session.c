@@ -254,6 +254,8 @@ deliver (OwdProbeSession *self, Slot *s)
     .hops_down = hops_of (s->ttl_here),
     .dscp_up = s->dscp_there,
     .dscp_down = s->tos_here < 0 ? -1 : s->tos_here >> 2,
+    .own_error_ns = s->own_error_ns,
+    .peer_error_ns = s->peer_error_ns,
     .flags = s->flags,
   };
 

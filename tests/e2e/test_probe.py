@@ -93,6 +93,7 @@ class Loopback(unittest.TestCase):
         self.assertEqual(len(sums), 6)
         self.assertEqual(len(packets), 180)
         self.assertEqual(sorted({s['size'] for s in sums}), [72, 576, 2048])
+        self.assertEqual(len({(p['run_ns'], p['target'], p['size'], p['seq']) for p in packets}), 180)
         for s in sums:
             self.assertEqual((s['sent'], s['answered'], s['lost'], s['duplicates'], s['reordered']), (30, 30, 0, 0, 0))
             self.assertTrue(s['stateful'])
@@ -104,6 +105,12 @@ class Loopback(unittest.TestCase):
             self.assertNotIn('soft_t4', p['flags'])
             self.assertLessEqual(p['up_lo_ms'], p['up_ms'])
             self.assertLessEqual(p['up_ms'], p['up_hi_ms'])
+            self.assertAlmostEqual(p['t2_ns'] - p['t1_ns'], p['up_ms'] * 1e6, delta=1)
+            self.assertAlmostEqual(p['t4_ns'] - p['t3_ns'], p['down_ms'] * 1e6, delta=1)
+            self.assertEqual((p['proto'], p['src'] in ('127.0.0.1', '::1'), p['src']), (17, True, p['dst']))
+            self.assertEqual(int(p['target'].rsplit(':', 1)[1]), p['dport'])
+            self.assertGreater(p['own_error_ms'], 0)
+            self.assertGreater(p['reflector_error_ms'], 0)
         self.assertGreater(sum('true_t3' in p['flags'] for p in packets), 100)
 
     def test_schedules(self):
