@@ -124,9 +124,19 @@ run_code (OwdConn *conn, GError **error)
       return FALSE;
   noted = owd_conn_query (conn, what, PGRES_COMMAND_OK,
                           "INSERT INTO owd.schema_code (digest) VALUES ($1)"
-                          " ON CONFLICT (one) DO UPDATE SET digest = excluded.digest",
+                          " ON CONFLICT (one) DO UPDATE SET digest = excluded.digest, rights = NULL",
                           1, digest, error);
   return noted != NULL && owd_conn_commit (conn, what, error);
+}
+
+/* After every migration: the roles may have been made, or the right to make them given, since the last one. */
+static gboolean
+run_rights (OwdConn *conn, GError **error)
+{
+  g_autoptr (PGresult) res = owd_conn_query (conn, "giving rights to owd_reader and owd_writer", PGRES_TUPLES_OK,
+                                             "SELECT owd.give_rights ()", 0, NULL, error);
+
+  return res != NULL;
 }
 
 static gboolean
@@ -141,7 +151,7 @@ migrate_locked (OwdConn *conn, OwdMigrateFunc progress, void *user, GError **err
   /* Never put older functions over a newer schema. */
   if (version > newest_step ())
     return owd_migrate_check (conn, error);
-  return run_steps (conn, progress, user, error) && run_code (conn, error)
+  return run_steps (conn, progress, user, error) && run_code (conn, error) && run_rights (conn, error)
          && owd_conn_run (conn, "ending the migration", UNLOCK_SQL, error);
 }
 

@@ -135,6 +135,8 @@ gboolean owd_store_range (OwdStore *self, const char *src, const char *dst, cons
 /* One row: watermark, log_time, samples, partitions, first_sample, last_sample, paths, exporters, sample_bytes,
  * schema_version. */
 OwdTable *owd_store_status (OwdStore *self, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+/* role, login, ready, advice: group roles (login is NULL) and the logins that have them. */
+OwdTable *owd_store_list_roles (OwdStore *self, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (OwdStore, owd_store_free)
 

@@ -148,21 +148,16 @@ owd_store_list_paths (OwdStore *self, GError **error)
   return ask (self, "reading the paths", "SELECT * FROM owd.paths ORDER BY src, dst", 0, NULL, error);
 }
 
-/* The number of samples is what the partitions say that they delivered: counting would read everything. */
 OwdTable *
 owd_store_status (OwdStore *self, GError **error)
 {
-  return ask (self, "reading the status",
-              "SELECT w.ts AS watermark, p.log_time, p.samples, p.partitions, p.first_sample, p.last_sample,"
-              " (SELECT count (*) FROM owd.path) AS paths, (SELECT count (*) FROM owd.exporter) AS exporters,"
-              " (SELECT coalesce (sum (pg_total_relation_size (i.inhrelid)), 0)::bigint FROM pg_inherits i"
-              "   WHERE i.inhparent = 'owd.sample'::regclass) AS sample_bytes,"
-              " (SELECT max (step) FROM owd.schema_step) AS schema_version"
-              " FROM owd.watermark w,"
-              " (SELECT owd.ts_of_ns (min (log_time_ns)) AS log_time, coalesce (sum (seq), 0)::bigint AS samples,"
-              "   count (*) AS partitions, min (first_ts) AS first_sample, max (last_ts) AS last_sample"
-              "   FROM owd.partition) p",
-              0, NULL, error);
+  return ask (self, "reading the status", "SELECT * FROM owd.status", 0, NULL, error);
+}
+
+OwdTable *
+owd_store_list_roles (OwdStore *self, GError **error)
+{
+  return ask (self, "reading the roles", "SELECT * FROM owd.roles ORDER BY role, login NULLS FIRST", 0, NULL, error);
 }
 
 /* Instants as ns: float8 would not do, timestamptz counts microseconds. */

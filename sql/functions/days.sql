@@ -2,14 +2,18 @@
 --
 -- One table per UTC day. Making it beside its parent and attaching it takes a lock that lets readers and writers go on
 -- (CREATE TABLE ... PARTITION OF would stop both); two writers that want the same day wait for each other. Whether it is
--- there is asked of the catalog itself: to_regclass() does not see what was made while this waited.
+-- there is asked of the catalog itself: to_regclass() does not see what was made while this waited. With the rights of
+-- the owner, so that owd_writer needs no others.
 CREATE OR REPLACE FUNCTION owd.add_day (day date) RETURNS boolean
-LANGUAGE plpgsql VOLATILE
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
   child text := 'sample_' || to_char (day, 'YYYYMMDD');
 BEGIN
+  IF day IS NULL OR NOT isfinite (day) THEN
+    RAISE EXCEPTION 'owd.add_day needs a finite day' USING ERRCODE = 'invalid_parameter_value';
+  END IF;
   IF EXISTS (SELECT FROM pg_class WHERE relname = child AND relnamespace = 'owd'::regnamespace) THEN
     RETURN false;
   END IF;
@@ -29,7 +33,7 @@ COMMENT ON FUNCTION owd.add_day (date) IS 'Makes the table for the samples of a 
 -- Days whose last instant is older than watermark - keep go as a whole. Where a long reader holds its lock, this gives
 -- up after two seconds instead of making everyone queue behind it: call again later.
 CREATE OR REPLACE FUNCTION owd.drop_days (keep interval) RETURNS integer
-LANGUAGE plpgsql VOLATILE
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 SET lock_timeout = '2s'
 AS $$

@@ -6,7 +6,7 @@
 CREATE OR REPLACE FUNCTION owd.matrix (from_ts timestamptz, to_ts timestamptz)
 RETURNS TABLE (src text, dst text, n bigint, min_ms float8, mean_ms float8, p50_ms float8, p95_ms float8, sigma_ms float8,
                loss float8, last_seen timestamptz)
-LANGUAGE plpgsql STABLE PARALLEL SAFE ROWS 1000 COST 100000
+LANGUAGE plpgsql STABLE SECURITY DEFINER PARALLEL SAFE ROWS 1000 COST 100000
 SET search_path = pg_catalog, pg_temp
 SET plan_cache_mode = force_custom_plan
 SET jit = off

@@ -15,7 +15,7 @@
 CREATE OR REPLACE FUNCTION owd.timeline (src text, dst text, from_ts timestamptz, to_ts timestamptz, step interval)
 RETURNS TABLE (bin timestamptz, n bigint, min_ms float8, mean_ms float8, stderr_ms float8, p05_ms float8, p50_ms float8,
                p95_ms float8, p99_ms float8, max_ms float8, ipdv_ms float8, loss float8)
-LANGUAGE plpgsql STABLE PARALLEL SAFE ROWS 100 COST 10000
+LANGUAGE plpgsql STABLE SECURITY DEFINER PARALLEL SAFE ROWS 100 COST 10000
 SET search_path = pg_catalog, pg_temp
 SET plan_cache_mode = force_custom_plan
 SET jit = off

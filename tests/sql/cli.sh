@@ -11,11 +11,12 @@ unset ONEWAY_DB
 out=$(mktemp -d "${TMPDIR:-/tmp}/owd-cli.XXXXXX")
 trap 'rm -rf "$out"' EXIT
 
-# The place of the cluster is another one each time; sizes on disk are the server's business.
+# The place of the cluster is another one each time; sizes on disk are the server's business; steps become more.
 ask () {
   echo "\$ oneway $*"
   status=0
-  "$oneway" "$@" 2>&1 | sed -e "s|$PGHOST|DIR|g" -e "s|, [^,]*iB kept|, SIZE kept|" >"$out/one" || true
+  "$oneway" "$@" 2>&1 | sed -e "s|$PGHOST|DIR|g" -e "s|, [^,]*iB kept|, SIZE kept|" \
+    -e "s|step [0-9][0-9]* of [0-9][0-9]*|step N|" -e "s|^schema     step .*|schema     step N|" -e "/^applied /d" >"$out/one" || true
   cat "$out/one"
   "$oneway" "$@" >/dev/null 2>&1 || status=$?
   echo "[$status]"
