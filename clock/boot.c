@@ -17,10 +17,13 @@
  *               its line; older knowledge is dropped, and if that does not help constraints are widened by the gap
  *   floating    sysUptime does not follow time (fprobe's stands still, but for jumps of a second); there is no boot
  *               time, each datagram has its own
- *   alternative everything else: kept beside the main lines; confirmed by the next header that fits it and not the main
- *               ones. Uptime that began anew: a reboot. Uptime going on: somebody set the clock.
- *   unstable    steps again and again within few headers: not steps but bad header times; then only their hull is
- * honest.
+ *   alternative everything else: kept beside the main lines until a header refutes it; confirmed by one that fits it
+ * and not the main ones. Uptime that began anew: a reboot. Uptime going on: somebody set the clock. unstable    steps
+ * again and again within few headers: not steps but bad header times; then only their hull is honest.
+ *
+ * When a clock was stepped is not seen at once: a step that is small beside the header's tick contradicts few headers.
+ * It came after the last header that the new lines refute and before the first one that refuted the old lines; stamps
+ * between these two may be read either way.
  *
  * Source: the feasible region of a clock's line under interval constraints is textbook linear programming in two
  * variables; Moon, Skelly, Towsley (INFOCOM 1999) use it for delays.
@@ -31,21 +34,21 @@
 
 #define JITTER_NS (5 * OWD_NS_PER_MS)
 #define WRAP_MS (G_GINT64_CONSTANT (1) << 32)
-#define WRAP_NEAR_NS (86400 * OWD_NS_PER_S) /* a wrap leaves the boot time where it was, but for skew and clock steps  \
-                                             */
-#define WINDOW 256                          /* headers; so many contradictions in it are */
-#define UNSTABLE 3                          /* not steps any more, if each is */
-#define UNSTABLE_NS (10 * OWD_NS_PER_S)     /* no larger than this */
-#define CALM 1024                           /* headers without contradiction after which the jitter is halved */
-#define ASTRAY_NS (400 * OWD_NS_PER_MS)     /* between two headers: uptime and receive time disagree */
+#define WRAP_NEAR_NS                                                                                                   \
+  (86400 * OWD_NS_PER_S)                /* a wrap leaves the boot time where it was, but for skew and clock steps      \
+                                         */
+#define WINDOW 256                      /* headers; so many contradictions in it are */
+#define UNSTABLE 3                      /* not steps any more, if each is */
+#define UNSTABLE_NS (10 * OWD_NS_PER_S) /* no larger than this */
+#define CALM 1024                       /* headers without contradiction after which the jitter is halved */
+#define ASTRAY_NS (400 * OWD_NS_PER_MS) /* between two headers: uptime and receive time disagree */
 #define STRIKES_FLOATING 3
 #define STRIKES_MAX 16
 #define GENERATION_MS (G_GINT64_CONSTANT (3600) * 1000)
 
-typedef struct {
-  gint64 lo_ns, hi_ns;
-  gint64 uptime_ms; /* unwrapped to fit */
-} Constraint;
+#define LOCATE 256 /* headers after a step that still help to find when it was */
+
+typedef OwdBootHeader Constraint;
 
 /* ---- lines ---------------------------------------------------------------------------------------- */
 
@@ -208,6 +211,13 @@ check_receive (OwdBoot *self, OwdTime recv_ns)
     self->rtc_ahead_ns = MAX (self->rtc_ahead_ns, self->use_lo_ns - latest_ns);
 }
 
+/* Uptime has begun anew. */
+static gboolean
+is_reboot (const OwdBoot *self, gint64 uptime_ms)
+{
+  return uptime_ms < self->main.last_uptime_ms - 1000;
+}
+
 /* Lines that hold both constraints and what lies between them. */
 static OwdBootLines
 lines_over (const Constraint *a, const Constraint *b, double skew_bound_ppm)
@@ -217,11 +227,45 @@ lines_over (const Constraint *a, const Constraint *b, double skew_bound_ppm)
   return lines_from (&both, skew_bound_ppm);
 }
 
+static void
+remember (OwdBoot *self, const Constraint *c)
+{
+  self->recent[self->n_recent++ % OWD_BOOT_RECENT] = *c;
+}
+
+/* The last header that the lines behind a step refute was sent before it. */
+static void
+locate_step (OwdBoot *self)
+{
+  for (guint32 i = 0; i < MIN (self->n_recent, OWD_BOOT_RECENT); i++) {
+    const Constraint *c = &self->recent[i];
+
+    if (c->uptime_ms > self->before_step_ms && gap_to (&self->main, c) > JITTER_NS)
+      self->before_step_ms = c->uptime_ms;
+  }
+}
+
+static gboolean
+is_locating (const OwdBoot *self)
+{
+  return self->stepped && self->main.headers <= LOCATE && self->main.first_uptime_ms == self->segment_uptime_ms;
+}
+
+static gint64
+oldest_recent_ms (const OwdBoot *self)
+{
+  gint64 oldest_ms = self->segment_uptime_ms;
+
+  for (guint32 i = 0; i < MIN (self->n_recent, OWD_BOOT_RECENT); i++)
+    oldest_ms = MIN (oldest_ms, self->recent[i].uptime_ms);
+  return oldest_ms;
+}
+
 /* The alternative has its second witness. */
 static OwdBootEvent
 confirm (OwdBoot *self, const Constraint *c)
 {
-  gboolean reboot = c->uptime_ms < self->main.last_uptime_ms - 1000;
+  gboolean reboot = is_reboot (self, c->uptime_ms);
 
   self->segments++;
   self->segment++;
@@ -229,7 +273,12 @@ confirm (OwdBoot *self, const Constraint *c)
   self->main = self->young = self->alt;
   self->stepped = !reboot;
   self->segment_uptime_ms = self->alt.first_uptime_ms;
+  self->before_step_ms = oldest_recent_ms (self);
   self->alt.headers = 0;
+  if (reboot)
+    self->n_recent = 0;
+  else
+    locate_step (self);
   use_main (self, c->uptime_ms);
   if (reboot)
     self->reboots++;
@@ -305,6 +354,7 @@ take_epoch (OwdBoot *self, const Constraint *c, double skew_bound_ppm)
   self->past = self->main;
   self->main = self->young = lines_from (c, skew_bound_ppm);
   self->alt.headers = 0;
+  self->n_recent = 0;
   self->jitter_ns = 0;
   use (self, c, 0);
   return OWD_BOOT_FLOATING;
@@ -325,7 +375,12 @@ contradicts (OwdBoot *self, const Constraint *c, double skew_bound_ppm)
     return OWD_BOOT_UNSTABLE;
   }
   self->alt = lines_from (c, skew_bound_ppm);
-  use (self, c, 0);
+  /* After a step most of the datagram's packets came before it; a header that is plain wrong says nothing of them. But
+   * an uptime that may be no clock has nothing to do with those before. */
+  if (is_reboot (self, c->uptime_ms) || self->strikes > 0)
+    use (self, c, 0);
+  else
+    use_main (self, c->uptime_ms);
   self->outliers++;
   return OWD_BOOT_OUTLIER;
 }
@@ -350,11 +405,28 @@ refine (OwdBoot *self, const Constraint *c, double skew_bound_ppm)
   }
   take (&self->main, c);
   take (&self->young, c);
+  if (is_locating (self))
+    locate_step (self);
+  else
+    remember (self, c);
   if (c->uptime_ms - self->young.first_uptime_ms < GENERATION_MS)
     return;
   if (self->main.first_uptime_ms != self->young.first_uptime_ms)
     self->main = self->young;
   self->young = lines_from (c, skew_bound_ppm);
+}
+
+/* The header fits the main lines. If it fits the alternative as well it decides nothing: of a step that is small beside
+ * the tick few headers tell. */
+static void
+doubt (OwdBoot *self, gint64 lo_ns, gint64 hi_ns, guint32 uptime_ms)
+{
+  Constraint c = constraint_near (lo_ns, hi_ns, uptime_ms, self->alt.ref_ns);
+
+  if (gap_to (&self->alt, &c) == 0)
+    take (&self->alt, &c);
+  else
+    self->alt.headers = 0;
 }
 
 static OwdBootEvent
@@ -364,7 +436,8 @@ next_header (OwdBoot *self, gint64 lo_ns, gint64 hi_ns, guint32 uptime_ms, doubl
 
   if (gap_to (&self->main, &c) <= JITTER_NS) {
     refine (self, &c, skew_bound_ppm);
-    self->alt.headers = 0;
+    if (self->alt.headers > 0)
+      doubt (self, lo_ns, hi_ns, uptime_ms);
     use_main (self, c.uptime_ms);
     return OWD_BOOT_SAME;
   }
@@ -437,6 +510,23 @@ owd_boot_at (const OwdBoot *self, guint32 segment, gint64 uptime_ms, gint64 *ret
   at = usable (self, l, uptime_ms);
   *ret_lo_ns = at.lo_ns;
   *ret_hi_ns = at.hi_ns;
+  return TRUE;
+}
+
+gboolean
+owd_boot_around_step (const OwdBoot *self, guint32 segment, gint64 uptime_ms, gint64 *ret_lo_ns, gint64 *ret_hi_ns)
+{
+  gint64 lo_ns, hi_ns;
+
+  if (!self->stepped || (segment != self->segment && segment + 1 != self->segment)
+      || !owd_boot_at (self, uptime_ms < self->segment_uptime_ms ? self->segment - 1 : self->segment, uptime_ms,
+                       ret_lo_ns, ret_hi_ns))
+    return FALSE;
+  if (uptime_ms > self->before_step_ms && uptime_ms < self->segment_uptime_ms
+      && owd_boot_at (self, self->segment, uptime_ms, &lo_ns, &hi_ns)) {
+    *ret_lo_ns = MIN (*ret_lo_ns, lo_ns);
+    *ret_hi_ns = MAX (*ret_hi_ns, hi_ns);
+  }
   return TRUE;
 }
 

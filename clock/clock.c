@@ -161,27 +161,21 @@ owd_clock_step (const OwdClock *self, OwdStampKind kind, OwdStampEnd which)
   return step;
 }
 
-/* The packet came before the wall clock was stepped, its record after that: what the clock showed then counts. Between
- * the last header before and the first one after the step it may have been either. */
-static void
-before_step (const OwdBoot *boot, gint64 uptime_ms, OwdInstant *i)
+/* Reads an uptime around a clock step by the clock of its own time, not by that of the datagram which brought it. */
+static gboolean
+read_around_step (const OwdBoot *boot, gint64 uptime_ms, OwdInstant *i)
 {
-  gint64 lo_ns, hi_ns, end_ns = i->lo_ns + i->clock_ns;
+  gboolean later = uptime_ms >= boot->segment_uptime_ms;
+  gint64 lo_ns, hi_ns;
 
-  if (!owd_boot_at (boot, boot->segment - 1, uptime_ms, &lo_ns, &hi_ns))
-    return;
-  lo_ns += uptime_ms * OWD_NS_PER_MS;
-  hi_ns += uptime_ms * OWD_NS_PER_MS;
-  if (uptime_ms <= boot->past.last_uptime_ms) {
-    *i = (OwdInstant){ .lo_ns = lo_ns,
-                       .clock_ns = hi_ns - lo_ns,
-                       .boot_ns = lo_ns - uptime_ms * OWD_NS_PER_MS,
-                       .segment = boot->segment - 1 };
-    return;
-  }
-  i->lo_ns = MIN (i->lo_ns, lo_ns);
-  i->clock_ns = MAX (end_ns, hi_ns) - i->lo_ns;
-  i->segment = 0;
+  if ((i->segment == boot->segment && later) || (i->segment + 1 == boot->segment && uptime_ms <= boot->before_step_ms)
+      || !owd_boot_around_step (boot, i->segment, uptime_ms, &lo_ns, &hi_ns))
+    return FALSE;
+  *i = (OwdInstant){ .lo_ns = lo_ns + uptime_ms * OWD_NS_PER_MS,
+                     .clock_ns = hi_ns - lo_ns,
+                     .boot_ns = lo_ns,
+                     .segment = later ? boot->segment : boot->segment - 1 };
+  return TRUE;
 }
 
 gboolean
@@ -202,8 +196,7 @@ owd_clock_instant (const OwdClock *self, const OwdFlow *flow, OwdStampEnd which,
                                  .clock_ns = self->boot.use_hi_ns - self->boot.use_lo_ns,
                                  .boot_ns = self->boot.use_lo_ns,
                                  .segment = self->boot.use_segment };
-    if (self->boot.stepped && ms < self->boot.segment_uptime_ms && self->boot.use_segment == self->boot.segment)
-      before_step (&self->boot, ms, ret_instant);
+    (void) read_around_step (&self->boot, ms, ret_instant);
     return TRUE;
   }
   if (kind == OWD_STAMP_UPTIME_MS) {
@@ -226,7 +219,9 @@ owd_clock_refine (const OwdClock *self, OwdInstant *instant)
 {
   gint64 up_ns = instant->lo_ns - instant->boot_ns, lo_ns, hi_ns;
 
-  if (instant->segment == 0 || !owd_boot_at (&self->boot, instant->segment, up_ns / OWD_NS_PER_MS, &lo_ns, &hi_ns)
+  if (instant->segment == 0 || read_around_step (&self->boot, up_ns / OWD_NS_PER_MS, instant))
+    return;
+  if (!owd_boot_at (&self->boot, instant->segment, up_ns / OWD_NS_PER_MS, &lo_ns, &hi_ns)
       || hi_ns - lo_ns >= instant->clock_ns)
     return;
   instant->lo_ns = lo_ns + up_ns;

@@ -84,6 +84,14 @@ typedef struct {
   } corner[OWD_BOOT_CORNERS];
 } OwdBootLines;
 
+#define OWD_BOOT_RECENT 96
+
+/* What one header says of the boot time: it lies in [lo, hi). */
+typedef struct {
+  gint64 lo_ns, hi_ns;
+  gint64 uptime_ms; /* unwrapped */
+} OwdBootHeader;
+
 /* Zeroed memory is a fresh one. */
 typedef struct {
   OwdBootLines main;           /* the last one to two hours, or the whole segment if shorter */
@@ -95,8 +103,11 @@ typedef struct {
   guint32 use_segment;         /* 0: this datagram is read by its own header alone */
   guint32 segment;             /* number of the current segment: grows with every reboot, step, and floating epoch */
   guint32 segments;            /* confirmed reboots and steps, plus 1 */
-  gint64 segment_uptime_ms;    /* where the current one began */
-  gboolean stepped;            /* it began with a step: uptimes before that belong to the one before */
+  gint64 segment_uptime_ms;    /* where the current one began; after a step: its first header that shows it */
+  gint64 before_step_ms;       /* after a step: the last uptime that was surely before it */
+  OwdBootHeader recent[OWD_BOOT_RECENT]; /* ring of the main lines' headers; those before a step, until it is located */
+  guint32 n_recent;                      /* ever put there; 0: none */
+  gboolean stepped;                      /* it began with a step: uptimes before that belong to the one before */
   guint32 reboots, steps, outliers;
   gboolean floating;       /* uptime is no clock: each datagram has an epoch of its own */
   guint32 strikes;         /* headers whose uptime did not follow receive time, less those that did */
@@ -119,8 +130,13 @@ OwdBootEvent owd_boot_header (OwdBoot *self, OwdTime export_ns, gint64 tick_ns, 
  * so much too late. */
 void owd_boot_widen (OwdBoot *self, gint64 by_ns, double skew_bound_ppm);
 /* The interval [lo, hi) of the boot time as it was at an uptime of a segment, with all that is known now. FALSE where
- * the segment is too far back. */
+ * the segment is too far back. Between the last header that was surely sent before a step and the first one that shows
+ * it the clock may have been either; this knows nothing of that: see owd_boot_around_step(). */
 gboolean owd_boot_at (const OwdBoot *self, guint32 segment, gint64 uptime_ms, gint64 *ret_lo_ns, gint64 *ret_hi_ns);
+/* The same for an uptime around the step that began the current segment, whichever of both segments it was taken for:
+ * where it may be either, the interval holds both. FALSE: no step, or not in these segments. */
+gboolean owd_boot_around_step (const OwdBoot *self, guint32 segment, gint64 uptime_ms, gint64 *ret_lo_ns,
+                               gint64 *ret_hi_ns);
 /* Range of skews in ppm that all headers of the current segment allow. FALSE: nothing known. */
 gboolean owd_boot_skew_ppm (const OwdBoot *self, double *ret_lo, double *ret_hi);
 

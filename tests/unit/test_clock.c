@@ -161,6 +161,41 @@ reboot_and_step (void **state)
   assert_int_equal (c.boot.steps, 1);
 }
 
+/* A step of a seventh of the header's tick contradicts one header in seven. Until the first of them, stamps are read by
+ * the old clock; what is known later must put them right: each stamp's interval holds the clock of its own time. */
+static void
+a_small_step_is_located (void **state)
+{
+  enum { HEADERS = 400 };
+  g_autoptr (GRand) rand = g_rand_new_with_seed (23);
+  OwdClock c = { 0 };
+  OwdInstant at[HEADERS];
+  OwdTime truth[HEADERS];
+  gint64 widest = 0;
+
+  (void) state;
+  for (guint i = 0; i < HEADERS; i++) {
+    OwdTime t = EPOCH + i * 1537 * MS + g_rand_int_range (rand, 0, 900) * MS;
+    OwdTime shift = i >= HEADERS / 2 ? 150 * MS : 0;
+    OwdHeader h = header_at (t, EPOCH - 1000 * S, 0);
+    OwdFlow f = flow_at ((guint64) h.uptime_ms - 100);
+
+    h.export_s = (guint32) ((t + shift) / S);
+    (void) owd_clock_header (&c, &h, 100);
+    owd_clock_learn (&c, &f);
+    assert_true (owd_clock_instant (&c, &f, OWD_STAMP_START, &at[i]));
+    truth[i] = t - t % MS - 100 * MS + shift;
+  }
+  assert_int_equal (c.boot.steps, 1);
+  for (guint i = 0; i < HEADERS; i++) {
+    owd_clock_refine (&c, &at[i]);
+    assert_true (holds (&c, OWD_STAMP_START, &at[i], truth[i]));
+    if (i < HEADERS / 2 - 32 || i > HEADERS / 2 + 32)
+      widest = MAX (widest, at[i].clock_ns);
+  }
+  assert_true (widest < 100 * MS); /* both clocks are claimed near the step only */
+}
+
 static void
 one_bad_header_does_no_harm (void **state)
 {
@@ -325,6 +360,7 @@ main (void)
     cmocka_unit_test (boot_shrinks_and_holds),
     cmocka_unit_test (locked_phase_stays_wide),
     cmocka_unit_test (reboot_and_step),
+    cmocka_unit_test (a_small_step_is_located),
     cmocka_unit_test (one_bad_header_does_no_harm),
     cmocka_unit_test (wrap_goes_unseen),
     cmocka_unit_test (floating_epoch),
