@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * One one-way-delay sample (RFC 7679), as the correlator makes it and the store keeps it.
+ * One one-way-delay sample (RFC 7679) and one piece of loss evidence (RFC 7680), as the correlator makes them and the
+ * store keeps them.
  */
 #ifndef OWD_SAMPLE_H
 #define OWD_SAMPLE_H
@@ -45,6 +46,16 @@ typedef struct {
   guint8 kind;        /* OwdSampleKind */
   guint8 proto;
 } OwdSample;
+
+/* What the packets of one flow, or of a share of it, tell about a path beside delays. Delivered in the order of ts,
+ * like samples: behind every watermark given before. Counts of one path add up, in whatever pieces they come. */
+typedef struct {
+  OwdTime ts;       /* when it belongs to; a late sample: when it was found to be late */
+  guint32 src, dst; /* observation points, as in OwdSample */
+  guint64 sent;     /* packets counted at src that should have come by at dst */
+  guint64 lost;     /* of them, not seen at dst; <= sent */
+  guint64 late;     /* samples that became ready after their turn, and were not delivered */
+} OwdCount;
 
 G_END_DECLS
 

@@ -32,8 +32,8 @@ commit (Part *part, GError **error)
   }
   for (;;) {
     if (points_register (w, error)
-        && owd_store_commit (w->store, part->part, (const OwdSample *) part->samples->data, part->samples->len, &mark,
-                             part->log_time, error))
+        && owd_store_commit (w->store, part->part, (const OwdSample *) part->samples->data, part->samples->len, NULL, 0,
+                             &mark, part->log_time, error))
       break;
     if (!worker_try_again (w, error)) {
       g_prefix_error (error, "partition %u: ", part->part);

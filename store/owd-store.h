@@ -49,11 +49,13 @@ typedef struct {
 gboolean owd_store_claim (OwdStore *self, const char *log_uuid, guint part, guint n_parts, OwdMark *ret_mark,
                           GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
-/* One transaction: samples (COPY BINARY, in the given order), mark, log time. After an error nothing of it is there,
- * or all of it (connection lost during COMMIT: the next call finds out by itself: it compares marks, and does not
- * write twice). n may be 0. points: names for the indices used in the samples' src and dst, see owd_store_point(). */
-gboolean owd_store_commit (OwdStore *self, guint part, const OwdSample *samples, gsize n, const OwdMark *mark,
-                           OwdTime log_time, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+/* One transaction: samples, counts, mark, log time. After an error nothing of it is there, or all of it (connection
+ * lost during COMMIT: the next call finds out by itself: it compares marks, and does not write twice). Both arrays are
+ * in the order of ts, behind the last mark's watermark and not behind this one's; each may be empty. src and dst:
+ * indices of owd_store_points(). */
+gboolean owd_store_commit (OwdStore *self, guint part, const OwdSample *samples, gsize n, const OwdCount *counts,
+                           gsize n_counts, const OwdMark *mark, OwdTime log_time,
+                           GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
 /* An observation point and its name: configured, else address, else address#domain. */
 #define OWD_POINT_NAME 160

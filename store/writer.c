@@ -407,6 +407,24 @@ check_batch (guint part, const OwdMark *old, const OwdMark *new, const OwdSample
   return FALSE;
 }
 
+/* The same of counts. */
+static gboolean
+check_counts (guint part, const OwdMark *old, const OwdMark *new, const OwdCount *counts, gsize n, GError **error)
+{
+  OwdTime ts = old->watermark == OWD_TIME_NONE ? OWD_TIME_NONE + 1 : old->watermark + 1;
+
+  for (gsize i = 0; i < n; i++) {
+    if (counts[i].ts < ts || counts[i].ts > new->watermark || counts[i].lost > counts[i].sent) {
+      g_set_error (error, OWD_ERROR, OWD_ERROR_FAILED,
+                   "partition %u, count %" G_GSIZE_FORMAT ": not between the watermarks, or more lost than sent", part,
+                   i);
+      return FALSE;
+    }
+    ts = counts[i].ts;
+  }
+  return TRUE;
+}
+
 static gboolean
 put_mark (OwdConn *conn, guint part, const OwdClaim *claim, const OwdMark *mark, OwdTime first, OwdTime last,
           OwdTime log_time, GError **error)
@@ -471,8 +489,8 @@ write_batch (OwdStore *self, guint part, OwdClaim *claim, const OwdSample *sampl
 }
 
 gboolean
-owd_store_commit (OwdStore *self, guint part, const OwdSample *samples, gsize n, const OwdMark *mark, OwdTime log_time,
-                  GError **error)
+owd_store_commit (OwdStore *self, guint part, const OwdSample *samples, gsize n, const OwdCount *counts, gsize n_counts,
+                  const OwdMark *mark, OwdTime log_time, GError **error)
 {
   OwdClaim *claim = g_hash_table_lookup (self->claims, GUINT_TO_POINTER (part));
   guint64 there;
@@ -491,7 +509,12 @@ owd_store_commit (OwdStore *self, guint part, const OwdSample *samples, gsize n,
   there = MIN (there, n);
   samples += there;
   n -= there;
-  if (!check_batch (part, &claim->mark, mark, samples, n, error))
+  while (n_counts > 0 && counts->ts <= claim->mark.watermark) {
+    counts++;
+    n_counts--;
+  }
+  if (!check_batch (part, &claim->mark, mark, samples, n, error)
+      || !check_counts (part, &claim->mark, mark, counts, n_counts, error))
     return FALSE;
   if (!write_batch (self, part, claim, samples, n, mark, log_time, error)) {
     owd_conn_rollback (&self->conn);

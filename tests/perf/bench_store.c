@@ -77,7 +77,7 @@ fill (OwdStore *store, guint64 n, gsize batch, guint n_points)
       samples[k] = make_sample (i + k, n, n_points, rand);
     mark = (OwdMark){ .offset = i + batch, .seq = i + batch, .watermark = samples[batch - 1].ts };
     began = g_get_monotonic_time ();
-    if (!owd_store_commit (store, 0, samples, batch, &mark, mark.watermark, &error))
+    if (!owd_store_commit (store, 0, samples, batch, NULL, 0, &mark, mark.watermark, &error))
       fail (error);
     spent_us += g_get_monotonic_time () - began;
     if ((i + batch) % 1000000 == 0)

@@ -138,7 +138,7 @@ commit (OwdStore *store, guint part, guint64 first, gsize n, GError **error)
   OwdMark mark
       = { .offset = (first + n) * 100, .seq = first + n - 1, .watermark = T0 + (gint64) (first + n - 1) * 500123 };
 
-  return owd_store_commit (store, part, samples, n, &mark, mark.watermark + 1, error);
+  return owd_store_commit (store, part, samples, n, NULL, 0, &mark, mark.watermark + 1, error);
 }
 
 /* The whole table as one value: equal exactly where all rows and their order are. */
@@ -282,7 +282,7 @@ copies_every_bit (void **state)
 
   (void) state;
   (void) claim (store, 3);
-  assert_works (owd_store_commit (store, 3, samples, 4, &mark, G_MAXINT64, &error));
+  assert_works (owd_store_commit (store, 3, samples, 4, NULL, 0, &mark, G_MAXINT64, &error));
   assert_sql (
       "1677-09-21 00:12:43.145224+00,1,-9223372036854775808,-9223372036854775808,9223372036854775807,0,0,0,0,3,0,1,0",
       "SELECT concat_ws (',', ts, seq, owd_ns, lo_ns, hi_ns, sigma_ns, bias_ns, flow, profile_id, part, flags, kind,"
@@ -341,7 +341,7 @@ mark_without_samples (void **state)
   assert_int_equal (back.offset, 0);
   assert_int_equal (back.seq, 0);
   assert_true (back.watermark == OWD_TIME_NONE);
-  assert_works (owd_store_commit (store, 1, NULL, 0, &mark, T0, &error));
+  assert_works (owd_store_commit (store, 1, NULL, 0, NULL, 0, &mark, T0, &error));
   back = claim (store, 1);
   assert_memory_equal (&back, &mark, sizeof mark);
 }
@@ -355,34 +355,34 @@ refuses_broken_batches (void **state)
   GError *error = NULL;
 
   (void) state;
-  assert_false (owd_store_commit (store, 0, samples, 10, &mark, T0, &error)); /* not claimed */
+  assert_false (owd_store_commit (store, 0, samples, 10, NULL, 0, &mark, T0, &error)); /* not claimed */
   assert_error (error, OWD_ERROR_FAILED);
   (void) claim (store, 0);
   samples[5].seq = 7; /* a gap */
-  assert_false (owd_store_commit (store, 0, samples, 10, &mark, T0, &error));
+  assert_false (owd_store_commit (store, 0, samples, 10, NULL, 0, &mark, T0, &error));
   assert_error (error, OWD_ERROR_FAILED);
   samples[5].seq = 6;
   samples[5].ts = samples[4].ts - 1; /* back in time */
-  assert_false (owd_store_commit (store, 0, samples, 10, &mark, T0, &error));
+  assert_false (owd_store_commit (store, 0, samples, 10, NULL, 0, &mark, T0, &error));
   assert_error (error, OWD_ERROR_FAILED);
   samples[5].ts = samples[4].ts; /* equal times are in order */
   wrong = mark;
   wrong.seq = 11;
-  assert_false (owd_store_commit (store, 0, samples, 10, &wrong, T0, &error));
+  assert_false (owd_store_commit (store, 0, samples, 10, NULL, 0, &wrong, T0, &error));
   assert_error (error, OWD_ERROR_FAILED);
   samples[9].dst = 4; /* has no name */
-  assert_false (owd_store_commit (store, 0, samples, 10, &mark, T0, &error));
+  assert_false (owd_store_commit (store, 0, samples, 10, NULL, 0, &mark, T0, &error));
   assert_error (error, OWD_ERROR_FAILED);
   samples[9].dst = 3;
   assert_sql ("0", "SELECT count (*) FROM owd.sample");
-  assert_works (owd_store_commit (store, 0, samples, 10, &mark, T0, &error));
+  assert_works (owd_store_commit (store, 0, samples, 10, NULL, 0, &mark, T0, &error));
   samples[0].seq = 11; /* at the watermark */
   samples[0].ts = mark.watermark;
   wrong = (OwdMark){ .offset = 1001, .seq = 11, .watermark = mark.watermark };
-  assert_false (owd_store_commit (store, 0, samples, 1, &wrong, T0, &error));
+  assert_false (owd_store_commit (store, 0, samples, 1, NULL, 0, &wrong, T0, &error));
   assert_error (error, OWD_ERROR_FAILED);
   wrong = (OwdMark){ .offset = 999, .seq = 10, .watermark = mark.watermark };
-  assert_false (owd_store_commit (store, 0, NULL, 0, &wrong, T0, &error));
+  assert_false (owd_store_commit (store, 0, NULL, 0, NULL, 0, &wrong, T0, &error));
   assert_error (error, OWD_ERROR_FAILED);
   assert_sql ("10", "SELECT count (*) FROM owd.sample");
 }
@@ -714,13 +714,13 @@ watermark_is_the_last_microsecond_over (void **state)
   for (guint part = 0; part < 4; part++) {
     (void) claim (store, part);
     assert_sql ("NULL", "SELECT ts FROM owd.watermark");
-    assert_works (owd_store_commit (store, part, NULL, 0, &mark, T0, &error));
+    assert_works (owd_store_commit (store, part, NULL, 0, NULL, 0, &mark, T0, &error));
     mark.watermark += OWD_NS_PER_S;
   }
   /* a sample at T0 + 1501 ns would appear at .000001: only .000000 is over */
   assert_sql ("2026-11-22 06:40:00+00", "SELECT ts FROM owd.watermark");
   mark = (OwdMark){ .offset = 2, .watermark = T0 + 1999 };
-  assert_works (owd_store_commit (store, 0, NULL, 0, &mark, T0, &error));
+  assert_works (owd_store_commit (store, 0, NULL, 0, NULL, 0, &mark, T0, &error));
   assert_sql ("2026-11-22 06:40:00.000001+00", "SELECT ts FROM owd.watermark");
 }
 
@@ -836,13 +836,13 @@ drops_old_days (void **state)
   for (guint i = 0; i < 40; i++)
     samples[i] = (OwdSample){ .seq = i + 1, .ts = T0 + i * day, .dst = 1, .kind = 1 };
   (void) claim (store, 0);
-  assert_works (owd_store_commit (store, 0, samples, 40, &mark, T0, &error));
+  assert_works (owd_store_commit (store, 0, samples, 40, NULL, 0, &mark, T0, &error));
   assert_works (owd_store_retain (store, 30 * day, &dropped, &error));
   assert_int_equal (dropped, 0); /* three partitions are still to come: the watermark is unknown */
   mark.seq = 0;
   for (guint part = 1; part < 4; part++) {
     (void) claim (store, part);
-    assert_works (owd_store_commit (store, part, NULL, 0, &mark, T0, &error));
+    assert_works (owd_store_commit (store, part, NULL, 0, NULL, 0, &mark, T0, &error));
   }
   assert_works (owd_store_retain (store, 30 * day, &dropped, &error));
   /* the day 30 days before the watermark has still hours that are younger */
@@ -853,7 +853,7 @@ drops_old_days (void **state)
   samples[0].seq = 41;
   samples[0].ts = mark.watermark + 1;
   mark = (OwdMark){ .offset = 2, .seq = 41, .watermark = mark.watermark + 1 };
-  assert_works (owd_store_commit (store, 0, samples, 1, &mark, T0, &error));
+  assert_works (owd_store_commit (store, 0, samples, 1, NULL, 0, &mark, T0, &error));
 }
 
 static void
