@@ -92,11 +92,22 @@ ignore_flow (void *user, const OwdHeader *header, const OwdFlow *flow)
   (void) flow;
 }
 
+static OwdDecoderLimits
+complete_limits (const OwdDecoderLimits *limits)
+{
+  OwdDecoderLimits l = limits != NULL ? *limits : (OwdDecoderLimits){ 0 };
+
+  l.max_states = l.max_states != 0 ? l.max_states : MAX_STATES;
+  l.max_templates = l.max_templates != 0 ? l.max_templates : MAX_TEMPLATES;
+  l.late_bytes = l.late_bytes != 0 ? l.late_bytes : LATE_BYTES;
+  l.late_timeout_ns = l.late_timeout_ns != 0 ? l.late_timeout_ns : LATE_TIMEOUT_NS;
+  return l;
+}
+
 OwdDecoder *
 owd_decoder_new (const OwdDecoderSink *sink, const OwdDecoderLimits *limits, GError **error)
 {
   OwdDecoder *self = g_new0 (OwdDecoder, 1);
-  OwdDecoderLimits *l = &self->limits;
 
   (void) error; /* nothing can fail today; the contract leaves room */
   if (sink != NULL)
@@ -105,15 +116,17 @@ owd_decoder_new (const OwdDecoderSink *sink, const OwdDecoderLimits *limits, GEr
     self->sink.header = ignore_header;
   if (self->sink.flow == NULL)
     self->sink.flow = ignore_flow;
-  if (limits != NULL)
-    *l = *limits;
-  l->max_states = l->max_states != 0 ? l->max_states : MAX_STATES;
-  l->max_templates = l->max_templates != 0 ? l->max_templates : MAX_TEMPLATES;
-  l->late_bytes = l->late_bytes != 0 ? l->late_bytes : LATE_BYTES;
-  l->late_timeout_ns = l->late_timeout_ns != 0 ? l->late_timeout_ns : LATE_TIMEOUT_NS;
-  self->states = owd_state_table_new (l);
+  self->limits = complete_limits (limits);
+  self->states = owd_state_table_new (&self->limits);
   self->fixbuf = owd_fixbuf_new ();
   return self;
+}
+
+void
+owd_decoder_set_limits (OwdDecoder *self, const OwdDecoderLimits *limits)
+{
+  self->limits = complete_limits (limits);
+  owd_state_table_set_limits (self->states, &self->limits);
 }
 
 void

@@ -312,12 +312,23 @@ owd_state_table_new (const OwdDecoderLimits *limits)
   OwdStateTable *self = g_new0 (OwdStateTable, 1);
 
   G_STATIC_ASSERT (sizeof (OwdStateKey) % sizeof (guint64) == 0 && sizeof (OwdAddr) % sizeof (guint64) == 0);
-  self->limits = *limits;
-  self->max_per_addr = MAX (limits->max_states / 8, 16);
   self->states = g_ptr_array_new_with_free_func (state_free);
   self->by_key = g_hash_table_new (hash_key, equal_key);
   self->by_addr = g_hash_table_new_full (hash_addr, equal_addr, NULL, g_free);
+  owd_state_table_set_limits (self, limits);
   return self;
+}
+
+void
+owd_state_table_set_limits (OwdStateTable *self, const OwdDecoderLimits *limits)
+{
+  self->limits = *limits;
+  self->max_per_addr = MAX (limits->max_states / 8, 16);
+  for (guint i = 0; i < self->states->len; i++) {
+    OwdState *state = g_ptr_array_index (self->states, i);
+
+    owd_template_table_set_limits (&state->templates, limits->max_templates, limits->template_timeout_ns);
+  }
 }
 
 void

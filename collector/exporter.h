@@ -76,6 +76,8 @@ typedef struct OwdStateTable OwdStateTable;
 
 OwdStateTable *owd_state_table_new (const OwdDecoderLimits *limits);
 void owd_state_table_free (OwdStateTable *self); /* NULL is fine */
+/* For states and templates to come; late sets of a state that is there keep theirs. */
+void owd_state_table_set_limits (OwdStateTable *self, const OwdDecoderLimits *limits);
 /* (transfer none) or NULL where not known. */
 OwdState *owd_state_table_find (OwdStateTable *self, const OwdStateKey *key);
 /* (transfer none) A new one; NULL when the limit of states is reached, of all or of that address. */

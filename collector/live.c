@@ -18,7 +18,6 @@
 #include "trouble.h"
 #include "worker.h"
 
-#define TCP_PREFIX "tcp:"
 #define RETAIN_US (60 * G_TIME_SPAN_SECOND)
 
 typedef struct {
@@ -114,30 +113,74 @@ stop_keeper (Keeper *self)
 
 /* ---- main thread ------------------------------------------------------------------------------- */
 
+typedef struct {
+  Keeper keeper;
+  GPtrArray *workers;
+  const OwdSettingsOverrides *overrides;
+} Live;
+
+static gboolean
+check_tls (const OwdSettings *settings, const char *tls_address, GError **error)
+{
+  if (tls_address == NULL || settings->tls != NULL)
+    return TRUE;
+  g_set_error (error, OWD_ERROR, OWD_ERROR_CONFIG,
+               "listening on tls:%s needs a certificate and its key: --tls-cert and --tls-key, or tls-cert and tls-key "
+               "in [collector]",
+               tls_address);
+  return FALSE;
+}
+
+/* One of the addresses with TLS, or NULL. */
+static const char *
+bound_tls (const GPtrArray *workers)
+{
+  const OwdStreamListener *streams = owd_worker_streams (g_ptr_array_index (workers, 0));
+
+  for (guint i = 0; streams != NULL && i < owd_stream_listener_n_addresses (streams); i++)
+    if (owd_stream_listener_is_tls (streams, i))
+      return owd_stream_listener_address (streams, i);
+  return NULL;
+}
+
+/* All of it or nothing. */
+static gboolean
+apply (Live *self, OwdConfig *fresh, GError **error)
+{
+  Keeper *keeper = &self->keeper;
+  g_autoptr (OwdSettings) settings = owd_settings_new (fresh, self->overrides, self->workers->len, error);
+  g_autofree char *waiting = NULL;
+
+  if (settings == NULL || !check_tls (settings, bound_tls (self->workers), error))
+    return FALSE;
+  waiting = owd_settings_waiting (keeper->config, fresh);
+  for (guint i = 0; i < self->workers->len; i++)
+    owd_worker_set (g_ptr_array_index (self->workers, i), settings);
+  g_mutex_lock (&keeper->lock);
+  owd_config_unref (keeper->config);
+  keeper->config = owd_config_ref (fresh);
+  g_mutex_unlock (&keeper->lock);
+  g_message ("settings read again%s%s", waiting != NULL ? "; these count from the next start on: " : "",
+             waiting != NULL ? waiting : "");
+  return TRUE;
+}
+
 static void
-reload (Keeper *keeper)
+reload (Live *self)
 {
   g_autoptr (GError) error = NULL;
-  OwdConfig *fresh;
+  g_autoptr (OwdConfig) fresh = NULL;
 
   owd_program_notify ("RELOADING=1");
-  fresh = owd_config_reload (keeper->config, &error);
-  if (fresh == NULL) {
+  fresh = owd_config_reload (self->keeper.config, &error);
+  if (fresh == NULL || !apply (self, fresh, &error))
     g_warning ("settings not changed: %s", error->message);
-  } else {
-    g_mutex_lock (&keeper->lock);
-    owd_config_unref (keeper->config);
-    keeper->config = fresh;
-    g_mutex_unlock (&keeper->lock);
-    g_message ("settings read again: sync-interval, retain-age and retain-size count from now on, others from the next "
-               "start on");
-  }
   owd_program_notify ("READY=1");
 }
 
 /* Returns when it is time to end. */
 static void
-wait_for_signals (int signal_fd, Keeper *keeper)
+wait_for_signals (int signal_fd, Live *self)
 {
   for (;;) {
     struct pollfd p = { .fd = signal_fd, .events = POLLIN };
@@ -148,7 +191,7 @@ wait_for_signals (int signal_fd, Keeper *keeper)
     while (read (signal_fd, &info, sizeof info) == sizeof info) {
       if (info.ssi_signo != SIGHUP)
         return;
-      reload (keeper);
+      reload (self);
     }
   }
 }
@@ -166,7 +209,8 @@ announce (const OwdListener *listener, const OwdStreamListener *streams)
                  s->address, s->buffer_got / 1024, s->buffer_asked / 1024);
   }
   for (guint i = 0; streams != NULL && i < owd_stream_listener_n_addresses (streams); i++)
-    g_message ("listening on TCP %s", owd_stream_listener_address (streams, i));
+    g_message ("listening on %s %s", owd_stream_listener_is_tls (streams, i) ? "TLS" : "TCP",
+               owd_stream_listener_address (streams, i));
 }
 
 static void
@@ -209,42 +253,28 @@ start_metrics (const char *address, GPtrArray *workers)
   return server;
 }
 
-/* "tcp:ADDR:PORT" goes to ret_tcp without its prefix, "ADDR:PORT" to ret_udp; both (transfer full). */
-static void
-split_addresses (const char *const *listen, GStrv *ret_udp, GStrv *ret_tcp)
+/* The addresses with that prefix, without it; prefix "": those with none. Returns: (transfer full). */
+static GStrv
+addresses_with (const char *const *listen, const char *prefix)
 {
-  g_autoptr (GStrvBuilder) udp = g_strv_builder_new ();
-  g_autoptr (GStrvBuilder) tcp = g_strv_builder_new ();
+  g_autoptr (GStrvBuilder) builder = g_strv_builder_new ();
 
-  for (; *listen != NULL; listen++)
-    if (g_str_has_prefix (*listen, TCP_PREFIX))
-      g_strv_builder_add (tcp, *listen + strlen (TCP_PREFIX));
-    else
-      g_strv_builder_add (udp, *listen);
-  *ret_udp = g_strv_builder_end (udp);
-  *ret_tcp = g_strv_builder_end (tcp);
-}
+  for (; *listen != NULL; listen++) {
+    gboolean has_one = g_str_has_prefix (*listen, "tcp:") || g_str_has_prefix (*listen, "tls:");
 
-/* Connections are shared out evenly; all of one address come to the same worker. */
-static OwdStreamLimits
-stream_limits (const OwdConfig *config, guint workers)
-{
-  guint connections = (guint) owd_config_int (config, "collector", "max-connections");
-
-  return (OwdStreamLimits){
-    .max_connections = (connections + workers - 1) / workers,
-    .max_per_address = (guint) owd_config_int (config, "collector", "max-connections-per-address"),
-    .idle_ns = owd_config_duration_ns (config, "collector", "connection-timeout"),
-  };
+    if (has_one == (*prefix != '\0') && g_str_has_prefix (*listen, prefix))
+      g_strv_builder_add (builder, *listen + strlen (prefix));
+  }
+  return g_strv_builder_end (builder);
 }
 
 static GPtrArray *
-make_workers (const OwdWorkerOptions *options, GError **error)
+make_workers (const OwdWorkerOptions *options, OwdSettings *settings, GError **error)
 {
   g_autoptr (GPtrArray) workers = g_ptr_array_new_with_free_func ((GDestroyNotify) owd_worker_free);
 
   for (guint i = 0; i < options->workers; i++) {
-    OwdWorker *worker = owd_worker_new (options, error);
+    OwdWorker *worker = owd_worker_new (options, settings, error);
 
     if (worker == NULL)
       return NULL;
@@ -256,41 +286,44 @@ make_workers (const OwdWorkerOptions *options, GError **error)
 /* ---- public ------------------------------------------------------------------------------------ */
 
 GPtrArray *
-owd_live_bind (const OwdConfig *config, const char *const *listen, const OwdDecoderLimits *limits, GError **error)
+owd_live_bind (OwdConfig *config, const OwdSettingsOverrides *overrides, const char *const *listen, GError **error)
 {
-  g_auto (GStrv) udp = NULL;
-  g_auto (GStrv) tcp = NULL;
-  OwdWorkerOptions options = {
+  g_auto (GStrv) udp = addresses_with (listen, "");
+  g_auto (GStrv) tcp = addresses_with (listen, "tcp:");
+  g_auto (GStrv) tls = addresses_with (listen, "tls:");
+  const OwdWorkerOptions options = {
+    .udp = (const char *const *) udp,
+    .tcp = (const char *const *) tcp,
+    .tls = (const char *const *) tls,
     .receive_buffer = owd_config_size (config, "collector", "receive-buffer"),
-    .limits = limits,
     .workers = (guint) owd_config_int (config, "collector", "workers"),
   };
+  g_autoptr (OwdSettings) settings = owd_settings_new (config, overrides, options.workers, error);
 
-  split_addresses (listen, &udp, &tcp);
-  options.udp = (const char *const *) udp;
-  options.tcp = (const char *const *) tcp;
-  options.streams = stream_limits (config, options.workers);
-  options.allow = owd_config_prefixes (config, "collector", "allow", &options.n_allow);
-  return make_workers (&options, error);
+  if (settings == NULL || !check_tls (settings, tls[0], error))
+    return NULL;
+  return make_workers (&options, settings, error);
 }
 
 gboolean
-owd_live_run (GPtrArray *workers, OwdLogWriter *writer, OwdConfig *config, int signal_fd, GError **error)
+owd_live_run (GPtrArray *workers, OwdLogWriter *writer, OwdConfig *config, const OwdSettingsOverrides *overrides,
+              int signal_fd, GError **error)
 {
+  Live self = { .workers = workers, .overrides = overrides };
   OwdMetricsServer *server;
-  Keeper keeper = { 0 };
 
-  start_keeper (&keeper, writer, config);
+  (void) signal (SIGPIPE, SIG_IGN); /* a peer that has gone is found out by errno */
+  start_keeper (&self.keeper, writer, config);
   for (guint i = 0; i < workers->len; i++)
     owd_worker_start (g_ptr_array_index (workers, i), writer);
   server = start_metrics (owd_config_string (config, "collector", "metrics"), workers);
   announce (owd_worker_listener (g_ptr_array_index (workers, 0)), owd_worker_streams (g_ptr_array_index (workers, 0)));
   owd_program_notify ("READY=1");
-  wait_for_signals (signal_fd, &keeper);
+  wait_for_signals (signal_fd, &self);
   owd_program_notify ("STOPPING=1");
   owd_metrics_server_free (server);
   for (guint i = 0; i < workers->len; i++)
     owd_worker_stop (g_ptr_array_index (workers, i));
-  stop_keeper (&keeper);
+  stop_keeper (&self.keeper);
   return owd_log_writer_sync (writer, error);
 }

@@ -19,6 +19,7 @@
 typedef struct {
   char *log, *export;
   char **listen, **read;
+  char *tls_cert, *tls_key, *tls_ca;
   gboolean dump;
 } Options;
 
@@ -27,6 +28,9 @@ clear_options (Options *options)
 {
   g_free (options->log);
   g_free (options->export);
+  g_free (options->tls_cert);
+  g_free (options->tls_key);
+  g_free (options->tls_ca);
   g_strfreev (options->listen);
   g_strfreev (options->read);
 }
@@ -55,16 +59,6 @@ static const char *
 log_directory (const Options *options, const OwdConfig *config)
 {
   return options->log != NULL ? options->log : owd_config_string (config, "log", "directory");
-}
-
-static OwdDecoderLimits
-decoder_limits (const OwdConfig *config)
-{
-  return (OwdDecoderLimits){
-    .max_states = (guint) owd_config_int (config, "collector", "max-exporters"),
-    .max_templates = (guint) owd_config_int (config, "collector", "max-templates"),
-    .template_timeout_ns = (guint64) owd_config_duration_ns (config, "collector", "template-timeout"),
-  };
 }
 
 static OwdLogWriter *
@@ -138,7 +132,7 @@ run_export (const char *dir, const char *path, GError **error)
 static int
 run_read (const Options *options, const OwdConfig *config, GError **error)
 {
-  const OwdDecoderLimits limits = decoder_limits (config);
+  const OwdDecoderLimits limits = owd_settings_decoder_limits (config);
   g_autoptr (OwdDump) dump = NULL;
   g_autoptr (OwdLogWriter) writer = NULL;
   gint64 datagrams;
@@ -157,7 +151,8 @@ run_read (const Options *options, const OwdConfig *config, GError **error)
 static int
 run_live (const Options *options, OwdConfig *config, GError **error)
 {
-  const OwdDecoderLimits limits = decoder_limits (config);
+  const OwdSettingsOverrides overrides
+      = { .tls_cert = options->tls_cert, .tls_key = options->tls_key, .tls_ca = options->tls_ca };
   const char *const *listen = options->listen != NULL ? (const char *const *) options->listen
                                                       : owd_config_list (config, "collector", "listen");
   const char *user = owd_config_string (config, "collector", "user");
@@ -169,11 +164,11 @@ run_live (const Options *options, OwdConfig *config, GError **error)
     g_set_error_literal (error, OWD_ERROR, OWD_ERROR_FAILED, "cannot catch signals");
     return OWD_EXIT_FAILED;
   }
-  workers = owd_live_bind (config, listen, &limits, error);
+  workers = owd_live_bind (config, &overrides, listen, error);
   if (workers == NULL || !owd_rights_drop (user, log_directory (options, config), error))
     return OWD_EXIT_FAILED;
   writer = open_log (options, config, error);
-  if (writer == NULL || !owd_live_run (workers, writer, config, signal_fd, error))
+  if (writer == NULL || !owd_live_run (workers, writer, config, &overrides, signal_fd, error))
     return OWD_EXIT_FAILED;
   return OWD_EXIT_DONE;
 }
@@ -199,8 +194,12 @@ main (int argc, char **argv)
   const GOptionEntry entries[] = {
     { "log", 'l', 0, G_OPTION_ARG_FILENAME, &options.log, "Flow log to write, or to show with --dump", "DIR" },
     { "listen", 'L', 0, G_OPTION_ARG_STRING_ARRAY, &options.listen,
-      "Receive on this UDP address, or IPFIX over TCP; may be given several times (default: *:2055 and *:4739)",
-      "[tcp:]ADDR:PORT" },
+      "Receive on this UDP address, or IPFIX over TCP or TLS; may be given several times (default: *:2055 and *:4739)",
+      "[tcp:|tls:]ADDR:PORT" },
+    { "tls-cert", 0, 0, G_OPTION_ARG_FILENAME, &options.tls_cert, "Certificate for tls: addresses (PEM)", "FILE" },
+    { "tls-key", 0, 0, G_OPTION_ARG_FILENAME, &options.tls_key, "Its private key (PEM)", "FILE" },
+    { "tls-ca", 0, 0, G_OPTION_ARG_FILENAME, &options.tls_ca,
+      "Exporters must show a certificate of one of these authorities (PEM)", "FILE" },
     { "read", 'r', 0, G_OPTION_ARG_FILENAME_ARRAY, &options.read,
       "Take exported datagrams from a pcap or pcapng file, - is stdin; may be given several times", "FILE" },
     { "export", 'e', 0, G_OPTION_ARG_FILENAME, &options.export, "Write the log as an IPFIX file (RFC 5655)", "FILE" },

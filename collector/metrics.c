@@ -222,6 +222,7 @@ sum_streams (const OwdMetrics *workers, guint n)
 
     sum.open += c->open;
     sum.accepted += c->accepted;
+    sum.handshakes += c->handshakes;
     sum.messages += c->messages;
     sum.bytes += c->bytes;
     for (guint r = 0; r < OWD_STREAM_REASONS; r++)
@@ -245,6 +246,8 @@ put_streams (GString *out, const OwdMetrics *workers, guint n)
 
     put_sample (out, "connections_closed_total", labels, sum.closed[r]);
   }
+  begin_family (out, "tls_handshakes", "counter", "TLS handshakes that succeeded");
+  put_sample (out, "tls_handshakes_total", "", sum.handshakes);
   begin_family (out, "stream_messages", "counter", "IPFIX messages received over TCP");
   put_sample (out, "stream_messages_total", "", sum.messages);
   begin_family (out, "stream_bytes", "counter", "Bytes received over TCP");

@@ -67,6 +67,8 @@ typedef struct {
 
 /* sink and limits: copied; limits may be NULL. Returns: (transfer full) or NULL with error. */
 OwdDecoder *owd_decoder_new (const OwdDecoderSink *sink, const OwdDecoderLimits *limits, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+/* For states and templates to come: what is there already stays, over a limit or not. */
+void owd_decoder_set_limits (OwdDecoder *self, const OwdDecoderLimits *limits);
 /* One datagram. data: borrowed, never written to. Returns OWD_STATUS_OK when everything in it was taken, else the
  * status of its first refusal: whatever was whole before and after has still been delivered. Malformed datagrams
  * that cannot be given to a state are counted with the address's first state or in owd_decoder_unattributed(). */

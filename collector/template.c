@@ -46,9 +46,15 @@ template_free (gpointer data)
 void
 owd_template_table_init (OwdTemplateTable *self, guint max_templates, guint64 timeout_ns)
 {
-  *self = (OwdTemplateTable){ .by_id = g_hash_table_new_full (g_direct_hash, g_direct_equal, NULL, template_free),
-                              .timeout_ns = (OwdTime) MIN (timeout_ns, (guint64) G_MAXINT64),
-                              .max_templates = max_templates };
+  *self = (OwdTemplateTable){ .by_id = g_hash_table_new_full (g_direct_hash, g_direct_equal, NULL, template_free) };
+  owd_template_table_set_limits (self, max_templates, timeout_ns);
+}
+
+void
+owd_template_table_set_limits (OwdTemplateTable *self, guint max_templates, guint64 timeout_ns)
+{
+  self->timeout_ns = (OwdTime) MIN (timeout_ns, (guint64) G_MAXINT64);
+  self->max_templates = max_templates;
 }
 
 void

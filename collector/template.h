@@ -54,6 +54,7 @@ typedef struct {
 } OwdTemplateTable;
 
 void owd_template_table_init (OwdTemplateTable *self, guint max_templates, guint64 timeout_ns);
+void owd_template_table_set_limits (OwdTemplateTable *self, guint max_templates, guint64 timeout_ns);
 void owd_template_table_clear (OwdTemplateTable *self);
 /* (transfer none) NULL where unknown or expired at now. */
 OwdTemplate *owd_template_table_find (OwdTemplateTable *self, guint16 id, OwdTime now_ns);

@@ -28,12 +28,12 @@ struct OwdWorker {
   OwdDecoder *decoder;
   OwdLogAppender *appender;
   OwdRefusals *refusals;
-  gint stop;              /* atomic */
-  gint64 unflushed_us;    /* monotonic time of the first record that was not flushed; 0: none */
-  gint64 turn_us;         /* monotonic time when this turn began */
-  OwdTime beat_ns;        /* of the last heartbeat */
-  const OwdPrefix *allow; /* n_allow of them */
-  guint n_allow;
+  gint stop;           /* atomic */
+  gint64 unflushed_us; /* monotonic time of the first record that was not flushed; 0: none */
+  gint64 turn_us;      /* monotonic time when this turn began */
+  OwdTime beat_ns;     /* of the last heartbeat */
+  OwdSettings *settings;
+  OwdSettings *next;  /* atomic; NULL: no others */
   guint64 disallowed; /* datagrams */
   OwdTrouble disk, reception, access, acceptance, connections;
   guint64 dropped_before; /* records, before the disk's present trouble began */
@@ -91,7 +91,7 @@ on_datagram (void *user, const OwdDatagram *d)
 {
   OwdWorker *self = user;
 
-  if (!owd_prefix_list_allows (self->allow, self->n_allow, &d->from))
+  if (!owd_prefix_list_allows (self->settings->allow, self->settings->n_allow, &d->from))
     disallow (self, &d->from);
   else if (owd_decoder_feed (self->decoder, &d->from, d->port, d->recv_ns, d->data, d->len) != OWD_STATUS_OK)
     owd_refusals_add (self->refusals, self->decoder, &d->from, d->data, d->len, d->recv_ns);
@@ -102,7 +102,7 @@ allows_stream (void *user, const OwdAddr *from)
 {
   const OwdWorker *self = user;
 
-  return owd_prefix_list_allows (self->allow, self->n_allow, from);
+  return owd_prefix_list_allows (self->settings->allow, self->settings->n_allow, from);
 }
 
 static void
@@ -116,17 +116,16 @@ on_stream_message (void *user, const OwdDatagram *d)
 
 /* Exporters come and go; what somebody should look at is said, a line a minute at most. */
 static void
-on_stream_closed (void *user, const OwdAddr *from, guint16 port, OwdStreamReason reason)
+on_stream_closed (void *user, const OwdAddr *from, guint16 port, OwdStreamReason reason, const char *detail)
 {
   OwdWorker *self = user;
+  gboolean is_ordinary = reason == OWD_STREAM_PEER || reason == OWD_STREAM_IDLE;
   char addr[OWD_ADDR_TEXT];
 
-  g_debug ("TCP connection of %s port %u closed: %s", owd_addr_text (from, addr), port,
-           owd_stream_reason_text (reason));
-  if (reason == OWD_STREAM_PEER || reason == OWD_STREAM_IDLE || !owd_trouble_is_news (&self->connections))
-    return;
-  g_warning ("TCP connection of %s port %u closed: %s", owd_addr_text (from, addr), port,
-             owd_stream_reason_text (reason));
+  g_log (G_LOG_DOMAIN,
+         is_ordinary || !owd_trouble_is_news (&self->connections) ? G_LOG_LEVEL_DEBUG : G_LOG_LEVEL_WARNING,
+         "TCP connection of %s port %u closed: %s%s%s", owd_addr_text (from, addr), port,
+         owd_stream_reason_text (reason), detail != NULL ? ": " : "", detail != NULL ? detail : "");
 }
 
 static void
@@ -261,6 +260,20 @@ answer_metrics (OwdWorker *self)
   g_mutex_unlock (&self->metrics_lock);
 }
 
+static void
+adopt_settings (OwdWorker *self)
+{
+  OwdSettings *next = g_atomic_pointer_exchange (&self->next, NULL);
+
+  if (next == NULL)
+    return;
+  owd_settings_unref (self->settings);
+  self->settings = next;
+  owd_decoder_set_limits (self->decoder, &next->decoder);
+  if (self->streams != NULL)
+    owd_stream_listener_set (self->streams, &next->streams, next->tls);
+}
+
 static gpointer
 run_worker (gpointer data)
 {
@@ -274,6 +287,8 @@ run_worker (gpointer data)
     owd_refusals_tick (self->refusals, self->decoder, now_ns ());
     watch_drops (self);
     answer_metrics (self);
+    if (G_UNLIKELY (g_atomic_pointer_get (&self->next) != NULL))
+      adopt_settings (self);
   }
   drain_until_us = g_get_monotonic_time () + DRAIN_US;
   while (receive (self, 0) > 0 && g_get_monotonic_time () < drain_until_us)
@@ -320,9 +335,10 @@ open_sockets (OwdWorker *self, const OwdWorkerOptions *options, GError **error)
   self->listener = owd_listener_new (options->udp, options->receive_buffer, options->workers, error);
   if (self->listener == NULL)
     return FALSE;
-  if (options->tcp[0] == NULL)
+  if (options->tcp[0] == NULL && options->tls[0] == NULL)
     return TRUE;
-  self->streams = owd_stream_listener_new (options->tcp, &options->streams, options->workers, &sink, error);
+  self->streams = owd_stream_listener_new (options->tcp, options->tls, self->settings->tls, &self->settings->streams,
+                                           options->workers, &sink, error);
   if (self->streams == NULL)
     return FALSE;
   owd_listener_watch (self->listener, owd_stream_listener_fd (self->streams));
@@ -330,21 +346,20 @@ open_sockets (OwdWorker *self, const OwdWorkerOptions *options, GError **error)
 }
 
 OwdWorker *
-owd_worker_new (const OwdWorkerOptions *options, GError **error)
+owd_worker_new (const OwdWorkerOptions *options, OwdSettings *settings, GError **error)
 {
   OwdWorker *self = g_new0 (OwdWorker, 1);
   OwdDecoderSink sink = { .header = on_header, .flow = on_flow, .user = self };
 
   g_mutex_init (&self->metrics_lock);
   g_cond_init (&self->metrics_taken);
+  self->settings = owd_settings_ref (settings);
   if (open_sockets (self, options, error))
-    self->decoder = owd_decoder_new (&sink, options->limits, error);
+    self->decoder = owd_decoder_new (&sink, &settings->decoder, error);
   if (self->decoder == NULL) {
     owd_worker_free (self);
     return NULL;
   }
-  self->allow = options->allow;
-  self->n_allow = options->n_allow;
   self->refusals = owd_refusals_new ();
   self->beat_ns = now_ns ();
   return self;
@@ -367,6 +382,13 @@ const OwdStreamListener *
 owd_worker_streams (const OwdWorker *self)
 {
   return self->streams;
+}
+
+void
+owd_worker_set (OwdWorker *self, OwdSettings *settings)
+{
+  owd_settings_unref (g_atomic_pointer_exchange (&self->next, owd_settings_ref (settings)));
+  owd_listener_wake (self->listener);
 }
 
 gboolean
@@ -407,6 +429,8 @@ owd_worker_free (OwdWorker *self)
   owd_stream_listener_free (self->streams);
   owd_listener_free (self->listener);
   owd_refusals_free (self->refusals);
+  owd_settings_unref (self->next);
+  owd_settings_unref (self->settings);
   g_mutex_clear (&self->metrics_lock);
   g_cond_clear (&self->metrics_taken);
   g_free (self);

@@ -9,21 +9,21 @@
 #include "metrics.h"
 #include "owd-flowlog.h"
 #include "owd-stream.h"
+#include "settings.h"
 
 typedef struct OwdWorker OwdWorker;
 
 typedef struct {
-  const char *const *udp, *const *tcp; /* addresses; borrowed for _new; NULL-terminated */
-  gsize receive_buffer;                /* bytes, per socket */
-  const OwdDecoderLimits *limits;      /* borrowed for _new */
-  OwdStreamLimits streams;             /* of this worker */
-  const OwdPrefix *allow;              /* borrowed; n_allow of them. 0: everybody */
-  guint n_allow;
-  guint workers; /* how many there will be */
+  const char *const *udp, *const *tcp, *const *tls; /* addresses; borrowed for _new; NULL-terminated */
+  gsize receive_buffer;                             /* bytes, per socket */
+  guint workers;                                    /* how many there will be */
 } OwdWorkerOptions;
 
 /* Sockets are bound, nothing is received yet. */
-OwdWorker *owd_worker_new (const OwdWorkerOptions *options, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+OwdWorker *owd_worker_new (const OwdWorkerOptions *options, OwdSettings *settings,
+                           GError **error) G_GNUC_WARN_UNUSED_RESULT;
+/* From any thread; they count from the worker's next turn on. */
+void owd_worker_set (OwdWorker *self, OwdSettings *settings);
 /* writer: borrowed. */
 void owd_worker_start (OwdWorker *self, OwdLogWriter *writer);
 /* For its addresses; counters only before _start and after _stop. */

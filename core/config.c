@@ -66,7 +66,8 @@ static const Option options[] = {
 
   { "collector", "listen", TYPE_LIST, "[::]:2055;[::]:4739", NULL, NULL,
     "UDP addresses to receive on, ADDR:PORT or [ADDR]:PORT. Every format is understood on every port; [::] takes "
-    "IPv4 too. With tcp: in front, a TCP address for IPFIX, as tcp:[::]:4739." },
+    "IPv4 too. With tcp: in front, a TCP address for IPFIX, as tcp:[::]:4739; with tls: one for IPFIX over "
+    "TLS, as tls:[::]:4740." },
   { "collector", "allow", TYPE_PREFIXES, "", NULL, NULL,
     "Exporters to listen to. Datagrams from other addresses are counted and dropped, undecoded, TCP "
     "connections closed. Empty: everybody." },
@@ -89,6 +90,19 @@ static const Option options[] = {
     "TCP connections that may be open from one address." },
   { "collector", "connection-timeout", TYPE_DURATION, "30 min", "0", "365 d",
     "A TCP connection without a whole message for this long is closed. 0: never." },
+  { "collector", "tls-cert", TYPE_STRING, "", NULL, NULL,
+    "Certificate for addresses with tls:, a PEM file, with the chain up to its authority." },
+  { "collector", "tls-key", TYPE_STRING, "", NULL, NULL,
+    "Private key of tls-cert, a PEM file without passphrase, which nobody else should be able to read." },
+  { "collector", "tls-ca", TYPE_STRING, "", NULL, NULL,
+    "Authorities, a PEM file: exporters that come with TLS must show a certificate of one of them. Empty: none is "
+    "asked "
+    "for." },
+  { "collector", "tls-peers", TYPE_LIST, "", NULL, NULL,
+    "Names, one of which an exporter's certificate must carry; .example.net stands for every host of that domain. "
+    "Empty: every certificate of tls-ca will do." },
+  { "collector", "tls-handshake-timeout", TYPE_DURATION, "10 s", "1 s", "10 min",
+    "A TLS handshake that is not over by then ends the connection." },
   { "collector", "metrics", TYPE_STRING, "127.0.0.1:9255", NULL, NULL,
     "TCP address where counters can be read over HTTP: OpenMetrics on /metrics, a table of exporters on /. Empty: "
     "nowhere." },
@@ -605,16 +619,31 @@ owd_config_unref (OwdConfig *self)
 
 /* ---- reading ----------------------------------------------------------------------------------- */
 
+static gsize
+row_of (const char *section, const char *key)
+{
+  for (gsize k = 0; k < G_N_ELEMENTS (options); k++)
+    if (g_str_equal (options[k].section, section) && g_str_equal (options[k].key, key))
+      return k;
+  g_error ("[%s] %s is not in the table of settings", section, key);
+}
+
 static const Value *
 value_of (const OwdConfig *self, const char *section, const char *key, Type type)
 {
-  for (gsize k = 0; k < G_N_ELEMENTS (options); k++)
-    if (g_str_equal (options[k].section, section) && g_str_equal (options[k].key, key)) {
-      if (options[k].type != type)
-        g_error ("[%s] %s is not asked for by its type", section, key);
-      return &self->values[k];
-    }
-  g_error ("[%s] %s is not in the table of settings", section, key);
+  gsize row = row_of (section, key);
+
+  if (options[row].type != type)
+    g_error ("[%s] %s is not asked for by its type", section, key);
+  return &self->values[row];
+}
+
+gboolean
+owd_config_same (const OwdConfig *a, const OwdConfig *b, const char *section, const char *key)
+{
+  gsize row = row_of (section, key);
+
+  return g_str_equal (a->values[row].text, b->values[row].text);
 }
 
 gint64
@@ -647,20 +676,12 @@ owd_config_size (const OwdConfig *self, const char *section, const char *key)
   return (guint64) value_of (self, section, key, TYPE_SIZE)->i;
 }
 
-static gboolean
-is_secret (const char *section, const char *key)
-{
-  for (gsize k = 0; k < G_N_ELEMENTS (options); k++)
-    if (options[k].type == TYPE_SECRET && g_str_equal (options[k].section, section)
-        && g_str_equal (options[k].key, key))
-      return TRUE;
-  return FALSE;
-}
-
 const char *
 owd_config_string (const OwdConfig *self, const char *section, const char *key)
 {
-  return value_of (self, section, key, is_secret (section, key) ? TYPE_SECRET : TYPE_STRING)->text;
+  gboolean is_secret = options[row_of (section, key)].type == TYPE_SECRET;
+
+  return value_of (self, section, key, is_secret ? TYPE_SECRET : TYPE_STRING)->text;
 }
 
 const char *const *

@@ -29,6 +29,9 @@ void owd_config_unref (OwdConfig *self); /* NULL is fine */
 gint64 owd_config_int (const OwdConfig *self, const char *section, const char *key);
 gboolean owd_config_bool (const OwdConfig *self, const char *section, const char *key);
 double owd_config_double (const OwdConfig *self, const char *section, const char *key);
+/* Whether a setting of any type is written alike in both. */
+gboolean owd_config_same (const OwdConfig *a, const OwdConfig *b, const char *section,
+                          const char *key) G_GNUC_WARN_UNUSED_RESULT;
 /* Durations are written with a unit ("200ms", "30 s", "7d"); sizes likewise ("64 MiB"). */
 gint64 owd_config_duration_ns (const OwdConfig *self, const char *section, const char *key);
 guint64 owd_config_size (const OwdConfig *self, const char *section, const char *key);

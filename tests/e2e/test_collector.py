@@ -137,7 +137,7 @@ def in_some_order(objects):
 
 
 class Collector:
-    """A running collector. ports: those that it says it listens on, those of TCP last."""
+    """A running collector. ports: those that it says it listens on, those of TCP last, and of TLS behind them."""
 
     def __init__(self, log, *args, listen=('127.0.0.1:0',), env=None):
         options = [option for address in listen for option in ('--listen', address)]
@@ -152,7 +152,7 @@ class Collector:
             if not line:
                 raise RuntimeError('no collector: ' + ''.join(self.lines))
             self.lines.append(line)
-            match = re.search(r'listening on (?:UDP|TCP) \S*:(\d+)', line)
+            match = re.search(r'listening on (?:UDP|TCP|TLS) \S*:(\d+)', line)
             if match:
                 self.ports.append(int(match[1]))
         self.reader = threading.Thread(target=self._read)
@@ -600,20 +600,48 @@ class Live(Case):
         self.assertEqual(status, 2, err)
         self.assertEqual(live.end(), 0)
 
+    def hang_up(self, live, text):
+        """SIGHUP, and the answer that begins so."""
+        n = len(live.lines)
+        live.process.send_signal(signal.SIGHUP)
+        deadline = time.monotonic() + 20
+        while not any(text in line for line in live.lines[n:]):
+            self.assertLess(time.monotonic(), deadline, live.messages())
+            time.sleep(0.02)
+        time.sleep(0.3)  # and the workers have them
+        return ''.join(live.lines[n:])
+
     def test_reload(self):
-        conf = self.file('oneway.conf', b'[log]\nsync-interval = 1 s\n')
-        live = self.live('--config', conf)
-        self.file('oneway.conf', b'[log]\nsync-interval = 100 ms\n')
-        live.process.send_signal(signal.SIGHUP)
-        time.sleep(0.3)
-        self.file('oneway.conf', b'[log]\nsync-interval = soon\n')
-        live.process.send_signal(signal.SIGHUP)
-        time.sleep(0.3)
+        conf = self.file('oneway.conf', b'[collector]\nallow = 127.0.0.0/8\nmax-exporters = 1\n')
+        live = self.live('--config', conf, listen=('127.0.0.1:0', 'tcp:127.0.0.1:0'),
+                         env={'ONEWAY_COLLECTOR_METRICS': ''})
+        other = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.addCleanup(other.close)
+        other.bind(('127.0.5.1', 0))
+        messages = list(self.ipfix_messages())
+
         self.send(live, 0, 1)
+        time.sleep(0.2)
+        other.sendto(numbered(1), ('127.0.0.1', live.ports[0]))  # one state too many
+        time.sleep(0.2)
+        with socket.create_connection(('127.0.0.1', live.ports[1]), timeout=20) as stream:
+            stream.sendall(messages[0][:7])
+            self.file('oneway.conf', b'[collector]\nallow = 127.0.5.0/24\nworkers = 2\n[log]\nblock-size = 8 KiB\n')
+            said = self.hang_up(live, 'settings read again')
+            self.assertIn('count from the next start on: [collector] workers, [log] block-size\n', said)
+            with contextlib.suppress(ConnectionResetError):
+                self.assertEqual(stream.recv(1), b'')  # no longer wanted
+        self.send(live, 2, 1)
+        other.sendto(numbered(3), ('127.0.0.1', live.ports[0]))
+        time.sleep(0.2)
+
+        self.file('oneway.conf', b'[collector]\nallow = 127.0.0.0/8\n[log]\nsync-interval = soon\n')
+        self.assertIn("[log] sync-interval: 'soon'", self.hang_up(live, 'settings not changed'))
+        self.send(live, 4, 1)
+        time.sleep(0.2)
         self.assertEqual(live.end(), 0)
-        self.assertIn('settings read again', live.messages())
-        self.assertIn('settings not changed', live.messages())
-        self.assertEqual(len(self.logged()), 30)
+        self.assertEqual({i for i, _ in self.check_whole(self.logged())}, {0, 3})
+        self.assertIn('closed: address not in allow', live.messages())
 
     def test_full_disk(self):
         live = self.live()

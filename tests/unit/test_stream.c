@@ -22,7 +22,10 @@ typedef struct {
   OwdDatagram last;
   guint closed[OWD_STREAM_REASONS];
   guint by_host[256];
+  char detail[160];
 } Seen;
+
+static const char *const NOBODY[] = { NULL };
 
 static void
 on_message (void *user, const OwdDatagram *d)
@@ -37,9 +40,11 @@ on_message (void *user, const OwdDatagram *d)
 }
 
 static void
-on_closed (void *user, const OwdAddr *from, guint16 port, OwdStreamReason reason)
+on_closed (void *user, const OwdAddr *from, guint16 port, OwdStreamReason reason, const char *detail)
 {
   Seen *seen = user;
+
+  g_strlcpy (seen->detail, detail != NULL ? detail : "", sizeof seen->detail);
 
   assert_true (owd_addr_is_v4 (from));
   assert_true (port > 0);
@@ -52,7 +57,7 @@ listen_on (const char *address, OwdStreamLimits limits, guint workers, Seen *see
   const char *const addresses[] = { address, NULL };
   const OwdStreamSink sink = { .message = on_message, .closed = on_closed, .user = seen };
   g_autoptr (GError) error = NULL;
-  OwdStreamListener *listener = owd_stream_listener_new (addresses, &limits, workers, &sink, &error);
+  OwdStreamListener *listener = owd_stream_listener_new (addresses, NOBODY, NULL, &limits, workers, &sink, &error);
 
   assert_null (error);
   assert_non_null (listener);
@@ -216,7 +221,7 @@ unwanted_take_no_room (void **state)
   Seen seen = { 0 };
   const OwdStreamSink sink = { .allows = allows_second, .message = on_message, .closed = on_closed, .user = &seen };
   g_autoptr (GError) error = NULL;
-  g_autoptr (OwdStreamListener) listener = owd_stream_listener_new (addresses, &limits, 1, &sink, &error);
+  g_autoptr (OwdStreamListener) listener = owd_stream_listener_new (addresses, NOBODY, NULL, &limits, 1, &sink, &error);
   int bad, good;
 
   (void) state;
@@ -293,10 +298,10 @@ bad_addresses (void **state)
   g_autoptr (GError) error = NULL;
 
   (void) state;
-  assert_null (owd_stream_listener_new (nonsense, &limits, 1, &sink, &error));
+  assert_null (owd_stream_listener_new (nonsense, NOBODY, NULL, &limits, 1, &sink, &error));
   assert_true (g_error_matches (error, OWD_ERROR, OWD_ERROR_CONFIG));
   g_clear_error (&error);
-  assert_null (owd_stream_listener_new (twice, &limits, 1, &sink, &error));
+  assert_null (owd_stream_listener_new (twice, NOBODY, NULL, &limits, 1, &sink, &error));
   assert_true (g_error_matches (error, OWD_ERROR, OWD_ERROR_IO));
   assert_non_null (strstr (error->message, twice[0]));
 }
