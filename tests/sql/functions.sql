@@ -1,0 +1,255 @@
+-- SPDX-License-Identifier: Apache-2.0
+--
+-- The functions above timeline and matrix, against definitions written out the slow way over owd.samples, on random
+-- samples with random questions. The seed is printed; OWD_SEED repeats it.
+SELECT setseed (:seed / 65536.0);
+
+-- n samples with intervals of their own: bursts, gaps of hours, equal times, equal and negative delays.
+CREATE FUNCTION test.scatter (path integer, n integer, from_ts timestamptz, to_ts timestamptz, base_ms numeric) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+  base bigint := (SELECT count (*) FROM owd.sample);
+BEGIN
+  PERFORM owd.add_day (d::date) FROM generate_series ((from_ts AT TIME ZONE 'UTC')::date, (to_ts AT TIME ZONE 'UTC')::date, interval '1 day') d;
+  INSERT INTO owd.sample (ts, seq, owd_ns, lo_ns, hi_ns, sigma_ns, bias_ns, flow, path_id, profile_id, part, flags, kind, proto)
+  SELECT at, base + row_number () OVER (ORDER BY at), d, d - (width * 0.4)::bigint, d + (width * 0.6)::bigint, width / 4, 0, i, path, 0, i % 4, 0, 1, 6
+    FROM (SELECT i, date_bin (CASE i % 3 WHEN 0 THEN interval '7 s' WHEN 1 THEN interval '10 min' ELSE interval '1 us' END,
+                              from_ts + (to_ts - from_ts) * power (random (), 2), from_ts) AS at,
+                 CASE WHEN i % 5 = 0 THEN (base_ms * 1000000)::bigint
+                      ELSE ((base_ms + (random () * random () * 40 - 2)::numeric) * 1000000)::bigint END AS d,
+                 (1 + (random () * 3)::integer) * 1000000 AS width
+            FROM generate_series (1, n) i) s;
+END $$;
+
+DO $$
+DECLARE
+  pair record;
+BEGIN
+  FOR pair IN SELECT * FROM (VALUES ('a', 'b', 700, 12), ('b', 'a', 500, 9), ('b', 'c', 400, -30), ('a', 'c', 350, -18), ('c', 'd', 300, 60),
+                                    ('d', 'c', 1, 5), ('a', 'd', 90, 40)) v (src, dst, n, base) LOOP
+    PERFORM test.scatter (test.path (pair.src, pair.dst), pair.n, '2026-03-28 20:00+00', '2026-03-29 04:00+00', pair.base);
+  END LOOP;
+  PERFORM test.path ('d', 'a');   -- known, without a sample
+  PERFORM test.point ('lonely');  -- no path at all
+  -- another exporter that bears the name a
+  PERFORM test.scatter (test.path ('a before', 'b'), 100, '2026-03-28 18:00+00', '2026-03-28 23:00+00', 14);
+  UPDATE owd.point SET name = 'a' WHERE name = 'a before';
+END $$;
+
+-- One path's bins: everything that the definitions below are made of.
+CREATE FUNCTION test.bins (want_src text, want_dst text, from_ts timestamptz, to_ts timestamptz, step interval)
+RETURNS TABLE (bin timestamptz, n bigint, lowest numeric, mean numeric, err numeric, lo numeric, hi numeric, least_hi numeric) LANGUAGE sql AS $$
+  SELECT from_ts + k::float8 * step, count (*), min (d), avg (d), greatest (coalesce (var_samp (d), 0), avg (sigma * sigma)) / count (*),
+         avg (l), avg (h), min (h)
+    FROM (SELECT s.owd_ms::numeric AS d, s.sigma_ms::numeric AS sigma, s.lo_ms::numeric AS l, s.hi_ms::numeric AS h,
+                 floor ((extract (epoch FROM s.ts) - extract (epoch FROM from_ts)) / extract (epoch FROM step)) AS k
+            FROM owd.samples s WHERE s.src = want_src AND s.dst = want_dst AND s.ts >= from_ts AND s.ts < to_ts) s
+   GROUP BY k
+$$;
+
+CREATE FUNCTION test.rtt (a text, b text, from_ts timestamptz, to_ts timestamptz, step interval)
+RETURNS TABLE (bin timestamptz, n_ab bigint, n_ba bigint, v float8[]) LANGUAGE sql AS $$
+  SELECT bin, x.n, y.n, ARRAY[x.lowest + y.lowest, x.mean + y.mean, sqrt (x.err + y.err), x.lo + y.lo, x.hi + y.hi]::float8[]
+    FROM test.bins (a, b, from_ts, to_ts, step) x JOIN test.bins (b, a, from_ts, to_ts, step) y USING (bin)
+$$;
+
+CREATE FUNCTION test.asymmetry (a text, b text, from_ts timestamptz, to_ts timestamptz, step interval)
+RETURNS TABLE (bin timestamptz, n_ab bigint, n_ba bigint, v float8[]) LANGUAGE sql AS $$
+  SELECT bin, x.n, y.n, ARRAY[x.lowest - y.lowest, x.mean - y.mean, sqrt (x.err + y.err), (x.lowest - y.lowest) / 2, -y.least_hi, x.least_hi]::float8[]
+    FROM test.bins (a, b, from_ts, to_ts, step) x JOIN test.bins (b, a, from_ts, to_ts, step) y USING (bin)
+$$;
+
+CREATE FUNCTION test.compose (route text[], from_ts timestamptz, to_ts timestamptz, step interval)
+RETURNS TABLE (bin timestamptz, n bigint, m bigint, v float8[]) LANGUAGE plpgsql AS $$
+DECLARE
+  hop record;
+  i integer;
+BEGIN
+  CREATE TEMP TABLE IF NOT EXISTS hops (at timestamptz, hop integer, n bigint, lowest numeric, mean numeric, err numeric);
+  DELETE FROM hops;
+  FOR i IN 2 .. cardinality (route) LOOP
+    INSERT INTO hops SELECT t.bin, i, t.n, t.lowest, t.mean, t.err FROM test.bins (route[i - 1], route[i], from_ts, to_ts, step) t;
+  END LOOP;
+  RETURN QUERY
+    SELECT h.at, min (h.n), coalesce (max (d.n), 0),
+           ARRAY[sum (h.lowest), sum (h.mean), sqrt (sum (h.err)), max (d.lowest), max (d.mean), sqrt (max (d.err)), sum (h.mean) - max (d.mean),
+                 sqrt (sum (h.err) + max (d.err))]::float8[]
+      FROM hops h LEFT JOIN test.bins (route[1], route[cardinality (route)], from_ts, to_ts, step) d ON d.bin = h.at
+     GROUP BY h.at HAVING count (DISTINCT h.hop) = cardinality (route) - 1;
+END $$;
+
+-- Two lists of numbers, each near its counterpart.
+CREATE FUNCTION test.all_near (a float8[], b float8[]) RETURNS boolean LANGUAGE sql IMMUTABLE AS $$
+  SELECT cardinality (a) = cardinality (b) AND bool_and (test.near (x, y)) FROM unnest (a, b) u (x, y)
+$$;
+
+-- got against want, both as (bin, n, m, v), whatever function they come from
+CREATE FUNCTION test.same (question text, got text, want text) RETURNS bigint LANGUAGE plpgsql AS $$
+DECLARE
+  wrong record;
+  rows bigint;
+BEGIN
+  FOR wrong IN EXECUTE format ('SELECT g::text AS got, w::text AS want FROM (%s) g FULL JOIN (%s) w USING (bin)
+      WHERE g.n IS DISTINCT FROM w.n OR g.m IS DISTINCT FROM w.m OR NOT coalesce (test.all_near (g.v, w.v), false)', got, want) LOOP
+    RAISE EXCEPTION '%: got %, want %', question, wrong.got, wrong.want;
+  END LOOP;
+  EXECUTE format ('SELECT count (*) FROM (%s) g', got) INTO rows;
+  RETURN rows;
+END $$;
+
+CREATE FUNCTION test.ask_pair (a text, b text, from_ts timestamptz, to_ts timestamptz, step interval) RETURNS bigint LANGUAGE plpgsql AS $$
+DECLARE
+  args text := format ('(%L, %L, %L, %L, %L)', a, b, from_ts, to_ts, step);
+BEGIN
+  RETURN test.same ('rtt ' || args, 'SELECT bin, n_ab AS n, n_ba AS m, ARRAY[min_ms, mean_ms, stderr_ms, lo_ms, hi_ms] AS v FROM owd.rtt ' || args,
+                    'SELECT bin, n_ab AS n, n_ba AS m, v FROM test.rtt ' || args)
+       + test.same ('asymmetry ' || args, 'SELECT bin, n_ab AS n, n_ba AS m, ARRAY[min_diff_ms, mean_diff_ms, stderr_ms, offset_ms, offset_lo_ms,
+                    offset_hi_ms] AS v FROM owd.asymmetry ' || args, 'SELECT bin, n_ab AS n, n_ba AS m, v FROM test.asymmetry ' || args);
+END $$;
+
+CREATE FUNCTION test.ask_route (route text[], from_ts timestamptz, to_ts timestamptz, step interval) RETURNS bigint LANGUAGE plpgsql AS $$
+DECLARE
+  args text := format ('(%L::text[], %L, %L, %L)', route, from_ts, to_ts, step);
+BEGIN
+  RETURN test.same ('compose ' || args, 'SELECT bin, n_least AS n, direct_n AS m, ARRAY[min_ms, mean_ms, stderr_ms, direct_min_ms, direct_mean_ms,
+                    direct_stderr_ms, diff_ms, diff_stderr_ms] AS v FROM owd.compose ' || args, 'SELECT * FROM test.compose ' || args);
+END $$;
+
+-- Per pair: n, median, 95th percentile and sigma by rank.
+CREATE FUNCTION test.ranked (from_ts timestamptz, to_ts timestamptz)
+RETURNS TABLE (src text, dst text, n bigint, p50 float8, p95 float8, sigma float8) LANGUAGE sql AS $$
+  SELECT src, dst, count (*), min (owd_ms) FILTER (WHERE rank >= 0.5 * size), min (owd_ms) FILTER (WHERE rank >= 0.95 * size),
+         sqrt (avg (sigma_ms ^ 2))
+    FROM (SELECT s.*, row_number () OVER (PARTITION BY src, dst ORDER BY owd_ms) AS rank, count (*) OVER (PARTITION BY src, dst) AS size
+            FROM owd.samples s WHERE s.ts >= from_ts AND s.ts < to_ts) s
+   GROUP BY src, dst
+$$;
+
+CREATE FUNCTION test.ask_range (from_ts timestamptz, to_ts timestamptz) RETURNS bigint LANGUAGE plpgsql AS $$
+DECLARE
+  wrong record;
+  c record;
+  rows bigint;
+BEGIN
+  FOR wrong IN
+    SELECT g::text AS got, w::text AS want
+      FROM (SELECT *, rank () OVER (ORDER BY excess_ms DESC) AS place FROM owd.worst (from_ts, to_ts, 1000)) g
+      FULL JOIN (SELECT src, dst, t.n AS samples, t.p50, t.p95, b.p50 AS before, t.p95 - least (t.p50, b.p50) AS above, t.sigma
+                   FROM test.ranked (from_ts, to_ts) t
+                   LEFT JOIN test.ranked (CASE WHEN isfinite (to_ts) AND isfinite (from_ts) THEN from_ts - (to_ts - from_ts) ELSE 'infinity' END,
+                                          CASE WHEN isfinite (to_ts) THEN from_ts ELSE 'infinity' END) b USING (src, dst)) w USING (src, dst)
+     WHERE g.samples IS DISTINCT FROM w.samples
+        OR NOT test.all_near (ARRAY[g.p50_ms, g.p95_ms, g.before_p50_ms, g.above_ms, g.excess_ms, g.sigma_ms],
+                              ARRAY[w.p50, w.p95, w.before, w.above, sqrt (greatest (w.above ^ 2 - (1.645 * w.sigma) ^ 2, 0)), w.sigma])
+  LOOP
+    RAISE EXCEPTION 'worst % to %: got %, want %', from_ts, to_ts, wrong.got, wrong.want;
+  END LOOP;
+  ASSERT (SELECT coalesce (bool_and (excess_ms <= before), true)
+            FROM (SELECT excess_ms, lag (excess_ms, 1, 'infinity') OVER () AS before FROM owd.worst (from_ts, to_ts, 1000)) w), 'worst: not in order';
+  rows := (SELECT count (*) FROM owd.worst (from_ts, to_ts, 1000));
+  ASSERT (SELECT count (*) FROM owd.worst (from_ts, to_ts, 2)) = least (rows, 2);
+
+  SELECT * INTO STRICT c FROM owd.connected (from_ts, to_ts);
+  ASSERT c.working = rows AND c.working = (SELECT count (DISTINCT (src, dst)) FROM owd.samples WHERE ts >= from_ts AND ts < to_ts);
+  ASSERT c.pairs = (SELECT count (*) FROM (SELECT DISTINCT src, dst FROM owd.samples WHERE ts < to_ts) s) + 1, 'and d to a, which has none';
+  ASSERT test.near (c.share, c.working::float8 / c.pairs);
+  ASSERT c.last_sample IS NOT DISTINCT FROM (SELECT max (ts) FROM owd.samples WHERE ts < to_ts);
+  RETURN rows;
+END $$;
+
+DO $$
+DECLARE
+  names text[] := ARRAY['a', 'b', 'c', 'd', 'lonely'];
+  steps interval[] := ARRAY['1 us', '0.37 s', '10 s', '1 min', '77 s', '5 min', '1 h', '3 h 7 min 1.000001 s', '1 day', '40 days'];
+  f timestamptz;
+  u timestamptz;
+  s interval;
+  asked bigint := 0;
+  routes bigint := 0;
+BEGIN
+  FOR i IN 1 .. 60 LOOP
+    f := '2026-03-28 17:00+00'::timestamptz + random () * interval '10 hours';
+    f := CASE WHEN i % 2 = 0 THEN date_bin ('10 min', f, '2026-01-01+00') ELSE f END;
+    u := CASE WHEN i % 9 = 0 THEN 'infinity' WHEN i % 7 = 0 THEN f WHEN i % 11 = 0 THEN f - interval '1 hour'
+              ELSE f + random () * interval '6 hours' END;
+    s := steps[1 + i % 10];
+    asked := asked + test.ask_pair (names[1 + i % 4], names[1 + (i / 4) % 5], f, u, s) + test.ask_pair ('a', 'b', f, u, s);
+    routes := routes + test.ask_route (ARRAY['a', 'b', 'c'], f, u, s);
+    PERFORM test.ask_route ((SELECT array_agg (names[1 + (random () * 3)::integer]) FROM generate_series (1, 2 + i % 3)), f, u, s);
+    PERFORM test.ask_range (CASE WHEN i % 13 = 0 THEN '-infinity' ELSE f END, u);
+  END LOOP;
+  ASSERT asked > 100 AND routes > 30, format ('only %s and %s bins to compare', asked, routes);
+  ASSERT test.ask_pair ('b', 'a', '1970-01-01+00', '2200-01-01+00', '18000 days') = 2;
+  ASSERT test.ask_route (ARRAY['a', 'b'], '2026-03-28+00', '2026-03-31+00', '1 day') = 2;
+  ASSERT test.ask_route (ARRAY['a', 'b', 'a', 'b', 'c', 'd'], '2026-03-28+00', '2026-03-31+00', '1 day') > 0;
+  ASSERT test.ask_range ('-infinity', 'infinity') = 7;
+  ASSERT test.ask_range ('2020-01-01', '2021-01-01') = 0;
+END $$;
+
+-- What the definitions are for: an offset of a clock is in none of rtt, compose's difference and worst, and all of it is in
+-- asymmetry's interval.
+CREATE TEMP TABLE before AS
+  SELECT bin, r.min_ms, r.mean_ms, r.lo_ms, y.offset_ms, y.offset_lo_ms, y.offset_hi_ms FROM owd.rtt ('a', 'b', '2026-03-28+00', '2026-03-31+00', '1 h') r
+    JOIN owd.asymmetry ('a', 'b', '2026-03-28+00', '2026-03-31+00', '1 h') y USING (bin);
+CREATE TEMP TABLE worst_before AS SELECT * FROM owd.worst ('2026-03-28 22:00+00', '2026-03-29 00:00+00', 100);
+CREATE TEMP TABLE route_before AS SELECT * FROM owd.compose (ARRAY['a', 'b', 'c'], '2026-03-28+00', '2026-03-31+00', '1 h');
+UPDATE owd.sample s SET owd_ns = owd_ns + o.ns, lo_ns = lo_ns + o.ns, hi_ns = hi_ns + o.ns
+  FROM (SELECT p.path_id, CASE 'b' WHEN b.name THEN 250000000 WHEN a.name THEN -250000000 ELSE 0 END AS ns
+          FROM owd.path p JOIN owd.point a ON a.point_id = p.src_id JOIN owd.point b ON b.point_id = p.dst_id) o
+ WHERE s.path_id = o.path_id;
+DO $$
+BEGIN
+  ASSERT (SELECT count (*) FROM before) > 3;
+  ASSERT (SELECT bool_and (test.near (r.mean_ms, b.mean_ms) AND test.near (r.min_ms, b.min_ms) AND test.near (r.lo_ms, b.lo_ms)
+                           AND r.lo_ms <= r.mean_ms AND r.mean_ms < r.hi_ms)
+            FROM before b JOIN owd.rtt ('a', 'b', '2026-03-28+00', '2026-03-31+00', '1 h') r ON r.bin = b.bin), 'rtt sees an offset';
+  ASSERT (SELECT bool_and (test.near (y.offset_ms, b.offset_ms + 250) AND test.near (y.offset_lo_ms, b.offset_lo_ms + 250)
+                           AND test.near (y.offset_hi_ms, b.offset_hi_ms + 250))
+            FROM before b JOIN owd.asymmetry ('a', 'b', '2026-03-28+00', '2026-03-31+00', '1 h') y ON y.bin = b.bin), 'asymmetry sees no offset';
+  ASSERT (SELECT bool_and (test.near (w.excess_ms, b.excess_ms)) AND count (*) > 3
+            FROM worst_before b FULL JOIN owd.worst ('2026-03-28 22:00+00', '2026-03-29 00:00+00', 100) w USING (src, dst)), 'worst sees an offset';
+  ASSERT (SELECT bool_and (test.near (c.mean_ms, b.mean_ms)) FROM route_before b
+            FULL JOIN owd.compose (ARRAY['a', 'b', 'c'], '2026-03-28+00', '2026-03-31+00', '1 h') c USING (bin)), 'compose sees an offset in between';
+END $$;
+
+-- The session's time zone moves nothing, also where clocks change.
+CREATE TEMP TABLE in_utc AS SELECT * FROM owd.rtt ('a', 'b', '2026-03-28 00:00+00', '2026-03-31 00:00+00', '1 day') r;
+SET timezone = 'Europe/Berlin';
+DO $$
+BEGIN
+  ASSERT (SELECT count (*) FROM in_utc) = 2;
+  ASSERT (SELECT bool_and (r = u) FROM owd.rtt ('a', 'b', '2026-03-28 00:00+00', '2026-03-31 00:00+00', '1 day') r JOIN in_utc u USING (bin));
+END $$;
+SET timezone = 'UTC';
+
+-- One sample each way.
+SELECT test.sample (test.path ('x', 'y'), '2026-03-29 06:00:01+00', 30, 0.41), test.sample (test.path ('y', 'x'), '2026-03-29 06:00:02+00', -10, 0.41);
+DO $$
+DECLARE
+  r record;
+BEGIN
+  SELECT * INTO STRICT r FROM owd.rtt ('x', 'y', '2026-03-29 06:00+00', '2026-03-29 06:01+00', '1 min');
+  ASSERT r.n_ab = 1 AND r.n_ba = 1 AND r.mean_ms = 20 AND r.min_ms = 20 AND test.near (r.stderr_ms, 0.41 * sqrt (2)) AND r.lo_ms = 18 AND r.hi_ms = 22;
+  SELECT * INTO STRICT r FROM owd.asymmetry ('x', 'y', '2026-03-29 06:00+00', '2026-03-29 06:01+00', '1 min');
+  ASSERT r.offset_ms = 20 AND r.offset_lo_ms = 9 AND r.offset_hi_ms = 31 AND r.mean_diff_ms = 40;
+  SELECT * INTO STRICT r FROM owd.asymmetry ('y', 'x', '2026-03-29 06:00+00', '2026-03-29 06:01+00', '1 min');
+  ASSERT r.offset_ms = -20 AND r.offset_lo_ms = -31 AND r.offset_hi_ms = -9, 'sides swapped, signs too';
+  -- one of two: nothing can be said
+  ASSERT (SELECT count (*) FROM owd.rtt ('x', 'y', '2026-03-29 06:00+00', '2026-03-29 06:01+00', '1 s')) = 0;
+END $$;
+
+-- Wrong questions.
+SELECT test.fails ($$SELECT * FROM owd.rtt ('a', 'nowhere', now (), now (), '1 s')$$, '%"nowhere"%');
+SELECT test.fails ($$SELECT * FROM owd.asymmetry (NULL, 'a', now (), now (), '1 s')$$, '%NULL%');
+SELECT test.fails ($$SELECT * FROM owd.rtt ('a', 'b', '-infinity', now (), '1 s')$$, 'owd.rtt needs a finite from_ts%');
+SELECT test.fails ($$SELECT * FROM owd.asymmetry ('a', 'b', now (), now (), '1 month')$$, 'step 1 mon%');
+SELECT test.fails ($$SELECT * FROM owd.rtt ('a', 'b', now (), NULL, '1 s')$$, '%a to_ts%');
+SELECT test.fails ($$SELECT * FROM owd.compose (ARRAY['a'], now (), now (), '1 s')$$, 'a route is%');
+SELECT test.fails ($$SELECT * FROM owd.compose (NULL, now (), now (), '1 s')$$, 'a route is%');
+SELECT test.fails ($$SELECT * FROM owd.compose ('{}', now (), now (), '1 s')$$, 'a route is%');
+SELECT test.fails ($$SELECT * FROM owd.compose (ARRAY[ARRAY['a', 'b'], ARRAY['b', 'c']], now (), now (), '1 s')$$, 'a route is%');
+SELECT test.fails ($$SELECT * FROM owd.compose (ARRAY['a', NULL, 'b'], now (), '2027-01-01', '1 s')$$, '%NULL%');
+SELECT test.fails ($$SELECT * FROM owd.compose (ARRAY['a', 'nowhere', 'b'], now (), '2027-01-01', '1 s')$$, '%"nowhere"%');
+SELECT test.fails ($$SELECT * FROM owd.worst (now (), NULL)$$, '%to_ts%');
+SELECT test.fails ($$SELECT * FROM owd.worst (now (), now (), -1)$$, 'n is the number%');
+SELECT test.fails ($$SELECT * FROM owd.worst (now (), now (), NULL)$$, 'n is the number%');
+SELECT test.fails ($$SELECT * FROM owd.connected (NULL, now ())$$, '%from_ts%');
