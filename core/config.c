@@ -133,6 +133,8 @@ static const Option options[] = {
     "PostgreSQL connection string of libpq. Empty: the environment (PGHOST and its like) counts." },
   { "database", "retain-samples", TYPE_DURATION, "30 d", "0", "3650 d",
     "Days of samples that ended longer than this before the watermark are removed. 0: never." },
+  { "database", "retain-probes", TYPE_DURATION, "90 d", "0", "3650 d",
+    "Days of probe results that ended longer than this before the newest one are removed. 0: never." },
 };
 
 static const Option exporter_options[] = {

@@ -187,6 +187,17 @@ print_json_label (FILE *out, const char *type, const OwdProbeLabel *label, guint
   fprintf (out, ",\"dport\":%u", label->dport);
 }
 
+/* Signed, as SQL's bigint has it. */
+static void
+print_json_flows (FILE *out, const OwdProbeLabel *label, guint16 sport)
+{
+  OwdFlow up = { .src = label->src, .dst = label->dst, .sport = sport, .dport = label->dport, .proto = label->proto };
+  OwdFlow down = { .src = label->dst, .dst = label->src, .sport = label->dport, .dport = sport, .proto = label->proto };
+
+  fprintf (out, ",\"flow_up\":%" G_GINT64_FORMAT ",\"flow_down\":%" G_GINT64_FORMAT, (gint64) owd_flow_hash (&up),
+           (gint64) owd_flow_hash (&down));
+}
+
 static void
 print_json (FILE *out, const OwdProbeLabel *label, guint16 sport, const OwdProbeSample *s, const DelayField *delays,
             const StampField *stamps)
@@ -203,6 +214,7 @@ print_json (FILE *out, const OwdProbeLabel *label, guint16 sport, const OwdProbe
   char time[OWD_TIME_TEXT];
 
   print_json_label (out, "packet", label, sport);
+  print_json_flows (out, label, sport);
   fprintf (out, ",\"seq\":%u,\"sent\":\"%s\"", s->seq, owd_time_text (s->t1, time));
   for (guint i = 0; i < N_STAMPS; i++)
     if (stamps[i].ns != OWD_TIME_NONE)

@@ -12,6 +12,7 @@
 #include "owd-program.h"
 #include "pace.h"
 #include "program.h"
+#include "results.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -30,7 +31,7 @@ enum {
 
 typedef struct {
   char *interval, *duration, *schedule, *gap, *size, *timeout, *source, *key_file, *key, *peer, *tlvs, *format;
-  char *profile, *test, *agent;
+  char *profile, *test, *agent, *db, *spool;
   gint count, burst, dscp, ecn, port;
   gboolean four, six, twamp, ptp, no_packets, live;
   char **targets;
@@ -78,6 +79,7 @@ typedef struct {
   guint first_ssid; /* of target 0 */
   guint64 stray, skipped;
   OwdTime run;
+  OwdProbeWriter *writer; /* NULL: results are printed only */
 } Sender;
 
 /* ---- targets by due time ----------------------------------------------------------------------- */
@@ -132,6 +134,8 @@ on_sample (const OwdProbeSample *sample, gpointer user)
 
   if (self->packets)
     owd_probe_print_sample (stdout, self->format, &t->label, t->label.sport, sample);
+  if (self->writer != NULL)
+    owd_probe_print_sample (owd_probe_writer_out (self->writer), OWD_PROBE_JSON, &t->label, t->label.sport, sample);
   self->dirty = TRUE;
 }
 
@@ -292,6 +296,8 @@ tick (Sender *self, OwdTime steady)
   self->request.error = owd_probe_error_encode (&self->clock_error);
   for (guint i = 0; i < self->targets->len; i++)
     owd_probe_session_advance (((Target *) self->targets->pdata[i])->session, owd_probe_clock_real ());
+  if (self->writer != NULL)
+    owd_probe_writer_tick (self->writer, steady);
   if (self->dirty)
     fflush (stdout);
   self->dirty = FALSE;
@@ -663,6 +669,9 @@ report (Sender *self)
     owd_probe_session_summary (t->session, &sum);
     answered += sum.answered;
     owd_probe_print_summary (stdout, self->format, &t->label, &sum, self->clock_error.synchronised);
+    if (self->writer != NULL)
+      owd_probe_print_summary (owd_probe_writer_out (self->writer), OWD_PROBE_JSON, &t->label, &sum,
+                               self->clock_error.synchronised);
   }
   if (self->skipped > 0)
     g_message ("%" G_GUINT64_FORMAT " packets were not sent because this program was held up for more than a second",
@@ -692,8 +701,18 @@ clear (Sender *self)
     close (self->signal_fd);
 }
 
+static gboolean
+open_writer (Sender *self, const Options *o, const OwdConfig *config, GError **error)
+{
+  if (o->db == NULL && o->spool == NULL)
+    return TRUE;
+  self->writer
+      = owd_probe_writer_new (o->db, o->spool, owd_config_duration_ns (config, "database", "retain-probes"), error);
+  return self->writer != NULL;
+}
+
 static int
-send_with (const Options *o, GError **error)
+send_with (const Options *o, const OwdConfig *config, GError **error)
 {
   Sender self = { .targets = g_ptr_array_new_with_free_func (free_target),
                   .batch = owd_probe_batch_new (),
@@ -704,13 +723,15 @@ send_with (const Options *o, GError **error)
   gint64 duration_ns;
   int status = -1;
 
-  if (setup (&self, o, &schedule, &duration_ns, error)) {
+  if (setup (&self, o, &schedule, &duration_ns, error) && open_writer (&self, o, config, error)) {
     if (self.format == OWD_PROBE_CSV)
       owd_probe_print_csv_header (stdout);
     start (&self, &schedule, duration_ns);
     run (&self);
     wait_for_replies (&self);
     status = report (&self);
+    if (!owd_probe_writer_close (self.writer, error))
+      status = OWD_EXIT_FAILED;
   }
   clear (&self);
   return status;
@@ -719,8 +740,9 @@ send_with (const Options *o, GError **error)
 static void
 clear_options (Options *o)
 {
-  char *texts[] = { o->interval, o->duration, o->schedule, o->gap,    o->size,    o->timeout, o->source, o->key_file,
-                    o->key,      o->peer,     o->tlvs,     o->format, o->profile, o->test,    o->agent };
+  char *texts[]
+      = { o->interval, o->duration, o->schedule, o->gap,     o->size, o->timeout, o->source, o->key_file, o->key,
+          o->peer,     o->tlvs,     o->format,   o->profile, o->test, o->agent,   o->db,     o->spool };
 
   for (guint i = 0; i < G_N_ELEMENTS (texts); i++)
     g_free (texts[i]);
@@ -757,6 +779,8 @@ owd_probe_send_main (int argc, char **argv)
     { "format", 'f', 0, G_OPTION_ARG_STRING, &o.format, "table (default), json (lines), csv (packets)", "FORMAT" },
     { "test", 0, 0, G_OPTION_ARG_STRING, &o.test, "What to call this measurement in results", "NAME" },
     { "agent", 0, 0, G_OPTION_ARG_STRING, &o.agent, "What to call this machine in results (its host name)", "NAME" },
+    { "db", 0, 0, G_OPTION_ARG_STRING, &o.db, "Results go into this database, too", "CONNINFO" },
+    { "spool", 0, 0, G_OPTION_ARG_FILENAME, &o.spool, "Where results wait while it is away", "DIR" },
     { "no-packets", 0, 0, G_OPTION_ARG_NONE, &o.no_packets, "With json: summaries only", NULL },
     { "live", 0, 0, G_OPTION_ARG_NONE, &o.live, "A live line on stderr even if it is no terminal", NULL },
     { G_OPTION_REMAINING, 0, 0, G_OPTION_ARG_STRING_ARRAY, &o.targets, NULL, "TARGET..." },
@@ -774,7 +798,7 @@ owd_probe_send_main (int argc, char **argv)
   if (o.agent == NULL)
     o.agent = g_strdup (g_get_host_name ());
   if (status < 0 && apply_profile (&o, &error))
-    status = send_with (&o, &error);
+    status = send_with (&o, config, &error);
   if (error != NULL)
     status = owd_program_fail (OWD_PROBE_PROGRAM, error);
   clear_options (&o);

@@ -107,6 +107,17 @@ gboolean owd_store_profiles (OwdStore *self, const OwdProfileRow *rows, gsize n,
 /* Receive time up to which profiles have been made, rounded up; OWD_TIME_NONE: there is none. */
 gboolean owd_store_profiled (OwdStore *self, OwdTime *ret_until, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
+/* ---- the probe's side -------------------------------------------------------------------------- */
+
+/* lines: JSON lines as `oneway-probe send --format json` prints them, whole ones; they go into owd.probe_results and
+ * owd.probe_runs, all or none. What is there already (agent, run, target, size, seq) is left alone: after an error or a
+ * lost connection simply give them again. *ret_new: packets that were new. Lines that are none are OWD_ERROR_DB. */
+gboolean owd_store_probe_lines (OwdStore *self, const char *lines, guint64 *ret_new,
+                                GError **error) G_GNUC_WARN_UNUSED_RESULT;
+/* Drops the days of probe results that ended longer than keep_ns before the end of the newest one. */
+gboolean owd_store_retain_probes (OwdStore *self, gint64 keep_ns, guint *ret_dropped,
+                                  GError **error) G_GNUC_WARN_UNUSED_RESULT;
+
 /* ---- the front end's side ---------------------------------------------------------------------- */
 
 /* A result as text, for printing: rows x columns, NULL where SQL has NULL; instants as 2026-11-22T06:46:54.5Z.
