@@ -28,7 +28,7 @@ BEGIN
     SELECT h.bin, min (h.n) AS n, sum (h.min_ns) AS min_ns, sum (h.mean_ns) AS mean_ns,
            sqrt (sum (h.stderr_ns * h.stderr_ns)) AS stderr_ns
       FROM generate_series (1, hops) i,
-           owd.bins (owd.paths_of (route[i], route[i + 1]), from_ts, to_ts, step) h
+           owd.path_bins (owd.paths_of (route[i], route[i + 1]), from_ts, to_ts, step) h
      GROUP BY h.bin
     HAVING count (*) = hops
   )
@@ -36,7 +36,7 @@ BEGIN
          d.min_ns / 1000000, d.mean_ns / 1000000, d.stderr_ns / 1000000, (c.mean_ns - d.mean_ns) / 1000000,
          sqrt (c.stderr_ns * c.stderr_ns + d.stderr_ns * d.stderr_ns) / 1000000
     FROM composed c
-    LEFT JOIN owd.bins (direct, from_ts, to_ts, step) d USING (bin)
+    LEFT JOIN owd.path_bins (direct, from_ts, to_ts, step) d USING (bin)
    ORDER BY bin;
 END
 $$;

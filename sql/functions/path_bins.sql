@@ -6,7 +6,7 @@
 --   stderr_ns         standard error of the mean, as in owd.timeline()
 --   lo_ns, hi_ns      means of the samples' own intervals: the mean of the true delays lies between them
 --   least_hi_ns       the smallest upper end: no delay of the bin's quickest packet can have been larger
-CREATE OR REPLACE FUNCTION owd.bins (paths integer[], from_ts timestamptz, to_ts timestamptz, step interval)
+CREATE OR REPLACE FUNCTION owd.path_bins (paths integer[], from_ts timestamptz, to_ts timestamptz, step interval)
 RETURNS TABLE (bin timestamptz, n bigint, min_ns float8, mean_ns float8, stderr_ns float8, lo_ns float8, hi_ns float8,
                least_hi_ns float8)
 LANGUAGE plpgsql STABLE PARALLEL SAFE ROWS 100 COST 10000
@@ -26,4 +26,4 @@ BEGIN
    GROUP BY b;
 END
 $$;
-COMMENT ON FUNCTION owd.bins (integer[], timestamptz, timestamptz, interval) IS 'Paths taken together, in bins of step; delays in ns; private.';
+COMMENT ON FUNCTION owd.path_bins (integer[], timestamptz, timestamptz, interval) IS 'Paths taken together, in bins of step; delays in ns; private.';
