@@ -13,10 +13,12 @@
 
 #include <errno.h>
 #include <linux/errqueue.h>
+#include <linux/filter.h>
 #include <linux/net_tstamp.h>
 #include <netdb.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/timex.h>
 #include <time.h>
 #include <unistd.h>
@@ -181,7 +183,7 @@ set_options (OwdProbeSocket *self, guint8 tos)
            && set_int (fd, IPPROTO_IP, IP_PKTINFO, 1) && set_int (fd, IPPROTO_IP, IP_TTL, OWD_PROBE_TTL)
            && set_int (fd, IPPROTO_IP, IP_TOS, tos) && set_int (fd, IPPROTO_IP, IP_RECVERR, self->every_tx);
   else
-    fine = set_int (fd, IPPROTO_IPV6, IPV6_V6ONLY, 1) && set_int (fd, IPPROTO_IPV6, IPV6_RECVHOPLIMIT, 1)
+    fine = (self->raw || set_int (fd, IPPROTO_IPV6, IPV6_V6ONLY, 1)) && set_int (fd, IPPROTO_IPV6, IPV6_RECVHOPLIMIT, 1)
            && set_int (fd, IPPROTO_IPV6, IPV6_RECVTCLASS, 1) && set_int (fd, IPPROTO_IPV6, IPV6_RECVPKTINFO, 1)
            && set_int (fd, IPPROTO_IPV6, IPV6_UNICAST_HOPS, OWD_PROBE_TTL)
            && set_int (fd, IPPROTO_IPV6, IPV6_TCLASS, tos) && set_int (fd, IPPROTO_IPV6, IPV6_RECVERR, self->every_tx);
@@ -195,7 +197,6 @@ owd_probe_socket_new (const OwdProbeEndpoint *bind_to, guint8 tos, gboolean ever
 {
   g_autoptr (OwdProbeSocket) self = g_new0 (OwdProbeSocket, 1);
   g_autofree char *text = owd_probe_endpoint_text (bind_to);
-
   socklen_t size = sizeof self->bound;
 
   self->family = bind_to->any.sa_family;
@@ -210,6 +211,48 @@ owd_probe_socket_new (const OwdProbeEndpoint *bind_to, guint8 tos, gboolean ever
     return NULL;
   }
   return g_steal_pointer (&self);
+}
+
+OwdProbeSocket *
+owd_probe_socket_new_tcp (const OwdProbeEndpoint *bind_to, guint8 tos, GError **error)
+{
+  g_autoptr (OwdProbeSocket) self = g_new0 (OwdProbeSocket, 1);
+
+  self->family = bind_to->any.sa_family;
+  self->every_tx = self->raw = TRUE;
+  self->bound = *bind_to;
+  *(self->family == AF_INET ? &self->bound.v4.sin_port : &self->bound.v6.sin6_port) = 0;
+  self->fd = socket (self->family, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, IPPROTO_TCP);
+  if (self->fd < 0 || !set_options (self, tos)
+      || bind (self->fd, &self->bound.any, owd_probe_endpoint_len (&self->bound)) != 0) {
+    int code = errno;
+
+    g_set_error (error, OWD_ERROR, OWD_ERROR_IO, "cannot send TCP segments: %s%s", g_strerror (code),
+                 code == EPERM ? " (needs root or CAP_NET_RAW; --tcp connect does not)" : "");
+    return NULL;
+  }
+  return g_steal_pointer (&self);
+}
+
+gboolean
+owd_probe_socket_only_ports (OwdProbeSocket *self, guint16 lo, guint16 hi, GError **error)
+{
+  struct sock_filter code[] = {
+    /* a raw IPv4 socket sees the IP header, an IPv6 one does not */
+    self->family == AF_INET ? (struct sock_filter) BPF_STMT (BPF_LDX | BPF_B | BPF_MSH, 0)
+                            : (struct sock_filter) BPF_STMT (BPF_LDX | BPF_W | BPF_IMM, 0),
+    BPF_STMT (BPF_LD | BPF_H | BPF_IND, 2), /* destination port */
+    BPF_JUMP (BPF_JMP | BPF_JGE | BPF_K, lo, 0, 2),
+    BPF_JUMP (BPF_JMP | BPF_JGT | BPF_K, hi, 1, 0),
+    BPF_STMT (BPF_RET | BPF_K, 0xffffffff),
+    BPF_STMT (BPF_RET | BPF_K, 0),
+  };
+  struct sock_fprog program = { .len = G_N_ELEMENTS (code), .filter = code };
+
+  if (setsockopt (self->fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof program) == 0)
+    return TRUE;
+  g_set_error (error, OWD_ERROR, OWD_ERROR_IO, "cannot filter TCP segments: %s", g_strerror (errno));
+  return FALSE;
 }
 
 void
@@ -298,6 +341,93 @@ owd_probe_socket_next_event (OwdProbeSocket *self, OwdProbeEvent *ret)
     *ret = ev;
     return TRUE;
   }
+}
+
+/* ---- held ports -------------------------------------------------------------------------------- */
+
+enum {
+  HOLD_FROM = 16384, /* up to the 32768 where Linux starts to hand out ports itself */
+  HOLD_RANGE = 16384,
+};
+
+/* Returns: a socket that holds the port in silence; -1 where it is taken, or files have run out. */
+static int
+hold (const OwdProbeEndpoint *at, guint16 port)
+{
+  struct sock_filter nothing = BPF_STMT (BPF_RET | BPF_K, 0);
+  struct sock_fprog program = { .len = 1, .filter = &nothing };
+  OwdProbeEndpoint here = *at;
+  int fd = socket (at->any.sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, IPPROTO_TCP);
+
+  *(at->any.sa_family == AF_INET ? &here.v4.sin_port : &here.v6.sin6_port) = htons (port);
+  if (fd < 0)
+    return -1;
+  if ((at->any.sa_family == AF_INET6 && !set_int (fd, IPPROTO_IPV6, IPV6_V6ONLY, 1))
+      || setsockopt (fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof program) != 0
+      || bind (fd, &here.any, owd_probe_endpoint_len (&here)) != 0 || listen (fd, 1) != 0) {
+    int code = errno;
+
+    close (fd);
+    errno = code;
+    return -1;
+  }
+  return fd;
+}
+
+OwdProbePorts *
+owd_probe_ports_hold (const OwdProbeEndpoint *at, guint n, GError **error)
+{
+  g_autoptr (OwdProbePorts) self = g_new0 (OwdProbePorts, 1);
+  OwdAddr addr;
+  guint16 first;
+  guint end;
+
+  owd_probe_endpoint_addr (at, &addr, &first);
+  end = first != 0 ? 65536 : HOLD_FROM + HOLD_RANGE;
+  if (first == 0)
+    first = (guint16) (HOLD_FROM + g_random_int_range (0, (gint) MAX (HOLD_RANGE - 2 * (gint) n, 1)));
+  self->port = g_new (guint16, n);
+  self->fd = g_new (int, n);
+  for (guint port = first; port < end && self->n < n; port++) {
+    int fd = hold (at, (guint16) port);
+
+    if (fd < 0 && errno != EADDRINUSE)
+      break;
+    if (fd < 0)
+      continue;
+    self->port[self->n] = (guint16) port;
+    self->fd[self->n++] = fd;
+  }
+  if (self->n == n)
+    return g_steal_pointer (&self);
+  g_set_error (error, OWD_ERROR, OWD_ERROR_IO, "cannot have %u source ports from %u on: %s; ask for fewer with --ports",
+               n, first, g_strerror (errno));
+  return NULL;
+}
+
+void
+owd_probe_ports_free (OwdProbePorts *self)
+{
+  if (self == NULL)
+    return;
+  for (guint i = 0; i < self->n; i++)
+    close (self->fd[i]);
+  g_free (self->port);
+  g_free (self->fd);
+  g_free (self);
+}
+
+guint
+owd_probe_raise_file_limit (void)
+{
+  struct rlimit limit;
+
+  if (getrlimit (RLIMIT_NOFILE, &limit) != 0)
+    return 256;
+  limit.rlim_cur = limit.rlim_max;
+  setrlimit (RLIMIT_NOFILE, &limit);
+  getrlimit (RLIMIT_NOFILE, &limit);
+  return (guint) MIN (limit.rlim_cur, G_MAXINT32);
 }
 
 /* ---- batches ----------------------------------------------------------------------------------- */

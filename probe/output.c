@@ -16,7 +16,7 @@ static const struct {
   { OWD_PROBE_SWAPPED, "swapped" },   { OWD_PROBE_ECHO, "echo" },           { OWD_PROBE_FORMAT, "format" },
   { OWD_PROBE_UNSTATED, "unstated" }, { OWD_PROBE_UNSYNC, "unsync" },       { OWD_PROBE_CLOCK, "clock" },
   { OWD_PROBE_DSCP_UP, "dscp_up" },   { OWD_PROBE_DSCP_DOWN, "dscp_down" }, { OWD_PROBE_CE_UP, "ce_up" },
-  { OWD_PROBE_CE_DOWN, "ce_down" },
+  { OWD_PROBE_CE_DOWN, "ce_down" },   { OWD_PROBE_RESET, "rst" },           { OWD_PROBE_SYN_ACK, "syn_ack" },
 };
 
 gboolean
@@ -389,7 +389,12 @@ static void
 print_clocks (FILE *out, const OwdProbeSummary *s, gboolean own_synchronised)
 {
   if (s->up.n == 0) {
-    if (s->answered > 0)
+    if ((s->flags & (OWD_PROBE_RESET | OWD_PROBE_SYN_ACK)) != 0)
+      fprintf (out, "  answered by the host's TCP with %s%s%s: round trips only\n",
+               (s->flags & OWD_PROBE_RESET) != 0 ? "RST" : "",
+               (s->flags & OWD_PROBE_RESET) != 0 && (s->flags & OWD_PROBE_SYN_ACK) != 0 ? " and " : "",
+               (s->flags & OWD_PROBE_SYN_ACK) != 0 ? "SYN-ACK" : "");
+    else if (s->answered > 0)
       fputs ("  note: the reflector gives no stamps of its own: round trips only\n", out);
     return;
   }

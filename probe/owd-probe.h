@@ -23,6 +23,7 @@ enum {
   OWD_PROBE_PORT = 862,
   OWD_PROBE_BASE = 44,       /* unauthenticated packet without TLVs, both directions */
   OWD_PROBE_BASE_AUTH = 112, /* authenticated, both directions */
+  OWD_PROBE_SIZE_MIN = 14,   /* what a user may ask for; the base packet is larger all the same */
   OWD_PROBE_REPLY_MIN = 38,  /* replies of some reflectors end before the TTL */
   OWD_PROBE_MAX = 9000 - 28, /* largest packet that is built or answered */
   OWD_PROBE_MAC = 16,        /* HMAC-SHA-256 cut to this many bytes */
@@ -142,12 +143,56 @@ typedef struct {
   guint32 follow_seq;         /* follow-up: true departure of the reply with this seq */
   guint64 follow_t3;          /* 0: none yet */
   guint16 seen_port;          /* location: our source port as seen there */
+  guint32 flags;              /* OWD_PROBE_* that the receiver knows of the answer */
 } OwdProbeReply;
 
 /* key: NULL reads an unauthenticated reply. OWD_STATUS_SHORT, OWD_STATUS_CHECKSUM (bad HMAC), else OWD_STATUS_OK. A
  * tail that is no chain of TLVs is padding: never an error. */
 OwdStatus owd_probe_reply_parse (const void *data, gsize len, OwdProbeKey *key,
                                  OwdProbeReply *ret_reply) G_GNUC_WARN_UNUSED_RESULT;
+
+/* ---- TCP segments that measure ----------------------------------------------------------------- */
+
+/* A host's TCP answers segments that belong to no connection, and names the one that it answers:
+ *
+ *   ACK to any port        RST            seq = the probe's ack
+ *   SYN to a closed port   RST, ACK       ack = the probe's seq + 1
+ *   SYN to an open port    SYN, ACK       ack = the probe's seq + 1
+ *
+ * So the number of a probe travels in ack or seq: token + number, token being random and per target (RFC 9293, 3.5). */
+typedef enum {
+  OWD_PROBE_TCP_ACK,
+  OWD_PROBE_TCP_SYN,
+} OwdProbeTcp;
+
+enum {
+  OWD_PROBE_TCP_FIN_BIT = 0x01,
+  OWD_PROBE_TCP_SYN_BIT = 0x02,
+  OWD_PROBE_TCP_RST_BIT = 0x04,
+  OWD_PROBE_TCP_ACK_BIT = 0x10,
+  OWD_PROBE_TCP_HEADER = 20,
+};
+
+typedef struct {
+  OwdAddr src, dst;
+  guint16 sport, dport;
+  guint32 seq, ack;
+  guint8 bits;  /* OWD_PROBE_TCP_*_BIT */
+  guint16 size; /* payload, zeros */
+} OwdProbeSegment;
+
+/* Probe `number` of a target. segment: addresses, ports and size are the caller's. */
+void owd_probe_segment_number (OwdProbeSegment *segment, OwdProbeTcp kind, guint32 token, guint32 number);
+/* TCP header and payload, checksum included. Returns: bytes written, 0 where cap is too small. */
+gsize owd_probe_segment_build (const OwdProbeSegment *segment, guint8 *buf, gsize cap);
+/* data: a TCP segment as it came; with_ip: behind an IPv4 header. Checksums are the kernel's business. src, dst are
+ * left alone. */
+OwdStatus owd_probe_segment_parse (const void *data, gsize len, gboolean with_ip,
+                                   OwdProbeSegment *ret_segment) G_GNUC_WARN_UNUSED_RESULT;
+/* The number of the probe that a segment answers, as far as its fields tell, and OWD_PROBE_RESET or
+ * OWD_PROBE_SYN_ACK. Returns: FALSE where it is no answer to such a probe. */
+gboolean owd_probe_segment_answers (const OwdProbeSegment *segment, OwdProbeTcp kind, guint32 token,
+                                    guint32 *ret_number, guint32 *ret_flags);
 
 /* ---- schedule ---------------------------------------------------------------------------------- */
 
@@ -218,6 +263,8 @@ enum {
   OWD_PROBE_DSCP_DOWN = 1 << 13,
   OWD_PROBE_CE_UP = 1 << 14, /* congestion experienced */
   OWD_PROBE_CE_DOWN = 1 << 15,
+  OWD_PROBE_RESET = 1 << 16,   /* TCP: answered with RST */
+  OWD_PROBE_SYN_ACK = 1 << 17, /* TCP: answered with SYN and ACK */
 };
 
 /* One probe packet, final. Delays in ns; OWD_TIME_NONE where there is none. */
@@ -247,6 +294,7 @@ typedef struct {
   gint64 timeout_ns;  /* a reply later than this is late: counted, and its packet stays lost */
   gboolean kernel_tx; /* departures are stamped by the kernel; what it does not stamp has not left */
   gboolean follow_up; /* samples wait for the follow-up TLV of the next reply */
+  gboolean trip_only; /* the peer is no reflector: replies say which packet they answer, and nothing else */
   gboolean ptp;       /* format of our own stamps */
   OwdProbePeer peer;
   guint8 dscp, ecn;         /* sent with, and wished for the replies */

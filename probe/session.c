@@ -585,7 +585,11 @@ read_reply (OwdProbeSession *self, const OwdProbeReply *r, const OwdProbeArrival
   s->flags |= a->t4_soft ? OWD_PROBE_SOFT_T4 : 0;
   s->own_error_ns = a->own.error_ns;
   self->sum.own_error_ns = a->own.error_ns;
-  if ((s->flags & OWD_PROBE_ECHO) != 0)
+  if (self->cfg.trip_only) {
+    s->ttl_here = (gint16) a->ttl;
+    s->tos_here = (gint16) a->tos;
+  }
+  if (self->cfg.trip_only || (s->flags & OWD_PROBE_ECHO) != 0)
     return;
   s->t2 = peer_time (r->t2, r->error.ptp, a->t4, &s->flags);
   s->t3 = peer_time (t3, r->error.ptp, a->t4, &s->flags);
@@ -659,14 +663,14 @@ owd_probe_session_reply (OwdProbeSession *self, const OwdProbeReply *r, const Ow
     self->sum.foreign++;
     return OWD_STATUS_MALFORMED;
   }
-  if ((flags & OWD_PROBE_ECHO) == 0) {
+  if ((flags & OWD_PROBE_ECHO) == 0 && !self->cfg.trip_only) {
     marked = mark (self, r->seq, s->seq, s->state == SLOT_SENT);
     self->differs += r->seq != s->seq;
     self->same_after_gap += r->seq == s->seq && self->left_out >= 0 && s->seq > (guint32) self->left_out;
   }
   if (s->state != SLOT_SENT)
     return again (self, s, r->seq, marked);
-  s->flags |= flags;
+  s->flags |= flags | r->flags;
   self->sum.answered++;
   if (self->any_answer && (gint32) (s->seq - self->highest) < 0) {
     self->sum.reordered++;

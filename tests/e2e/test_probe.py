@@ -69,7 +69,8 @@ def send(*args, prefix=()):
     """Returns: exit status, packets and summaries of a run with JSON output."""
     status, out, err = run('send', '--format', 'json', *args, prefix=prefix)
     rows = [json.loads(line) for line in out.splitlines()]
-    return status, [r for r in rows if r['type'] == 'packet'], [r for r in rows if r['type'] == 'summary'], err
+    packets = sorted((r for r in rows if r['type'] == 'packet'), key=lambda p: (p['target'], p['size'], p['seq']))
+    return status, packets, [r for r in rows if r['type'] == 'summary'], err
 
 
 def exchange(port, payload, wait=0.3):
@@ -162,6 +163,34 @@ class Loopback(unittest.TestCase):
         self.assertEqual([(s['target'], s['size'], s['answered'], s['lost']) for s in sums],
                          [(t, 172, 20, 0) for t in targets])
 
+    def test_a_source_port_per_packet(self):
+        with Reflector() as there:
+            status, packets, sums, err = send('--ports', '20', '-c', '60', '-i', '2ms', '--tlvs', 'cos',
+                                              f'127.0.0.1:{there.ports[0]}')
+        self.assertEqual((status, sums[0]['answered']), (0, 60), err)
+        self.assertEqual([p['sport'] for p in packets[:20]], [p['sport'] for p in packets[20:40]])
+        self.assertEqual(len({p['sport'] for p in packets}), 20)
+        self.assertTrue(all('soft_t1' not in p['flags'] for p in packets))
+
+    def test_like_a_capture(self):
+        def udp(sport, size):
+            return (b'\x45\0' + struct.pack('!HIBBH', 28 + size, 0, 64, 17, 0) + bytes([192, 0, 2, 1, 192, 0, 2, 2])
+                    + struct.pack('!HHHH', sport, 5004, 8 + size, 0) + bytes(size))
+
+        with tempfile.NamedTemporaryFile(suffix='.pcap') as file, Reflector() as there:
+            file.write(struct.pack('<IHHiIII', 0xa1b2c3d4, 2, 4, 0, 0, 262144, 101))
+            for k in range(100):
+                for sport, size, every in ((4000, 180 + k % 3, 1), (4001, 900, 3)):
+                    if k % every == 0:
+                        data = udp(sport, size)
+                        file.write(struct.pack('<IIII', 1700000000, 12000 * k, len(data), len(data)) + data)
+            file.flush()
+            status, packets, sums, err = send('--like', file.name, '-c', '20', f'127.0.0.1:{there.ports[0]}')
+        self.assertEqual((status, sums[0]['size'], sums[0]['answered']), (0, 181, 20), err)
+        self.assertIn('192.0.2.1:4000 to 192.0.2.2:5004', err)
+        self.assertAlmostEqual(statistics.median(b['t1_ns'] - a['t1_ns'] for a, b in zip(packets, packets[1:])) / 1e6,
+                               12, delta=1)
+
     def test_formats(self):
         with Reflector() as there:
             target = f'127.0.0.1:{there.ports[0]}'
@@ -210,6 +239,9 @@ class Loopback(unittest.TestCase):
     def test_usage(self):
         for args in (('send',), ('send', '--dscp', '64', '::1'), ('send', '-i', 'soon', '::1'), ('frobnicate',), (),
                      ('send', '--schedule', 'random', '::1'), ('send', '--profile', 'fax', '::1'), ('send', '--size', '70000', '::1'),
+                     ('send', '--tcp', 'fin', '::1'), ('send', '--tcp', 'ack', '--tlvs', 'cos', '::1'),
+                     ('send', '--like', '/nonexistent', '--profile', 'voice', '::1'), ('send', '--ports', '0x', '::1'),
+                     ('send', '--ports', '4', '--tlvs', 'follow-up', '::1'),
                      ('reflect', '--answer-short'), ('reflect', '--allow', 'all'), ('send', '[::1'),
                      ('send', '--key-file', '/nonexistent', '::1')):
             status, out, err = run(*args)
@@ -329,8 +361,7 @@ def can_make_namespaces():
         for t in tries) == 0
 
 
-@unittest.skipUnless(can_make_namespaces(), 'needs root and network namespaces')
-class Line(unittest.TestCase):
+class Ends(unittest.TestCase):
     """Two namespaces with a delay line between them, on one clock: every figure has its truth."""
 
     def setUp(self):
@@ -347,12 +378,8 @@ class Line(unittest.TestCase):
         self.line = subprocess.Popen(['ip', 'netns', 'exec', line, DELAYLINE, '-a', 'a', '-b', 'b', '--ab', '6', '--ba', '11'],
                                      stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1)
         self.line.stdout.readline()
-        self.reflector = Reflector(listen=('198.18.7.2:0',), prefix=('ip', 'netns', 'exec', b))
-        self.target = f'198.18.7.2:{self.reflector.ports[0]}'
 
     def clear(self):
-        if hasattr(self, 'reflector'):
-            self.reflector.end()
         if hasattr(self, 'line') and self.line.returncode is None:
             self.line.kill()
             self.line.communicate()
@@ -360,7 +387,7 @@ class Line(unittest.TestCase):
             subprocess.run(['ip', 'netns', 'del', name], check=False, stderr=subprocess.DEVNULL)
 
     def command(self, *lines):
-        for text in (f'port {self.reflector.ports[0]}', *lines):
+        for text in lines:
             self.line.stdin.write(text + '\n')
         time.sleep(0.1)
 
@@ -370,8 +397,25 @@ class Line(unittest.TestCase):
         reports = [json.loads(line) for line in self.line.communicate(timeout=20)[0].splitlines()]
         return reports, {r['dir']: r for r in reports}
 
+    def inside(self, k):
+        """What to put before a command that is to run at end 0 or 1."""
+        return ('ip', 'netns', 'exec', self.spaces[k])
+
+
+@unittest.skipUnless(can_make_namespaces(), 'needs root and network namespaces')
+class Line(Ends):
+
+    def setUp(self):
+        super().setUp()
+        self.reflector = Reflector(listen=('198.18.7.2:0',), prefix=self.inside(1))
+        self.addCleanup(self.reflector.end)
+        self.target = f'198.18.7.2:{self.reflector.ports[0]}'
+
+    def command(self, *lines):
+        super().command(f'port {self.reflector.ports[0]}', *lines)
+
     def send(self, *args):
-        return send(*args, self.target, prefix=('ip', 'netns', 'exec', self.spaces[0]))
+        return send(*args, self.target, prefix=self.inside(0))
 
     def test_delay_is_the_lines(self):
         self.send('-c', '3', '-i', '20ms')  # neighbours are found
@@ -432,6 +476,133 @@ class Line(unittest.TestCase):
         self.assertEqual(status, 3)
         self.assertEqual((sums[0]['sent'], sums[0]['lost'], sums[0]['not_sent']), (0, 0, 5))
         self.assertIn('cannot send', err)
+
+
+SNIFFER = """
+import socket, struct, sys
+sock = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3))
+sock.bind(('eth0', 0))
+print('ready', flush=True)
+while True:
+    frame = sock.recv(2000)
+    head = 14 + (frame[14] & 15) * 4
+    if frame[12:14] == b'\\x08\\0' and frame[23] == 6:
+        print(*struct.unpack('!HH', frame[head:head + 4]), frame[head + 13], flush=True)
+"""
+FIN, SYN, RST, ACK = 1, 2, 4, 16
+
+
+@unittest.skipUnless(can_make_namespaces(), 'needs root and network namespaces')
+class Tcp(Ends):
+    """Hosts without a reflector: their TCP answers."""
+
+    def setUp(self):
+        super().setUp()
+        for k in (0, 1):  # nothing on the line but what is measured
+            subprocess.run([*self.inside(k), 'sh', '-c', 'echo 1 > /proc/sys/net/ipv6/conf/all/disable_ipv6'], check=True)
+        self.process((*self.inside(1), sys.executable, '-c', "import socket, time\nwith socket.create_server(('', 8080)):\n"
+                      " print('ready', flush=True)\n time.sleep(100)"))
+        self.sniffer = self.process((*self.inside(1), sys.executable, '-c', SNIFFER))
+        send('--tcp', 'ack', '-c', '3', '-i', '20ms', '198.18.7.2:9', prefix=self.inside(0))  # neighbours are found
+        self.command('port 0')
+
+    def process(self, command):
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        self.addCleanup(process.stdout.close)
+        self.addCleanup(process.wait)
+        self.addCleanup(process.kill)
+        process.stdout.readline()
+        return process
+
+    def segments(self, port):
+        """Returns: what has passed end 1 from and to a port of it: [(other port, bits)] here, [...] from here."""
+        time.sleep(0.3)
+        self.sniffer.kill()
+        rows = [tuple(map(int, line.split())) for line in self.sniffer.stdout.read().splitlines()]
+        return [(r[0], r[2]) for r in rows if r[1] == port], [(r[1], r[2]) for r in rows if r[0] == port]
+
+    def send(self, *args):
+        status, packets, sums, err = send(*args, prefix=self.inside(0))
+        self.assertEqual(status, 0, err)
+        return packets, sums[0]
+
+    def truth(self):
+        reports, _ = self.end_line()
+        return sum(statistics.median(r['p50_ms'] for r in reports if r['dir'] == way and r['n'] > 10)
+                   for way in ('ab', 'ba'))
+
+    def test_ack_to_reset(self):
+        packets, total = self.send('--tcp', 'ack', '-c', '200', '-i', '5ms', '198.18.7.2:7777')
+        there, back = self.segments(7777)
+        self.assertEqual((total['sent'], total['answered'], total['lost'], total['duplicates']), (200, 200, 0, 0))
+        # every probe and every answer is a flow of one packet, and this machine's kernel has added nothing
+        self.assertEqual(sorted(there), sorted((p['sport'], ACK) for p in packets))
+        self.assertEqual(sorted(back), sorted((p['sport'], RST) for p in packets))
+        self.assertEqual(len({p['sport'] for p in packets}), 200)
+        for p in packets:
+            self.assertEqual((p['method'], p['proto'], p['src'], p['dst'], p['dport']),
+                             ('tcp-ack', 6, '198.18.7.1', '198.18.7.2', 7777))
+            self.assertEqual(p['flags'], ['rst'])
+        self.assertLess(abs(statistics.median(p['rtt_ms'] for p in packets) - self.truth()), 0.3)
+
+    def test_bursts_and_loss(self):
+        self.command('ab loss 0.1', 'ba loss 0.1')
+        packets, total = self.send('--tcp', 'ack', '--schedule', 'burst', '--burst', '100', '--gap', '2ms', '-i', '500ms',
+                                   '-c', '300', '--timeout', '300ms', '198.18.7.2:7777')
+        self.command('ab loss 0', 'ba loss 0')
+        _, last = self.end_line()
+        self.assertEqual(total['sent'], 300)
+        self.assertEqual(total['lost'], last['ab']['lost'] + last['ba']['lost'])
+        self.assertGreater(total['lost'], 20)
+        gaps = sorted(b['t1_ns'] - a['t1_ns'] for a, b in zip(packets, packets[1:]))
+        self.assertGreater(gaps[-2], 280e6)  # between bursts
+        self.assertLess(gaps[-3], 280e6)
+
+    def test_syn_to_a_closed_port(self):
+        packets, _ = self.send('--tcp', 'syn', '-c', '50', '-i', '5ms', '198.18.7.2:7777')
+        there, back = self.segments(7777)
+        self.assertEqual(sorted(there), sorted((p['sport'], SYN) for p in packets))
+        self.assertEqual(sorted(back), sorted((p['sport'], RST | ACK) for p in packets))
+        self.assertTrue(all(p['flags'] == ['rst'] for p in packets))
+        self.assertLess(abs(statistics.median(p['rtt_ms'] for p in packets) - self.truth()), 0.3)
+
+    def test_syn_to_an_open_port(self):
+        packets, _ = self.send('--tcp', 'syn', '-c', '50', '-i', '5ms', '198.18.7.2:8080')
+        there, back = self.segments(8080)
+        ports = [p['sport'] for p in packets]
+        self.assertTrue(all(p['flags'] == ['syn_ack'] for p in packets))
+        self.assertEqual(sorted(back), sorted((p, SYN | ACK) for p in ports))  # said once: it was taken back
+        self.assertEqual(sorted(there), sorted([(p, SYN) for p in ports] + [(p, RST) for p in ports]))
+
+    def test_connect_needs_no_rights(self):
+        nobody = ('setpriv', '--reuid', '65534', '--regid', '65534', '--clear-groups', '--bounding-set', '-all')
+        _, open_port, sums, err = send('--tcp', 'connect', '-c', '50', '-i', '5ms', '198.18.7.2:8080',
+                                       prefix=(*self.inside(0), *nobody))
+        self.assertEqual(sums[0]['answered'], 50, err)
+        _, closed, sums, err = send('--tcp', 'connect', '-c', '50', '-i', '5ms', '198.18.7.2:7777',
+                                    prefix=(*self.inside(0), *nobody))
+        self.assertEqual(sums[0]['answered'], 50, err)
+        status, _, _, err = send('--tcp', 'ack', '198.18.7.2', prefix=(*self.inside(0), *nobody))
+        self.assertEqual(status, 1)
+        self.assertIn('CAP_NET_RAW', err)
+        truth = self.truth()
+        self.assertEqual(len({p['sport'] for p in open_port}), 50)
+        self.assertTrue(all('syn_ack' in p['flags'] and 'soft_t4' not in p['flags'] for p in open_port))
+        self.assertLess(abs(statistics.median(p['rtt_ms'] for p in open_port) - truth), 0.8)
+        self.assertTrue(all('rst' in p['flags'] and 'soft_t4' in p['flags'] for p in closed))
+        self.assertLess(abs(statistics.median(p['rtt_ms'] for p in closed) - truth), 2)
+
+    def test_a_repeated_syn_is_a_lost_one(self):
+        self.command('ab loss 0.3')
+        packets, total = self.send('--tcp', 'connect', '-c', '60', '-i', '10ms', '--timeout', '3s', '198.18.7.2:8080')
+        self.assertGreater(total['lost'], 3)
+        self.assertLess(max(p['rtt_ms'] for p in packets if 'lost' not in p['flags']), 500)
+
+    def test_the_firewall_is_left_alone(self):
+        self.send('--tcp', 'ack', '-c', '20', '-i', '1ms', '--source', '198.18.7.1:21000', '198.18.7.2:7777')
+        # afterwards the ports are as before: a stranger's segment is answered by this kernel again
+        packets, _ = send('--tcp', 'syn', '-c', '1', '198.18.7.1:21000', prefix=self.inside(1))[1:3]
+        self.assertEqual(packets[0]['flags'], ['rst'])
 
 
 if __name__ == '__main__':

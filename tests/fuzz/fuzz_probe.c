@@ -58,6 +58,19 @@ receive (OwdProbeKey *key, const guint8 *data, gsize size)
   g_assert (sum.answered + sum.lost + sum.not_left == 40);
 }
 
+static void
+read_segment (const guint8 *data, gsize size)
+{
+  OwdProbeSegment segment;
+  guint32 number, flags;
+
+  for (guint with_ip = 0; with_ip < 2; with_ip++)
+    if (owd_probe_segment_parse (data, size, with_ip != 0, &segment) == OWD_STATUS_OK)
+      for (guint kind = OWD_PROBE_TCP_ACK; kind <= OWD_PROBE_TCP_SYN; kind++)
+        if (owd_probe_segment_answers (&segment, (OwdProbeTcp) kind, 0, &number, &flags))
+          g_assert (flags == OWD_PROBE_RESET || flags == OWD_PROBE_SYN_ACK);
+}
+
 int
 LLVMFuzzerTestOneInput (const uint8_t *data, size_t size)
 {
@@ -66,6 +79,7 @@ LLVMFuzzerTestOneInput (const uint8_t *data, size_t size)
 
   if (key == NULL)
     key = owd_probe_key_new ("fuzz", (const guint8 *) "0123456789abcdef", 16, NULL);
+  read_segment (data, size);
   answer (NULL, data, size);
   answer (key, data, size);
   receive (NULL, data, size);

@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * TCP segments that measure, as bytes (RFC 9293): a bare header, perhaps with zeros behind it, and what comes back.
+ */
+#include "packet.h"
+
+enum {
+  AT_SEQ = 4,
+  AT_ACK = 8,
+  AT_OFFSET = 12,
+  AT_BITS = 13,
+  AT_WINDOW = 14,
+  AT_CHECKSUM = 16,
+  PROTO_TCP = 6,
+};
+
+void
+owd_probe_segment_number (OwdProbeSegment *segment, OwdProbeTcp kind, guint32 token, guint32 number)
+{
+  if (kind == OWD_PROBE_TCP_ACK) {
+    segment->bits = OWD_PROBE_TCP_ACK_BIT;
+    segment->seq = token ^ 0x5bd1e995; /* any: a RST does not repeat it */
+    segment->ack = token + number;
+  } else {
+    segment->bits = OWD_PROBE_TCP_SYN_BIT;
+    segment->seq = token + number;
+    segment->ack = 0;
+  }
+}
+
+static guint32
+add_words (guint32 sum, const guint8 *p, gsize len)
+{
+  for (gsize i = 0; i + 1 < len; i += 2)
+    sum += owd_be16 (p + i);
+  if (len % 2 != 0)
+    sum += (guint32) p[len - 1] << 8;
+  return sum;
+}
+
+/* RFC 9293, 3.1: over addresses, protocol, length and the segment. The IPv6 form has the same sum for IPv4, but for
+ * the ::ffff prefix that OwdAddr puts before it. */
+static guint16
+checksum (const OwdProbeSegment *s, const guint8 *bytes, gsize len)
+{
+  gsize skip = owd_addr_is_v4 (&s->dst) ? 12 : 0;
+  guint32 sum = add_words (0, s->src.b + skip, sizeof s->src.b - skip);
+
+  sum = add_words (sum, s->dst.b + skip, sizeof s->dst.b - skip);
+  sum = add_words (sum + PROTO_TCP + (guint32) len, bytes, len);
+  while (sum >> 16 != 0)
+    sum = (sum & 0xffff) + (sum >> 16);
+  return (guint16) ~sum;
+}
+
+gsize
+owd_probe_segment_build (const OwdProbeSegment *s, guint8 *buf, gsize cap)
+{
+  gsize len = OWD_PROBE_TCP_HEADER + (gsize) s->size;
+
+  if (len > cap)
+    return 0;
+  memset (buf, 0, len);
+  owd_probe_put16 (buf, s->sport);
+  owd_probe_put16 (buf + 2, s->dport);
+  owd_probe_put32 (buf + AT_SEQ, s->seq);
+  owd_probe_put32 (buf + AT_ACK, s->ack);
+  buf[AT_OFFSET] = OWD_PROBE_TCP_HEADER / 4 << 4;
+  buf[AT_BITS] = s->bits;
+  owd_probe_put16 (buf + AT_WINDOW, 1024);
+  owd_probe_put16 (buf + AT_CHECKSUM, checksum (s, buf, len));
+  return len;
+}
+
+OwdStatus
+owd_probe_segment_parse (const void *data, gsize len, gboolean with_ip, OwdProbeSegment *ret)
+{
+  OwdWire w = owd_wire (data, len);
+  guint8 first, offset;
+
+  if (with_ip) {
+    first = owd_wire_u8 (&w);
+    if (!w.failed && (first >> 4 != 4 || (first & 0xf) < 5))
+      return OWD_STATUS_MALFORMED;
+    owd_wire_take (&w, (first & 0xfu) * 4u - 1);
+  }
+  ret->sport = owd_wire_u16 (&w);
+  ret->dport = owd_wire_u16 (&w);
+  ret->seq = owd_wire_u32 (&w);
+  ret->ack = owd_wire_u32 (&w);
+  offset = owd_wire_u8 (&w);
+  ret->bits = owd_wire_u8 (&w) & 0x3f;
+  owd_wire_take (&w, 6);
+  if (w.failed)
+    return OWD_STATUS_SHORT;
+  if (offset >> 4 < OWD_PROBE_TCP_HEADER / 4)
+    return OWD_STATUS_MALFORMED;
+  ret->size = (guint16) MIN (owd_wire_left (&w), G_MAXUINT16);
+  return OWD_STATUS_OK;
+}
+
+gboolean
+owd_probe_segment_answers (const OwdProbeSegment *s, OwdProbeTcp kind, guint32 token, guint32 *ret_number,
+                           guint32 *ret_flags)
+{
+  gboolean reset = (s->bits & OWD_PROBE_TCP_RST_BIT) != 0;
+  gboolean syn_ack
+      = (s->bits & (OWD_PROBE_TCP_SYN_BIT | OWD_PROBE_TCP_ACK_BIT)) == (OWD_PROBE_TCP_SYN_BIT | OWD_PROBE_TCP_ACK_BIT);
+
+  if (kind == OWD_PROBE_TCP_ACK ? !reset : !syn_ack && !(reset && (s->bits & OWD_PROBE_TCP_ACK_BIT) != 0))
+    return FALSE;
+  *ret_number = (kind == OWD_PROBE_TCP_ACK ? s->seq : s->ack - 1) - token;
+  *ret_flags = reset ? OWD_PROBE_RESET : OWD_PROBE_SYN_ACK;
+  return TRUE;
+}
