@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Two bytes say how the stream is cut, the others are the stream. What comes out must be what a walk over the whole
- * stream finds, up to the same fault.
+ * stream finds, up to the same fault; and a decoder takes it, message by message.
  */
 #include "framing.h"
 #include "fuzz.h"
+#include "owd-decoder.h"
 
 #include <string.h>
 
@@ -27,6 +28,9 @@ walk (const guint8 *data, gsize size, gsize at, gsize *ret_len)
 int
 LLVMFuzzerTestOneInput (const uint8_t *data, size_t size)
 {
+  const OwdDecoderLimits limits = { .max_states = 2, .max_templates = 8, .late_bytes = 4096 };
+  const OwdAddr from = { .b = { 0xfd } };
+  g_autoptr (OwdDecoder) decoder = owd_decoder_new (NULL, &limits, NULL);
   OwdStatus status = OWD_STATUS_END;
   OwdFraming f;
   const guint8 *message;
@@ -51,6 +55,7 @@ LLVMFuzzerTestOneInput (const uint8_t *data, size_t size)
     while ((status = owd_framing_next (&f, &message, &len)) == OWD_STATUS_OK) {
       g_assert (walk (data, size, at, &want) == OWD_STATUS_OK && want == len);
       g_assert (memcmp (message, data + at, len) == 0);
+      (void) owd_decoder_feed_stream (decoder, &from, 1, (gint64) fed * OWD_NS_PER_S, message, len);
       at += len;
     }
   }
