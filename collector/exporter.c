@@ -12,6 +12,10 @@
  *
  * IPFIX sequence numbers count the data records before a message. softflowd counts the message's own as well. That
  * is told by numbers that fit so and not otherwise, twice; what was miscounted until then is taken back.
+ *
+ * Nor do all count per domain: Open vSwitch has one sequence for all domains of a session. There a number that does not
+ * go on where its own domain stopped does so where the session did, and the other way round where domains count for
+ * themselves; whichever fitted last, alone, counts.
  */
 #include "exporter.h"
 
@@ -28,14 +32,25 @@ struct OwdStateTable {
   guint max_per_addr;
   GPtrArray *states;   /* OwdState */
   GHashTable *by_key;  /* OwdStateKey in the state to the state */
-  GHashTable *by_addr; /* OwdAddr in the first state to AddrStates */
+  GHashTable *by_addr; /* OwdAddr in the first state to OwdAddrStates */
   OwdState *last;      /* found last, or NULL */
 };
 
+/* Messages of one port and version, whatever their domain. */
 typedef struct {
+  gboolean used;   /* next holds */
+  gboolean shared; /* its domains have one sequence */
+  guint16 port;
+  guint32 version;
+  guint32 next; /* sequence number */
+  OwdTime last_ns;
+} Session;
+
+struct OwdAddrStates {
   OwdState *first;
   guint n;
-} AddrStates;
+  Session sessions[OWD_STREAMS];
+};
 
 /* ---- sequence ---------------------------------------------------------------------------------- */
 
@@ -54,6 +69,24 @@ find_stream (OwdState *self, guint16 port)
       victim = s;
   }
   *victim = (OwdStream){ .port = port };
+  return victim;
+}
+
+/* Likewise for the session. */
+static Session *
+find_session (OwdAddrStates *of_addr, guint16 port, guint32 version)
+{
+  Session *victim = &of_addr->sessions[0];
+
+  for (guint i = 0; i < OWD_STREAMS; i++) {
+    Session *s = &of_addr->sessions[i];
+
+    if (s->port == port && s->version == version)
+      return s;
+    if (s->last_ns < victim->last_ns)
+      victim = s;
+  }
+  *victim = (Session){ .port = port, .version = version };
   return victim;
 }
 
@@ -165,15 +198,31 @@ forget_votes (OwdStream *s)
   s->vote_lost = s->vote_reordered = s->vote_restarts = 0;
 }
 
+/* Which of both goes on here, the domain's own sequence or the session's? Sets what the stream expects. */
+static void
+follow_session (Session *session, OwdStream *s, guint32 at)
+{
+  if (!session->used || !s->used || !s->sure)
+    return;
+  if ((at == session->next) != (at == s->expected))
+    session->shared = at == session->next;
+  if (session->shared)
+    s->expected = session->next;
+}
+
 void
 owd_state_sequence (OwdState *self, const OwdSequence *seq)
 {
   OwdStream *s = find_stream (self, seq->port);
+  Session *session = self->of_addr->n > 1 ? find_session (self->of_addr, seq->port, self->counters.key.version) : NULL;
   guint32 at = s->inclusive ? seq->seq - own_flows (seq) : seq->seq;
-  gint64 ahead = (gint32) (at - s->expected);
+  gint64 ahead;
   gboolean fits_inclusive = own_flows (seq) > 0 && seq->seq - own_flows (seq) == s->last_seq;
   gboolean fits_exclusive = seq->seq == s->last_seq + s->last_units;
 
+  if (session != NULL)
+    follow_session (session, s, at);
+  ahead = (gint32) (at - s->expected);
   s->last_ns = seq->recv_ns;
   if (ahead < 0 && ahead >= -(gint64) s->options)
     ahead = 0; /* does not count options records */
@@ -189,6 +238,11 @@ owd_state_sequence (OwdState *self, const OwdSequence *seq)
   }
   s->last_seq = seq->seq;
   s->last_units = seq->units;
+  if (session == NULL)
+    return;
+  session->used = s->sure;
+  session->next = s->expected;
+  session->last_ns = seq->recv_ns;
 }
 
 /* ---- options ----------------------------------------------------------------------------------- */
@@ -353,7 +407,7 @@ owd_state_table_find (OwdStateTable *self, const OwdStateKey *key)
 OwdState *
 owd_state_table_add (OwdStateTable *self, const OwdStateKey *key)
 {
-  AddrStates *of_addr = g_hash_table_lookup (self->by_addr, &key->addr);
+  OwdAddrStates *of_addr = g_hash_table_lookup (self->by_addr, &key->addr);
   OwdState *state;
 
   if (self->states->len >= self->limits.max_states || (of_addr != NULL && of_addr->n >= self->max_per_addr))
@@ -366,11 +420,12 @@ owd_state_table_add (OwdStateTable *self, const OwdStateKey *key)
   g_ptr_array_add (self->states, state);
   g_hash_table_insert (self->by_key, &state->counters.key, state);
   if (of_addr == NULL) {
-    of_addr = g_new0 (AddrStates, 1);
+    of_addr = g_new0 (OwdAddrStates, 1);
     of_addr->first = state;
     g_hash_table_insert (self->by_addr, &state->counters.key.addr, of_addr);
   }
   of_addr->n++;
+  state->of_addr = of_addr;
   self->last = state;
   return state;
 }
@@ -378,7 +433,7 @@ owd_state_table_add (OwdStateTable *self, const OwdStateKey *key)
 OwdState *
 owd_state_table_first (OwdStateTable *self, const OwdAddr *addr)
 {
-  const AddrStates *of_addr = g_hash_table_lookup (self->by_addr, addr);
+  const OwdAddrStates *of_addr = g_hash_table_lookup (self->by_addr, addr);
 
   return of_addr != NULL ? of_addr->first : NULL;
 }

@@ -41,11 +41,14 @@ typedef struct {
   guint32 interval; /* 1 in N */
 } OwdSampler;
 
+typedef struct OwdAddrStates OwdAddrStates; /* what states of one address have in common */
+
 typedef struct {
   OwdStateCounters counters; /* key included */
   guint32 number;            /* dense index */
-  gint64 init_ms;            /* IE 160 of options data; 0: never seen */
-  guint32 sampling;          /* of records that name no sampler; 0: nothing said */
+  OwdAddrStates *of_addr;
+  gint64 init_ms;   /* IE 160 of options data; 0: never seen */
+  guint32 sampling; /* of records that name no sampler; 0: nothing said */
   guint n_samplers, n_interfaces;
   OwdSampler samplers[OWD_SAMPLERS];
   OwdStream streams[OWD_STREAMS];

@@ -971,8 +971,7 @@ static void
 icmp_type_is_the_port (void **state)
 {
   static const DgramField fields[] = { { 8, 4, 0 }, { 12, 4, 0 }, { 4, 1, 0 }, { 32, 2, 0 } };
-  static const DgramField split[]
-      = { { 27, 16, 0 }, { 28, 16, 0 }, { 4, 1, 0 }, { 178, 1, 0 }, { 179, 1, 0 } };
+  static const DgramField split[] = { { 27, 16, 0 }, { 28, 16, 0 }, { 4, 1, 0 }, { 178, 1, 0 }, { 179, 1, 0 } };
   /* a port of its own counts as it was exported, zero too */
   static const DgramField own[] = { { 8, 4, 0 }, { 12, 4, 0 }, { 4, 1, 0 }, { 11, 2, 0 }, { 32, 2, 0 } };
   g_autoptr (Sink) s = sink_new (NULL);
@@ -1335,6 +1334,72 @@ sequence_inclusive (void **state)
   assert_int_equal (counters (s)->lost, 5);
 }
 
+static void
+feed_domain_seq (Sink *s, guint32 domain, guint32 seq, guint32 records)
+{
+  Dgram d;
+
+  dgram_ipfix (&d, EXPORT_S, seq, domain);
+  dgram_template (&d, 10, 256, USUAL_N, USUAL);
+  dgram_set (&d, 256);
+  for (guint i = 0; i < records; i++)
+    usual_record (&d, 1);
+  (void) feed (s, &d);
+}
+
+static guint64
+lost_in_all (Sink *s)
+{
+  guint64 lost = 0;
+
+  for (guint i = 0; i < owd_decoder_n_states (s->decoder); i++) {
+    const OwdStateCounters *c = owd_decoder_state (s->decoder, i);
+
+    assert_int_equal (c->reordered + c->restarts, 0);
+    lost += c->lost;
+  }
+  return lost;
+}
+
+/* Open vSwitch: one sequence for all domains. */
+static void
+sequence_shared_by_domains (void **state)
+{
+  g_autoptr (Sink) s = sink_new (NULL);
+  guint32 seq = 1;
+
+  (void) state;
+  for (guint i = 0; i < 30; i++) {
+    guint32 records = 1 + i % 4;
+
+    feed_domain_seq (s, i % 7 == 3 ? 0 : 123, seq, records);
+    seq += records;
+  }
+  assert_int_equal (lost_in_all (s), 0);
+  feed_domain_seq (s, 0, seq + 6, 1); /* what is missing is counted once */
+  feed_domain_seq (s, 123, seq + 7, 1);
+  feed_domain_seq (s, 0, seq + 8, 1);
+  assert_int_equal (lost_in_all (s), 6);
+}
+
+static void
+sequence_of_each_domain (void **state)
+{
+  g_autoptr (Sink) s = sink_new (NULL);
+  guint32 seq[3] = { 1, 1, 500 };
+
+  (void) state;
+  for (guint i = 0; i < 30; i++) {
+    guint32 domain = i * i % 3;
+
+    if (i == 20)
+      seq[1] += 6; /* lost */
+    feed_domain_seq (s, domain, seq[domain], 1 + i % 4);
+    seq[domain] += 1 + i % 4;
+  }
+  assert_int_equal (lost_in_all (s), 6);
+}
+
 /* sysUptime tells a late datagram from a restart, however many are late. */
 static void
 sequence_late_start (void **state)
@@ -1410,6 +1475,8 @@ main (void)
     cmocka_unit_test (sequence_restart),
     cmocka_unit_test (sequence_ipfix),
     cmocka_unit_test (sequence_inclusive),
+    cmocka_unit_test (sequence_shared_by_domains),
+    cmocka_unit_test (sequence_of_each_domain),
     cmocka_unit_test (sequence_late_start),
     cmocka_unit_test (sequence_v5),
   };
