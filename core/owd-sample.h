@@ -25,7 +25,7 @@ enum {
   OWD_SAMPLE_SYN = 1 << 3,        /* start proven by SYN on both sides, or end by FIN or RST on both sides */
   OWD_SAMPLE_FRAGMENT = 1 << 4,   /* one side or both were reassembled from several records */
   OWD_SAMPLE_NO_RESOLUTION = 1 << 5, /* no profile yet: the step of a stamp is the default of its kind */
-  OWD_SAMPLE_GATE = 1 << 6,          /* far from its path's recent samples, yet kept: not proven wrong */
+  OWD_SAMPLE_GATE = 1 << 6,          /* far from its path's others at the time, yet kept: not proven wrong */
   OWD_SAMPLE_SAMPLED = 1 << 7,       /* an exporter samples packets; equal counts prove the pair */
   OWD_SAMPLE_BY_SIGN
   = 1 << 8, /* who is upstream rests on the clocks' agreement: no TTL, no other half of the conversation */

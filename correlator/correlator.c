@@ -327,7 +327,7 @@ typedef struct {
   guint32 sizes[4]; /* of the structures, so that another build's snapshot is refused */
   guint32 n_states, recs_size, used, free_head, fresh, oldest, youngest, n_buckets, keep_below;
   guint32 n_pairs, pairs_size, n_chunks, n_slots, chunk_far, chunk_free, n_near, n_sides, some_shared;
-  gint64 slot_ns, first_slot;
+  gint64 slot_ns, first_slot, decided_slot, judged_slot;
   OwdTime log_time, watermark, horizon_at, arrival_ns, kept_since;
   gint64 horizon_ns;
   guint64 seq;
@@ -363,6 +363,8 @@ owd_correlator_save (const OwdCorrelator *self, OwdSaveFunc write, void *user)
   s.some_shared = self->some_shared ? 1 : 0;
   s.slot_ns = self->pending.slot_ns;
   s.first_slot = self->pending.first;
+  s.decided_slot = self->pending.decided;
+  s.judged_slot = self->pending.judged;
   s.n_sides = self->side != NULL ? SIDES : 0;
   s.log_time = self->log_time;
   s.watermark = self->watermark;
@@ -377,6 +379,7 @@ owd_correlator_save (const OwdCorrelator *self, OwdSaveFunc write, void *user)
          && write (user, self->bucket, self->n_buckets * sizeof *self->bucket)
          && write (user, self->pair, self->pairs_size * sizeof *self->pair)
          && write (user, self->side, s.n_sides * sizeof *self->side)
+         && write (user, self->suspect, sizeof self->suspect)
          && write (user, self->pending.head, s.n_slots * sizeof *self->pending.head)
          && write (user, self->pending.chunk, s.n_chunks * sizeof *self->pending.chunk);
 }
@@ -411,6 +414,8 @@ owd_correlator_load (OwdCorrelator *self, OwdLoadFunc read, void *user, GError *
   self->side = s.n_sides > 0 ? g_new (Side, SIDES) : NULL;
   self->pending = (Pending){ .slot_ns = s.slot_ns,
                              .first = s.first_slot,
+                             .decided = s.decided_slot,
+                             .judged = s.judged_slot,
                              .head = s.n_slots > 0 ? g_new (guint32, SLOTS) : NULL,
                              .far = s.chunk_far,
                              .chunk = g_new (Chunk, s.n_chunks),
@@ -422,7 +427,7 @@ owd_correlator_load (OwdCorrelator *self, OwdLoadFunc read, void *user, GError *
       || !read (user, self->rec, s.fresh * sizeof *self->rec)
       || !read (user, self->bucket, s.n_buckets * sizeof *self->bucket)
       || !read (user, self->pair, s.pairs_size * sizeof *self->pair)
-      || !read (user, self->side, s.n_sides * sizeof *self->side)
+      || !read (user, self->side, s.n_sides * sizeof *self->side) || !read (user, self->suspect, sizeof self->suspect)
       || !read (user, self->pending.head, s.n_slots * sizeof *self->pending.head)
       || !read (user, self->pending.chunk, s.n_chunks * sizeof *self->pending.chunk)) {
     owd_correlator_reset (self);

@@ -118,3 +118,14 @@ delay_sample (const OwdCorrelator *self, const Stamp *up, const Stamp *down, Owd
     flags |= OWD_SAMPLE_NO_RESOLUTION;
   ret_sample->flags = flags;
 }
+
+/* Neither the sample nor its path's level can be proven wrong. */
+void
+delay_widen (OwdSample *sample, gint64 level_ns)
+{
+  gint64 off_ns = ABS (sample->owd_ns - level_ns);
+
+  sample->lo_ns = MIN (sample->lo_ns, level_ns);
+  sample->hi_ns = MAX (sample->hi_ns, level_ns + 1);
+  sample->sigma_ns = MAX (sample->sigma_ns, off_ns / 2);
+}

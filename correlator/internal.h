@@ -38,7 +38,7 @@ typedef struct {
   guint32 near;    /* hash of the source's network, /24 or /48 */
   guint16 state;
   guint16 segment;           /* as in OwdInstant */
-  guint16 wide;              /* hash of its /16 or /32 */
+  guint16 wide;              /* hash of the interface that it came in by; of its /16 or /32 where none is told */
   guint16 partner[PARTNERS]; /* states paired with, G_MAXUINT16: none */
   guint8 flags;
   guint8 proto;
@@ -101,14 +101,44 @@ gint64 recent_mad (const Recent *self);
 /* a to b, or b to a. delta of packets a to b is the larger one, by the round trip between a and b. */
 typedef enum { TRAVELS_FORWARD, TRAVELS_BACK, TRAVELS_UNKNOWN } Travel;
 
+#define LEVEL_BINS 16 /* power of two */
+#define LEVEL_SIZE 6
+#define LEVEL_REACH 6 /* bins on either side where a sample's company is looked for */
+#define LEVEL_BIN_NS (500 * OWD_NS_PER_MS)
+
+/* A sample of a path, for others to compare with. */
+typedef struct {
+  gint32 delta_us;
+  guint16 at;   /* in its bin, in 65536ths */
+  guint16 flow; /* hash */
+} Neighbour;
+
+/* Samples of one path within a bin of time. */
+typedef struct {
+  gint64 number; /* time / gate_bin_ns() */
+  guint32 n;
+  Neighbour v[LEVEL_SIZE];
+} LevelBin;
+
+#define HABITS 128 /* power of two */
+
+/* Levels that a path has had, whoever was near in time. */
+typedef struct {
+  Neighbour v[HABITS]; /* ring */
+  guint32 n;           /* ever put there */
+} Habits;
+
 /* Two points a < b (state indices). delta is always time at b minus time at a, whatever the direction of travel. */
 typedef struct {
-  guint32 a, b;      /* a == b: empty slot */
-  Recent delta;      /* all pairs: the centre of what is plausible */
-  Recent path[2];    /* by Travel, as delivered: what the gate compares with */
-  Recent proven[2];  /* by Travel, only where TTL or the conversation proved the direction */
-  guint32 misfits;   /* runs that were not plausible, less those that were */
-  Recent round_trip; /* between a and b, as networks with a clear direction have it; positive */
+  guint32 a, b;                  /* a == b: empty slot */
+  Recent delta;                  /* all pairs: the centre of what is plausible */
+  Recent path[2];                /* by Travel, as far as it was known when the records met */
+  Recent lately[2];              /* by Travel, as decided */
+  LevelBin level[2][LEVEL_BINS]; /* likewise, by time */
+  Habits habits[2];              /* likewise */
+  Recent proven[2];              /* by Travel, only where TTL or the conversation proved the direction */
+  guint32 misfits;               /* runs that were not plausible, less those that were */
+  Recent round_trip;             /* between a and b, as networks with a clear direction have it; positive */
 } Pair;
 
 /* What is measured of one packet seen at a and b. */
@@ -117,8 +147,8 @@ typedef struct {
   gint64 step_ns;  /* sum of both steps */
   gint64 clock_ns; /* sum of both clock intervals */
   guint8 ttl_a, ttl_b;
-  guint32 near, wide;   /* hashes of both points and the source's network, small and large; 0: the stamped packets may
-                         * have   gone either way */
+  guint32 near, wide;   /* hashes of both points and where the flow comes from: its small network; interfaces, or its
+                         * large one. 0: the stamped packets may have gone either way */
   gint64 round_trip_ns; /* delta minus delta of the conversation's other half; 0: not known */
 } Seen;
 
@@ -131,8 +161,8 @@ Travel pair_travel (const OwdCorrelator *self, const Pair *pair, const Seen *see
 gboolean pair_plausible (const Pair *self, gint64 delta_ns, gboolean strong, gint64 window_ns);
 /* How far delta is from where this pair's deltas lie. */
 gint64 pair_distance (const Pair *self, gint64 delta_ns);
-/* Learns delta; TRUE if it lies far from its path's recent ones. */
-gboolean pair_learn (Pair *self, const Seen *seen, Travel travel);
+/* Learns delta. */
+void pair_learn (Pair *self, const Seen *seen, Travel travel);
 
 /* From which side do packets of this kind come? A running sum of round trips: positive for packets that travel a to b.
  */
@@ -144,16 +174,35 @@ typedef struct {
 
 #define SIDES 65536 /* power of two */
 
+/* What gate.c says of a sample. */
+typedef enum {
+  VERDICT_NONE,         /* not asked yet */
+  VERDICT_FINE,         /* where its path is */
+  VERDICT_SUPPORTED,    /* far off, but not alone */
+  VERDICT_LONELY,       /* far off, and too few others to tell */
+  VERDICT_CONTRADICTED, /* far off, and others at its time were not: not delivered */
+} Verdict;
+
+/* A stamp of a contradicted sample. */
+typedef struct {
+  guint64 tag; /* hash of flow, point and stamp; 0: free */
+  gint64 off_ns;
+} Suspect;
+
+#define SUSPECTS 1024 /* power of two */
+
 /* A proven pair of stamps, waiting for its turn. */
 typedef struct {
   OwdTime ts; /* key of the heap: the earliest time that the packet can have upstream; once decided: that time */
   guint64 flow;
   Stamp a, b; /* a.state < b.state */
   gint64 round_trip_ns;
+  gint64 level_ns; /* where its path was, by then; delta as in Pair */
   guint32 near, wide;
   guint16 flags;
   guint8 kind, proto;
   guint8 decided;
+  guint8 verdict; /* Verdict */
   guint8 travel;
   guint8 shared;     /* what match_shared() said when the pair was proven */
   guint8 either_way; /* its stamps may have been those of the other half then */
@@ -161,8 +210,8 @@ typedef struct {
 
 /* ---- the whole ------------------------------------------------------------------------------------ */
 
-#define SLOTS 4096       /* power of two */
-#define CHUNK_SAMPLES 30 /* 4 KiB a chunk */
+#define SLOTS 4096 /* power of two */
+#define CHUNK_SAMPLES 30
 
 typedef struct {
   guint32 next; /* chunk, NIL: last */
@@ -179,6 +228,9 @@ typedef struct {
   Chunk *chunk;
   guint32 n_chunks, size, free;
   guint32 near; /* pairs in slots */
+  /* Work goes ahead of delivery: every earlier slot's pairs are decided, and judged. Those that come later still are
+   * when their turn comes. */
+  gint64 decided, judged;
 } Pending;
 
 struct OwdCorrelator {
@@ -208,6 +260,7 @@ struct OwdCorrelator {
   Pair *pair;
   guint32 n_pairs, pairs_size;
   Side *side; /* SIDES; made with the first vote */
+  Suspect suspect[SUSPECTS];
 
   Pending pending;
   Waiting *drained;       /* scratch of order.c */
@@ -240,6 +293,17 @@ gint64 stamp_best_ns (const OwdCorrelator *self, const Stamp *stamp);
 void delay_see (const OwdCorrelator *self, const Stamp *a, const Stamp *b, Seen *ret_seen);
 /* All of *ret_sample but kind, flow, proto and seq. */
 void delay_sample (const OwdCorrelator *self, const Stamp *up, const Stamp *down, OwdSample *ret_sample);
+/* Makes the interval hold another level of delay too, and sigma say so. */
+void delay_widen (OwdSample *sample, gint64 level_ns);
+/* gate.c */
+/* Length of a LevelBin. */
+gint64 gate_bin_ns (const OwdCorrelator *self);
+/* A pair has been decided: others may compare with it. */
+void gate_note (OwdCorrelator *self, const Waiting *w, gint64 delta_ns);
+/* What the others that were noted around its time say of it: sets verdict and level_ns. */
+void gate_judge (OwdCorrelator *self, Waiting *w);
+/* FALSE: not to be delivered. */
+gboolean gate_passes (OwdCorrelator *self, const Waiting *w);
 /* order.c */
 void order_clear (Pending *pending);
 void order_push (OwdCorrelator *self, const Waiting *waiting);

@@ -453,20 +453,26 @@ find_start (OwdCorrelator *self, const Pair *pair, const Part *x, guint xi, cons
   return found;
 }
 
-/* Hash of a pair's points and a network; never 0. */
+/* Hash of a pair's points and where a flow comes from; never 0. */
 static guint32
-side_hash (const Rec *a, const Rec *b, guint32 network)
+side_hash (const Rec *a, const Rec *b, guint32 from)
 {
-  guint64 h = ((guint64) a->state << 48 | (guint64) b->state << 32 | network) * G_GUINT64_CONSTANT (0x9e3779b97f4a7c15);
+  guint64 h = ((guint64) a->state << 48 | (guint64) b->state << 32 | from) * G_GUINT64_CONSTANT (0x9e3779b97f4a7c15);
 
   return (guint32) (h >> 32) | 1;
+}
+
+static guint32
+wide_hash (const Rec *a, const Rec *b)
+{
+  return side_hash (a, b, (guint32) a->wide << 16 | b->wide);
 }
 
 static void
 add_networks (const Rec *a, const Rec *b, Seen *seen)
 {
   seen->near = side_hash (a, b, a->near);
-  seen->wide = side_hash (a, b, a->wide);
+  seen->wide = wide_hash (a, b);
 }
 
 /* Compares with the other half of the conversation at the same two points, where that has been proven with one record
@@ -512,7 +518,7 @@ deliver (OwdCorrelator *self, Pair *pair, const Rec *a, const Rec *b, OwdStampEn
                 .b = stamp_of (b, which),
                 .round_trip_ns = seen->round_trip_ns,
                 .near = side_hash (a, b, a->near),
-                .wide = side_hash (a, b, a->wide),
+                .wide = wide_hash (a, b),
                 .either_way = seen->near == 0,
                 .flags = flags | OWD_SAMPLE_COUNTS,
                 .kind = (guint8) kind,
@@ -521,10 +527,7 @@ deliver (OwdCorrelator *self, Pair *pair, const Rec *a, const Rec *b, OwdStampEn
 
   if (a->flags & b->flags & proof)
     w.flags |= OWD_SAMPLE_SYN;
-  if (pair_learn (pair, seen, pair_travel (self, pair, seen, &by_sign))) {
-    w.flags |= OWD_SAMPLE_GATE;
-    self->counters.flagged++;
-  }
+  pair_learn (pair, seen, pair_travel (self, pair, seen, &by_sign));
   order_push (self, &w);
 }
 
@@ -733,6 +736,15 @@ network_of (const OwdAddr *addr, guint bits)
   return (guint32) (((high & mask) * G_GUINT64_CONSTANT (0x9e3779b97f4a7c15)) >> 32);
 }
 
+/* All that comes in by one interface here and by one there travels the same way; a large network mostly does. */
+static guint16
+wide_of (const OwdFlow *flow)
+{
+  if (flow->in_if != 0)
+    return (guint16) ((flow->in_if * G_GUINT64_CONSTANT (0x9e3779b97f4a7c15)) >> 40);
+  return (guint16) network_of (&flow->src, 16);
+}
+
 static guint64
 reverse_hash (const OwdFlow *flow)
 {
@@ -768,7 +780,7 @@ match_add (OwdCorrelator *self, const OwdFlow *flow, const OwdInstant *start, co
     .near = network_of (&flow->src, 24),
     .state = (guint16) self->current,
     .segment = one_clock && start->segment <= G_MAXUINT16 ? (guint16) start->segment : 0,
-    .wide = (guint16) network_of (&flow->src, 16),
+    .wide = wide_of (flow),
     .flags = rec_flags (flow),
     .proto = flow->proto,
     .kinds = (guint8) (flow->start_kind | flow->end_kind << 4),

@@ -7,9 +7,10 @@
  * that keeps the wished share of stamps: the largest, over exporters that are alive, of their lags' quantile; capped by
  * max_latency. The watermark never moves back: a horizon that grows only lets it stand still.
  *
- * Where the stamps lie exactly, and which point is upstream, is decided when a pair's turn comes: until then headers
- * and conversations that came later have their say. A pair is filed under the earliest time that it can have, so a
- * decision only ever moves it to a later place.
+ * Where the stamps lie exactly, and which point is upstream, is decided a few seconds before a pair's turn comes: until
+ * then headers and conversations that came later have their say. A pair is filed under the earliest time that it can
+ * have, so a decision only ever moves it to a later place. Between decision and delivery it is judged (gate.c): then
+ * its neighbours in time, on both sides, have been decided too.
  *
  * A pair that becomes ready after the watermark has passed its time is counted as late and dropped: nobody who read
  * up to the watermark has to read again.
@@ -27,6 +28,7 @@
 #define LAG_ENOUGH 100 /* lags until an exporter's own quantile counts */
 #define LAG_HALVE 8192 /* then all counts are halved, so that old behaviour fades */
 #define HORIZON_MARGIN_NS (500 * OWD_NS_PER_MS)
+#define JUDGE_BINS 2 /* of the gate: so far ahead of delivery pairs are judged, */
 
 void
 lag_add (Lag *self, gint64 lag_ns)
@@ -215,9 +217,9 @@ order_push (OwdCorrelator *self, const Waiting *waiting)
   put (self, &w);
 }
 
-/* With all that is known now: where the stamps lie, and who is upstream. */
-static void
-decide (const OwdCorrelator *self, Waiting *w)
+/* With all that is known now: where the stamps lie, and who is upstream. FALSE: nothing shows that. */
+static gboolean
+decide (OwdCorrelator *self, Waiting *w)
 {
   const Pair *pair = pair_find (self, w->a.state, w->b.state);
   gboolean by_sign;
@@ -236,9 +238,60 @@ decide (const OwdCorrelator *self, Waiting *w)
   /* it has turned out since whose stamps may belong to packets of the other direction */
   if (shared != 0 && shared != w->shared)
     w->travel = TRAVELS_UNKNOWN;
+  if (w->travel == TRAVELS_UNKNOWN) {
+    self->counters.undirected++;
+    return FALSE;
+  }
   if (by_sign)
     w->flags |= OWD_SAMPLE_BY_SIGN;
   w->ts = MAX (w->ts, stamp_best_ns (self, w->travel == TRAVELS_FORWARD ? &w->a : &w->b));
+  gate_note (self, w, seen.delta_ns);
+  return TRUE;
+}
+
+/* Decides what has come so far of a slot, and files it by the time that it has. */
+static void
+decide_slot (OwdCorrelator *self, gint64 slot)
+{
+  Pending *p = &self->pending;
+  guint32 n;
+  Waiting *w;
+
+  if (p->head[slot & (SLOTS - 1)] == NIL)
+    return;
+  w = drain (self, &p->head[slot & (SLOTS - 1)], &n);
+  p->near -= n;
+  for (guint32 i = 0; i < n; i++) {
+    if (w[i].decided || decide (self, &w[i]))
+      put (self, &w[i]);
+  }
+}
+
+static void
+judge_slot (OwdCorrelator *self, gint64 slot)
+{
+  Pending *p = &self->pending;
+
+  for (guint32 i = p->head[slot & (SLOTS - 1)]; i != NIL; i = p->chunk[i].next) {
+    for (guint32 k = 0; k < p->chunk[i].n; k++) {
+      if (p->chunk[i].w[k].decided)
+        gate_judge (self, &p->chunk[i].w[k]);
+    }
+  }
+}
+
+/* What comes before the delivery of the first slot. */
+static void
+work_ahead (OwdCorrelator *self)
+{
+  Pending *p = &self->pending;
+  gint64 judge = (JUDGE_BINS * gate_bin_ns (self) + p->slot_ns - 1) / p->slot_ns;
+  gint64 ahead = ((JUDGE_BINS + LEVEL_REACH) * gate_bin_ns (self) + p->slot_ns - 1) / p->slot_ns;
+
+  for (p->decided = MAX (p->decided, p->first); p->decided <= p->first + ahead; p->decided++)
+    decide_slot (self, p->decided);
+  for (p->judged = MAX (p->judged, p->first); p->judged <= p->first + judge; p->judged++)
+    judge_slot (self, p->judged);
 }
 
 static void
@@ -253,39 +306,52 @@ emit (OwdCorrelator *self, const Waiting *w)
   out.kind = w->kind;
   out.proto = w->proto;
   out.flags |= w->flags;
+  if (w->verdict == VERDICT_SUPPORTED || w->verdict == VERDICT_LONELY) {
+    out.flags |= OWD_SAMPLE_GATE;
+    self->counters.flagged++;
+  }
+  if (w->verdict == VERDICT_LONELY)
+    delay_widen (&out, forward ? w->level_ns : -w->level_ns);
   out.seq = ++self->seq;
   self->counters.samples++;
   self->sink (self->user, &out);
 }
 
-/* The first slot: decides its pairs, files those again that turn out to come later, delivers the others in order.
- * Returns the time of the last one, or OWD_TIME_NONE. */
+/* The first slot: decides the pairs that came late, files those again that turn out to lie in a later slot, delivers
+ * the others in order. Returns the time of the last one, or OWD_TIME_NONE. */
 static OwdTime
 deliver_slot (OwdCorrelator *self)
 {
   Pending *p = &self->pending;
   OwdTime last = OWD_TIME_NONE;
   guint32 n, kept = 0;
-  Waiting *w = drain (self, &p->head[p->first & (SLOTS - 1)], &n);
+  Waiting *w;
 
+  work_ahead (self);
+  w = drain (self, &p->head[p->first & (SLOTS - 1)], &n);
   p->near -= n;
   if (self->sorted_size < n) {
     self->sorted_size = MAX (n, self->sorted_size * 2);
     self->sorted = g_renew (const Waiting *, self->sorted, self->sorted_size);
   }
   for (guint32 i = 0; i < n; i++) {
-    if (!w[i].decided)
-      decide (self, &w[i]);
-    if (w[i].travel == TRAVELS_UNKNOWN)
-      self->counters.undirected++;
-    else if (slot_of (p, w[i].ts) > p->first)
+    if (!w[i].decided && !decide (self, &w[i]))
+      continue;
+    if (slot_of (p, w[i].ts) > p->first) {
       put (self, &w[i]);
-    else
-      self->sorted[kept++] = &w[i];
+      continue;
+    }
+    if (w[i].verdict == VERDICT_NONE)
+      gate_judge (self, &w[i]);
+    self->sorted[kept++] = &w[i];
   }
   if (kept > 1)
     qsort (self->sorted, kept, sizeof *self->sorted, compare_pointers);
   for (guint32 i = 0; i < kept; i++) {
+    if (!gate_passes (self, self->sorted[i])) {
+      self->counters.contradicted++;
+      continue;
+    }
     emit (self, self->sorted[i]);
     last = self->sorted[i]->ts;
   }

@@ -8,7 +8,8 @@
  *
  * Which stamps belong to the same packet (match.c) is proven, not hoped: two runs of records that begin at the same
  * packet (both after a SYN, or both after a pause) and have equal packet and octet totals bound the same packets.
- * An interval that holds the truth (delay.c), the direction of travel (pair.c), and the order (order.c) follow.
+ * An interval that holds the truth (delay.c), the direction of travel (pair.c), the word of those who passed at the same
+ * time (gate.c), and the order (order.c) follow.
  */
 #ifndef OWD_CORRELATOR_H
 #define OWD_CORRELATOR_H
@@ -37,20 +38,21 @@ void owd_correlator_config_init (OwdCorrelatorConfig *config);
 typedef void (*OwdSampleSink) (void *user, const OwdSample *sample);
 
 typedef struct {
-  guint64 records;    /* flows pushed */
-  guint64 no_clock;   /* no absolute time can be given to their stamps */
-  guint64 nonsense;   /* stamps that cannot be: in the future, end before start, days old */
-  guint64 duplicates; /* the same record again, or its other interface */
-  guint64 overlaps;   /* records of one point that overlap with other counts: not used */
-  guint64 sampled;    /* from a sampling exporter: equal counts would prove nothing */
-  guint64 shed;       /* not kept for lack of memory; whole flows */
-  guint64 unpaired;   /* left the table without any partner */
-  guint64 runs;       /* proven pairs of runs */
-  guint64 ambiguous;  /* several partners equally plausible: none taken */
-  guint64 undirected; /* proven pairs whose direction of travel nothing shows: not delivered */
-  guint64 samples;    /* delivered */
-  guint64 late;       /* samples older than the watermark: counted, not delivered */
-  guint64 flagged;    /* delivered, but far from the recent samples of their path */
+  guint64 records;      /* flows pushed */
+  guint64 no_clock;     /* no absolute time can be given to their stamps */
+  guint64 nonsense;     /* stamps that cannot be: in the future, end before start, days old */
+  guint64 duplicates;   /* the same record again, or its other interface */
+  guint64 overlaps;     /* records of one point that overlap with other counts: not used */
+  guint64 sampled;      /* from a sampling exporter: equal counts would prove nothing */
+  guint64 shed;         /* not kept for lack of memory; whole flows */
+  guint64 unpaired;     /* left the table without any partner */
+  guint64 runs;         /* proven pairs of runs */
+  guint64 ambiguous;    /* several partners equally plausible: none taken */
+  guint64 undirected;   /* proven pairs whose direction of travel nothing shows: not delivered */
+  guint64 samples;      /* delivered */
+  guint64 late;         /* samples older than the watermark: counted, not delivered */
+  guint64 contradicted; /* far from what others showed of their path at the time: not delivered */
+  guint64 flagged;      /* delivered, but far from the recent samples of their path */
 } OwdCorrelatorCounters;
 
 /* What is known of an exporter state. */

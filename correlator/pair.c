@@ -24,8 +24,6 @@
 #define CENTRE_ENOUGH 8
 #define WEAK_FIRST_NS (1000 * OWD_NS_PER_MS) /* neighbourhood of a repeated key, before and after the pair is known */
 #define WEAK_NS (250 * OWD_NS_PER_MS)
-#define FAR_ENOUGH 16
-#define FAR_MADS 9 /* about 6 sigma */
 #define SIDE_WAYS 4
 #define SIDE_ENOUGH 4
 #define SIDE_SIGMAS 4
@@ -209,10 +207,23 @@ network_says (const OwdCorrelator *self, const Pair *pair, const Seen *seen)
   return ABS (mean) >= pair->round_trip.sorted[pair->round_trip.n / 8] / 100 * WIDE_PERCENT ? mean : 0;
 }
 
-static Travel
-by_sign (const Seen *seen)
+/* Have the two clocks been caught out? Then packets a to b have had negative deltas, or packets b to a positive ones.
+ */
+static gboolean
+clocks_disagree (const Pair *pair, gint64 slack_ns)
 {
-  if (ABS (seen->delta_ns) <= seen->step_ns + seen->clock_ns)
+  const Recent *forward = &pair->lately[TRAVELS_FORWARD], *back = &pair->lately[TRAVELS_BACK];
+
+  return (forward->n >= SIDE_ENOUGH && forward->median < -slack_ns)
+         || (back->n >= SIDE_ENOUGH && back->median > slack_ns);
+}
+
+static Travel
+by_sign (const Pair *pair, const Seen *seen)
+{
+  gint64 slack_ns = seen->step_ns + seen->clock_ns;
+
+  if (ABS (seen->delta_ns) <= slack_ns || clocks_disagree (pair, slack_ns))
     return TRAVELS_UNKNOWN;
   return seen->delta_ns > 0 ? TRAVELS_FORWARD : TRAVELS_BACK;
 }
@@ -238,7 +249,7 @@ pair_travel (const OwdCorrelator *self, const Pair *pair, const Seen *seen, gboo
 
   *ret_by_sign = seen->near == 0;
   if (seen->near == 0)
-    return by_sign (seen);
+    return by_sign (pair, seen);
   if (seen->ttl_a != 0 && seen->ttl_b != 0 && seen->ttl_a != seen->ttl_b)
     return seen->ttl_a > seen->ttl_b ? TRAVELS_FORWARD : TRAVELS_BACK;
   /* Clock intervals are common to both halves and cancel; each delta is uncertain by the steps. */
@@ -252,21 +263,16 @@ pair_travel (const OwdCorrelator *self, const Pair *pair, const Seen *seen, gboo
   if (travel != TRAVELS_UNKNOWN)
     return travel;
   *ret_by_sign = TRUE;
-  return by_sign (seen);
+  return by_sign (pair, seen);
 }
 
 /* ---- learning ------------------------------------------------------------------------------------- */
 
-gboolean
+void
 pair_learn (Pair *self, const Seen *seen, Travel travel)
 {
-  Recent *path = &self->path[travel == TRAVELS_BACK];
-  gboolean far = FALSE;
-
-  if (path->n >= FAR_ENOUGH)
-    far = ABS (seen->delta_ns - path->median) > MAX (FAR_MADS * recent_mad (path), 3 * seen->step_ns + seen->clock_ns);
   recent_add (&self->delta, seen->delta_ns);
-  recent_add (path, seen->delta_ns);
+  recent_add (&self->path[travel == TRAVELS_BACK], seen->delta_ns);
   if (ABS (seen->round_trip_ns) > 2 * seen->step_ns) {
     Travel proven = seen->round_trip_ns > 0 ? TRAVELS_FORWARD : TRAVELS_BACK;
 
@@ -275,7 +281,6 @@ pair_learn (Pair *self, const Seen *seen, Travel travel)
   } else if (seen->near != 0 && seen->ttl_a != 0 && seen->ttl_b != 0 && seen->ttl_a != seen->ttl_b) {
     recent_add (&self->proven[travel == TRAVELS_BACK], seen->delta_ns);
   }
-  return far;
 }
 
 static guint32

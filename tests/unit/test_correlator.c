@@ -583,6 +583,85 @@ late_is_counted (void **state)
   world_end (&w);
 }
 
+/* One flow whose TTL tells its way; delay_ms behind at point 1. */
+static void
+passes (World *w, guint16 sport, OwdTime at, gint64 delay_ms)
+{
+  Saw saw
+      = { .sport = sport, .tcp_flags = SYN, .packets = 6, .octets = 700, .first = at, .last = at + 7 * MS, .ttl = 60 };
+
+  assert_int_equal (export(w, saw), OWD_STATUS_OK);
+  saw.point = 1;
+  saw.ttl = 50;
+  saw.first += delay_ms * MS;
+  saw.last += delay_ms * MS;
+  assert_int_equal (export(w, saw), OWD_STATUS_OK);
+}
+
+static guint
+delivered_between (const World *w, gint64 lo_ms, gint64 hi_ms)
+{
+  guint n = 0;
+
+  for (guint i = 0; i < w->samples->len; i++)
+    n += sample (w, i)->owd_ns >= lo_ms * MS && sample (w, i)->owd_ns < hi_ms * MS ? 1 : 0;
+  return n;
+}
+
+/* A stamp that is wrong has nobody beside it; a new route has everybody. */
+static void
+the_lonely_are_not_delivered (void **state)
+{
+  OwdTime from = EPOCH + 400 * S;
+  World w = world_new ();
+
+  (void) state;
+  world_start (&w);
+  warm_up (&w);
+  for (guint i = 0; i < 100; i++) { /* 20 ms, then 90 ms; two wrong stamps in the first part, one in the second */
+    gint64 delay_ms = i < 50 ? 20 : 90;
+
+    tick (&w, from + i * 300 * MS);
+    if (i == 20 || i == 70)
+      delay_ms += 60;
+    if (i == 30)
+      delay_ms -= 60;
+    passes (&w, (guint16) (1000 + i), w.now - 20 * MS, delay_ms);
+  }
+  owd_correlator_flush (w.c);
+  assert_int_equal (delivered_between (&w, 15, 25), 2 * 48);
+  assert_int_equal (delivered_between (&w, 85, 95), 2 * 49);
+  assert_int_equal (w.samples->len, 2 * 97);
+  assert_int_equal (owd_correlator_counters (w.c)->contradicted, 2 * 3);
+  world_end (&w);
+}
+
+/* Where too few pass to contradict it, a sample that does not fit is delivered with an interval that holds both. */
+static void
+the_lonely_are_doubted (void **state)
+{
+  OwdTime from = EPOCH + 400 * S;
+  World w = world_new ();
+
+  (void) state;
+  world_start (&w);
+  warm_up (&w);
+  for (guint i = 0; i < 40; i++) {
+    tick (&w, from + i * 10 * S);
+    passes (&w, (guint16) (1000 + i), w.now - 20 * MS, i == 30 ? 150 : 20);
+  }
+  owd_correlator_flush (w.c);
+  assert_int_equal (w.samples->len, 2 * 40);
+  for (guint i = 0; i < w.samples->len; i++) {
+    const OwdSample *s = sample (&w, i);
+
+    assert_true (s->lo_ns < 20 * MS + MS && s->hi_ns > 20 * MS);
+    assert_int_equal ((s->flags & OWD_SAMPLE_GATE) != 0, i / 2 == 30);
+    assert_true (i / 2 != 30 || (s->hi_ns > 150 * MS && s->sigma_ns > 50 * MS));
+  }
+  world_end (&w);
+}
+
 int
 main (void)
 {
@@ -598,6 +677,8 @@ main (void)
     cmocka_unit_test (duplicates_and_nonsense),
     cmocka_unit_test (snapshot_goes_on),
     cmocka_unit_test (late_is_counted),
+    cmocka_unit_test (the_lonely_are_not_delivered),
+    cmocka_unit_test (the_lonely_are_doubted),
   };
 
   return cmocka_run_group_tests (tests, NULL, NULL);
