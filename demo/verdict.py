@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Holds a timeline against what the delay line says that it did.
+"""Holds a timeline against what the delay line says that it did, and samples against the probe's own packets.
 
 Arguments: the delay line's JSON lines; rows "src dst epoch n p50_ms" of 1 s each; rows "src dst epoch owd_ms" of the
-samples; first and last second. Prints all, and exits 0 where they agree: the median of the seconds' p50 within 1.5 ms
-per direction and level, the step within 2 s.
+samples; the JSON lines of `oneway-probe report`; first and last second. Prints all, and exits 0 where they agree: the
+median of the seconds' p50 within 1.5 ms per direction and level, the step within 2 s; of the probe's packets 95 % within
+the intervals of their samples, round trip and one way.
 """
 import json
 import statistics
@@ -14,6 +15,8 @@ LIMIT_MS = 1.5
 LIMIT_STEP_S = 2
 MARGIN_S = 2  # seconds this near to a step belong to neither level
 PLACE_RATE = 2  # samples per second that it takes to place a step to the second
+INSIDE = 0.95  # of the probe's packets, whose delay the sample's interval has to hold
+ENOUGH = 100  # packets, at least
 STRAY_MS = 5  # a sample further than this from the delay line's second is no matter of rounding
 
 
@@ -104,7 +107,32 @@ def judge_direction(name, truth, measured, samples, first, last):
     return fine
 
 
-def main(line_path, timeline_path, samples_path, first, last):
+def read_report(path):
+    """{(src, dst, quantity): (packets, share inside, median bias weighted by packets)}, hours together."""
+    paths = {}
+    with open(path, encoding="utf-8") as lines:
+        for line in lines:
+            row = json.loads(line)
+            n, inside, bias = paths.get((row["src"], row["dst"], row["quantity"]), (0, 0, 0))
+            paths[row["src"], row["dst"], row["quantity"]] = (n + row["n"], inside + row["n"] * row["inside"],
+                                                              bias + row["n"] * row["bias_ms"])
+    return {key: (n, inside / n, bias / n) for key, (n, inside, bias) in paths.items()}
+
+
+def judge_probe(report):
+    """Prints active against passive; returns whether enough packets lie within their samples' intervals."""
+    fine = True
+    print("active against passive, on the probe's packets      packets   bias, ms   inside the interval")
+    for dst in ("B", "B-fprobe"):
+        for quantity, text in (("rtt", f"A to {dst} and back"), ("up", f"A to {dst}"), ("down", f"{dst} to A")):
+            n, inside, bias = report.get(("A", dst, quantity), (0, 0, 0))
+            good = n >= ENOUGH and inside >= INSIDE
+            fine &= good
+            print(f"  {text:<48}{n:9}{bias:+11.3f}{100 * inside:12.1f} %   {'ok' if good else 'TOO FEW'}")
+    return fine
+
+
+def main(line_path, timeline_path, samples_path, report_path, first, last):
     truth = read_line(line_path, first, last)
     timeline = read_timeline(timeline_path)
     samples = read_samples(samples_path)
@@ -114,10 +142,13 @@ def main(line_path, timeline_path, samples_path, first, last):
         direction = "ab" if src == "A" else "ba"
         fine &= judge_direction(f"{src} to {dst}", truth[direction], timeline.get((src, dst), {}),
                                 samples.get((src, dst), []), first, last)
+    held = judge_probe(read_report(report_path))
     print(f"verdict: {'agrees' if fine else 'DOES NOT AGREE'} with the delay line "
-          f"(limits: {LIMIT_MS} ms, step {LIMIT_STEP_S} s)")
-    return 0 if fine else 1
+          f"(limits: {LIMIT_MS} ms, step {LIMIT_STEP_S} s), {'agrees' if held else 'DOES NOT AGREE'} with the probe "
+          f"(limit: {100 * INSIDE:.0f} % inside)")
+    return 0 if fine and held else 1
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1], sys.argv[2], sys.argv[3], int(sys.argv[4]), int(sys.argv[5])))
+    sys.exit(main(sys.argv[1], sys.argv[2], sys.argv[3], sys.argv[4], int(sys.argv[5]),
+                  int(sys.argv[6])))

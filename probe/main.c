@@ -39,6 +39,7 @@ static const struct {
 } commands[] = {
   { "send", "measure paths to reflectors", owd_probe_send_main },
   { "reflect", "answer probes", owd_probe_reflect_main },
+  { "report", "hold passive samples against probes of the same packets", owd_probe_report_main },
   { "load", "put spooled results into the database", owd_probe_load_main },
 };
 

@@ -14,6 +14,7 @@
 /* Each parses argv (its own name first) and returns the exit status. */
 int owd_probe_send_main (int argc, char **argv);
 int owd_probe_reflect_main (int argc, char **argv);
+int owd_probe_report_main (int argc, char **argv);
 int owd_probe_load_main (int argc, char **argv);
 
 /* "20ms", "1.5 s", "2min", "100us", "7d"; at least min_ns. option: for the message. */

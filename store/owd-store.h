@@ -107,17 +107,6 @@ gboolean owd_store_profiles (OwdStore *self, const OwdProfileRow *rows, gsize n,
 /* Receive time up to which profiles have been made, rounded up; OWD_TIME_NONE: there is none. */
 gboolean owd_store_profiled (OwdStore *self, OwdTime *ret_until, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
-/* ---- the probe's side -------------------------------------------------------------------------- */
-
-/* lines: JSON lines as `oneway-probe send --format json` prints them, whole ones; they go into owd.probe_results and
- * owd.probe_runs, all or none. What is there already (agent, run, target, size, seq) is left alone: after an error or a
- * lost connection simply give them again. *ret_new: packets that were new. Lines that are none are OWD_ERROR_DB. */
-gboolean owd_store_probe_lines (OwdStore *self, const char *lines, guint64 *ret_new,
-                                GError **error) G_GNUC_WARN_UNUSED_RESULT;
-/* Drops the days of probe results that ended longer than keep_ns before the end of the newest one. */
-gboolean owd_store_retain_probes (OwdStore *self, gint64 keep_ns, guint *ret_dropped,
-                                  GError **error) G_GNUC_WARN_UNUSED_RESULT;
-
 /* ---- the front end's side ---------------------------------------------------------------------- */
 
 /* A result as text, for printing: rows x columns, NULL where SQL has NULL; instants as 2026-11-22T06:46:54.5Z.
@@ -150,6 +139,50 @@ gboolean owd_store_range (OwdStore *self, const char *src, const char *dst, cons
 OwdTable *owd_store_status (OwdStore *self, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 /* role, login, ready, advice: group roles (login is NULL) and the logins that have them. */
 OwdTable *owd_store_list_roles (OwdStore *self, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+
+/* ---- the probe's side -------------------------------------------------------------------------- */
+
+/* lines: JSON lines as `oneway-probe send --format json` prints them, whole ones; they go into owd.probe_results and
+ * owd.probe_runs, all or none. What is there already (agent, run, target, size, seq) is left alone: after an error or a
+ * lost connection simply give them again. *ret_new: packets that were new. Lines that are none are OWD_ERROR_DB. */
+gboolean owd_store_probe_lines (OwdStore *self, const char *lines, guint64 *ret_new,
+                                GError **error) G_GNUC_WARN_UNUSED_RESULT;
+/* A probe packet beside the samples of the very same packet and of its answer (owd.probe_matches). Delays in ms, NaN where
+ * there is none. Texts are borrowed for the call. */
+typedef struct {
+  const char *src, *dst; /* observation points in the direction of the probe packet */
+  const char *probe_src, *probe_dst, *mode;
+  guint size;
+  double rtt, up, up_lo, up_hi, down, down_lo, down_hi;
+  double there, there_lo, there_hi, there_sigma; /* sample src to dst */
+  double back, back_lo, back_hi, back_sigma;     /* sample dst to src, of the answer */
+} OwdProbeMatch;
+typedef void (*OwdProbeMatchSink) (const OwdProbeMatch *match, void *user);
+/* Packets that left in [from, to); samples may be slack_ns apart in time. Rows of one path and probe are neighbours. */
+gboolean owd_store_probe_matches (OwdStore *self, OwdTime from, OwdTime to, gint64 slack_ns, OwdProbeMatchSink sink,
+                                  void *user, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+
+/* A sample src to dst of a probe's packet beside the sum of those over via (owd.probe_vias). */
+typedef struct {
+  const char *src, *via, *dst;
+  double owd, lo, hi, sigma;
+  double sum, sum_lo, sum_hi;
+} OwdProbeVia;
+typedef void (*OwdProbeViaSink) (const OwdProbeVia *via, void *user);
+gboolean owd_store_probe_vias (OwdStore *self, OwdTime from, OwdTime to, gint64 slack_ns, OwdProbeViaSink sink,
+                               void *user, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+
+/* Columns src, dst, mode, size, sent, answered: a row for each probe with packets that left in [from, to). */
+OwdTable *owd_store_probe_counts (OwdStore *self, OwdTime from, OwdTime to, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+/* from, to: as of owd_store_range(), or NULL for the last day with probe results. OWD_TIME_NONE: there are none. */
+gboolean owd_store_probe_range (OwdStore *self, const char *from, const char *to, OwdTime *ret_from, OwdTime *ret_to,
+                                GError **error) G_GNUC_WARN_UNUSED_RESULT;
+/* lines: JSON lines of `oneway-probe report --format json`, into owd.validation; rows of the same key are replaced. */
+gboolean owd_store_validation_lines (OwdStore *self, const char *lines, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+
+/* Drops the days of probe results that ended longer than keep_ns before the end of the newest one. */
+gboolean owd_store_retain_probes (OwdStore *self, gint64 keep_ns, guint *ret_dropped,
+                                  GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (OwdStore, owd_store_free)
 

@@ -71,8 +71,8 @@ owd_table_free (OwdTable *table)
   g_free (table);
 }
 
-static OwdTable *
-ask (OwdStore *self, const char *what, const char *sql, int n, const char *const *values, GError **error)
+OwdTable *
+owd_store_ask (OwdStore *self, const char *what, const char *sql, int n, const char *const *values, GError **error)
 {
   g_autoptr (PGresult) res = NULL;
 
@@ -88,8 +88,9 @@ owd_store_timeline (OwdStore *self, const char *src, const char *dst, const char
 {
   const char *const values[] = { src, dst, from, to, step };
 
-  return ask (self, "reading a timeline",
-              "SELECT * FROM owd.timeline ($1, $2, $3::timestamptz, $4::timestamptz, $5::interval)", 5, values, error);
+  return owd_store_ask (self, "reading a timeline",
+                        "SELECT * FROM owd.timeline ($1, $2, $3::timestamptz, $4::timestamptz, $5::interval)", 5,
+                        values, error);
 }
 
 OwdTable *
@@ -97,15 +98,15 @@ owd_store_matrix (OwdStore *self, const char *from, const char *to, GError **err
 {
   const char *const values[] = { from, to };
 
-  return ask (self, "reading the matrix", "SELECT * FROM owd.matrix ($1::timestamptz, $2::timestamptz)", 2, values,
-              error);
+  return owd_store_ask (self, "reading the matrix", "SELECT * FROM owd.matrix ($1::timestamptz, $2::timestamptz)", 2,
+                        values, error);
 }
 
 OwdTable *
 owd_store_list_exporters (OwdStore *self, GError **error)
 {
-  return ask (self, "reading the exporters", "SELECT * FROM owd.exporters ORDER BY name, addr, domain, version", 0,
-              NULL, error);
+  return owd_store_ask (self, "reading the exporters",
+                        "SELECT * FROM owd.exporters ORDER BY name, addr, domain, version", 0, NULL, error);
 }
 
 /* Of each exporter state the rows that were written last, all at one time. */
@@ -114,20 +115,21 @@ owd_store_list_exporters (OwdStore *self, GError **error)
 OwdTable *
 owd_store_list_profiles (OwdStore *self, GError **error)
 {
-  return ask (self, "reading the profiles",
-              "SELECT p.profile_id, p.name, p.addr, p.domain, p.version, p.made, p.valid_from, p.valid_to, p.began,"
-              " p.headers, p.records, p.start_step_ms, p.end_step_ms, p.uptime, p.boot, p.boot_width_ms, p.skew_ppm,"
-              " p.skew_lo_ppm, p.skew_hi_ppm, p.step_ms, p.active_s, p.inactive_s, p.lag_p50_ms, p.lag_p99_ms,"
-              " p.blunder_rate, p.loss, p.sampling FROM " NEWEST " WHERE p.made = p.newest"
-              " ORDER BY p.name, p.addr, p.domain, p.version, p.valid_from",
-              0, NULL, error);
+  return owd_store_ask (
+      self, "reading the profiles",
+      "SELECT p.profile_id, p.name, p.addr, p.domain, p.version, p.made, p.valid_from, p.valid_to, p.began,"
+      " p.headers, p.records, p.start_step_ms, p.end_step_ms, p.uptime, p.boot, p.boot_width_ms, p.skew_ppm,"
+      " p.skew_lo_ppm, p.skew_hi_ppm, p.step_ms, p.active_s, p.inactive_s, p.lag_p50_ms, p.lag_p99_ms,"
+      " p.blunder_rate, p.loss, p.sampling FROM " NEWEST " WHERE p.made = p.newest"
+      " ORDER BY p.name, p.addr, p.domain, p.version, p.valid_from",
+      0, NULL, error);
 }
 
 /* Silent: five minutes behind whoever was heard last, which is as good as a clock that also replays know. */
 OwdTable *
 owd_store_list_findings (OwdStore *self, GError **error)
 {
-  return ask (
+  return owd_store_ask (
       self, "reading what is wrong",
       "SELECT name, finding FROM ("
       " SELECT DISTINCT 1 AS rank, p.name, f.nr, f.finding"
@@ -145,19 +147,20 @@ owd_store_list_findings (OwdStore *self, GError **error)
 OwdTable *
 owd_store_list_paths (OwdStore *self, GError **error)
 {
-  return ask (self, "reading the paths", "SELECT * FROM owd.paths ORDER BY src, dst", 0, NULL, error);
+  return owd_store_ask (self, "reading the paths", "SELECT * FROM owd.paths ORDER BY src, dst", 0, NULL, error);
 }
 
 OwdTable *
 owd_store_status (OwdStore *self, GError **error)
 {
-  return ask (self, "reading the status", "SELECT * FROM owd.status", 0, NULL, error);
+  return owd_store_ask (self, "reading the status", "SELECT * FROM owd.status", 0, NULL, error);
 }
 
 OwdTable *
 owd_store_list_roles (OwdStore *self, GError **error)
 {
-  return ask (self, "reading the roles", "SELECT * FROM owd.roles ORDER BY role, login NULLS FIRST", 0, NULL, error);
+  return owd_store_ask (self, "reading the roles", "SELECT * FROM owd.roles ORDER BY role, login NULLS FIRST", 0, NULL,
+                        error);
 }
 
 /* Instants as ns: float8 would not do, timestamptz counts microseconds. */
@@ -167,8 +170,9 @@ owd_store_list_roles (OwdStore *self, GError **error)
 gboolean
 owd_store_profiled (OwdStore *self, OwdTime *ret_until, GError **error)
 {
-  g_autoptr (OwdTable) table = ask (self, "reading up to where profiles go",
-                                    "SELECT " NS_OF ("max (valid_to)") " + 1000 FROM owd.profiles", 0, NULL, error);
+  g_autoptr (OwdTable) table
+      = owd_store_ask (self, "reading up to where profiles go",
+                       "SELECT " NS_OF ("max (valid_to)") " + 1000 FROM owd.profiles", 0, NULL, error);
 
   if (table == NULL)
     return FALSE;
@@ -184,7 +188,7 @@ owd_store_range (OwdStore *self, const char *src, const char *dst, const char *f
                  OwdTime *ret_to, GError **error)
 {
   const char *const values[] = { src, dst, from, to };
-  g_autoptr (OwdTable) table = ask (
+  g_autoptr (OwdTable) table = owd_store_ask (
       self, "finding the time range",
       "WITH ends AS (SELECT min (p.first_seen) AS first, max (p.last_seen) AS last FROM owd.paths p"
       "   WHERE ($1::text IS NULL OR p.src = $1) AND ($2::text IS NULL OR p.dst = $2)),"

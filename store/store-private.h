@@ -82,6 +82,12 @@ extern const OwdSqlFile OWD_SQL_CODE[]; /* functions, then views */
 extern const guint OWD_SQL_N_CODE;
 extern const char OWD_SQL_CODE_DIGEST[];
 
+/* ---- query.c ------------------------------------------------------------------------------------- */
+
+/* The answer to one statement with n text parameters as texts. */
+OwdTable *owd_store_ask (OwdStore *self, const char *what, const char *sql, int n, const char *const *values,
+                         GError **error) G_GNUC_WARN_UNUSED_RESULT;
+
 /* ---- the store ---------------------------------------------------------------------------------- */
 
 /* A partition that this store has claimed. */

@@ -57,7 +57,8 @@ BEGIN
       ('schema_code', 'SELECT'), ('log', 'SELECT, INSERT'), ('partition', 'SELECT, INSERT, UPDATE'),
       ('point', 'SELECT, INSERT, UPDATE (name)'), ('path', 'SELECT, INSERT'), ('exporter', 'SELECT, INSERT, UPDATE'),
       ('sample', 'INSERT'), ('profile', 'SELECT, INSERT'),
-      ('probe_run', 'SELECT, INSERT, UPDATE (summary)'), ('probe_packet', 'SELECT, INSERT')
+      ('probe_run', 'SELECT, INSERT, UPDATE (summary)'), ('probe_packet', 'SELECT, INSERT'),
+      ('validation_row', 'SELECT, INSERT, UPDATE')
     ), commands (place, text) AS (
       SELECT 1, 'REVOKE ALL ON ALL FUNCTIONS IN SCHEMA owd FROM PUBLIC'
       UNION ALL SELECT 1, format ('REVOKE ALL ON ALL %s IN SCHEMA owd FROM %I', o.kind, r.name)

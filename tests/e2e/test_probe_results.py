@@ -52,7 +52,8 @@ class Results(unittest.TestCase):
 
     def setUp(self):
         sql('DROP SCHEMA IF EXISTS owd CASCADE')
-        subprocess.run([PROGRAMS['oneway'], 'db', 'migrate'], check=True, stdout=subprocess.DEVNULL)
+        subprocess.run([PROGRAMS['oneway'], 'db', 'migrate'], check=True, stdout=subprocess.DEVNULL,
+                       stderr=subprocess.DEVNULL)
         folder = tempfile.TemporaryDirectory(prefix='oneway-spool-')
         self.addCleanup(folder.cleanup)
         self.spool = folder.name
@@ -145,6 +146,140 @@ class Results(unittest.TestCase):
         self.assertEqual(sql('SELECT count (*) FROM owd.probe_results'), [['2']])
         self.assertEqual(sql('SELECT count (*) FROM owd.probe_runs'), [['2']])
         self.assertEqual(sql("SELECT owd.drop_probe_days (interval '2 days')"), [['0']])
+
+
+class Report(unittest.TestCase):
+    """Made-up packets and samples, so that every figure is known."""
+
+    HOUR = 1_800_000_000  # 2027-01-15 08:00 UTC
+
+    def setUp(self):
+        sql('DROP SCHEMA IF EXISTS owd CASCADE')
+        subprocess.run([PROGRAMS['oneway'], 'db', 'migrate'], check=True, stdout=subprocess.DEVNULL,
+                       stderr=subprocess.DEVNULL)
+        sql("SELECT owd.add_day (date '2027-01-15'); INSERT INTO owd.point (addr, domain, version, name)"
+            " VALUES ('192.0.2.1', 0, 9, 'A'), ('192.0.2.2', 0, 9, 'B'), ('192.0.2.3', 0, 9, 'C');"
+            'INSERT INTO owd.path (src_id, dst_id) SELECT a.point_id, b.point_id FROM owd.point a, owd.point b'
+            ' WHERE a.name <> b.name')
+        self.packets = []
+        self.samples = []
+
+    def packet(self, seq, second, up=20.0, down=12.0, flow=None):
+        """A probe packet of its own flow (2 * seq, its answer 2 * seq + 1)."""
+        t1 = int((self.HOUR + second) * 1_000_000_000)
+        t2 = t1 + int(up * 1e6)
+        flow = seq if flow is None else flow
+        self.packets.append({'type': 'packet', 'agent': 'here', 'run_ns': 1, 'target': '198.51.100.1:862', 'size': 44,
+                             'method': 'stamp', 'proto': 17, 'src': '203.0.113.1', 'dst': '198.51.100.1', 'sport': 1024,
+                             'dport': 862, 'seq': seq, 't1_ns': t1, 't2_ns': t2, 't3_ns': t2 + 50_000,
+                             't4_ns': t2 + 50_000 + int(down * 1e6), 'up_lo_ms': 0, 'up_hi_ms': up + down,
+                             'down_lo_ms': 0, 'down_hi_ms': up + down, 'flow_up': 2 * flow, 'flow_down': 2 * flow + 1,
+                             'flags': []})
+
+    def sample(self, src, dst, flow, second, owd, half=1.0, kind=3):
+        self.samples.append(
+            f"(to_timestamp ({self.HOUR + second}), {len(self.samples) + 1}, {owd} * 1e6, ({owd} - {half}) * 1e6,"
+            f" ({owd} + {half}) * 1e6, {half} * 1e6 / sqrt (3), 0, {flow}, (SELECT path_id FROM owd.path JOIN owd.point a"
+            f" ON a.point_id = src_id JOIN owd.point b ON b.point_id = dst_id WHERE a.name = '{src}' AND b.name = '{dst}'),"
+            f" 0, 0, 0, {kind}, 17)")
+
+    def store(self):
+        sql('SELECT owd.load_probe_lines ($$' + '\n'.join(map(json.dumps, self.packets)) + '$$)')
+        if self.samples:
+            sql('INSERT INTO owd.sample (ts, seq, owd_ns, lo_ns, hi_ns, sigma_ns, bias_ns, flow, path_id, profile_id, part,'
+                ' flags, kind, proto) VALUES ' + ', '.join(self.samples))
+
+    def report(self, *args, expect=0):
+        status, out, err = probe('report', '-f', 'json', *args)
+        self.assertEqual(status, expect, err)
+        return {(r['hour'], r['src'], r['dst'], r['quantity']): r for r in map(json.loads, out.splitlines())}, err
+
+    def test_nothing_to_report(self):
+        self.assertIn('0 probe packets', self.report(expect=3)[1])
+        self.packet(1, 10)
+        self.store()
+        self.assertIn('1 probe packets in that time, none of them seen by two exporters', self.report(expect=3)[1])
+        self.assertEqual(probe('report', '-f', 'xml')[0], 2)
+        self.assertEqual(probe('report', '--slack', 'much')[0], 2)
+
+    def test_hours_and_quantities(self):
+        for seq in range(40):
+            second = 3600 * (seq // 20) + 10 * seq
+            self.packet(seq, second, up=20 + seq % 20, down=12)
+            off = 0.25 if seq < 20 else 3  # the second hour's exporters say more than their intervals allow
+            self.sample('A', 'B', 2 * seq, second, 20 + seq % 20 + off)
+            self.sample('B', 'A', 2 * seq + 1, second + 0.03, 12 + off)
+        self.store()
+        rows, _ = self.report('--dry-run')
+        self.assertEqual(sql('SELECT count (*) FROM owd.validation'), [['0']])
+        hours = ('2027-01-15T08:00:00.000000000Z', '2027-01-15T09:00:00.000000000Z')
+        self.assertEqual(sorted(rows), sorted((h, 'A', 'B', q) for h in hours for q in ('rtt', 'up', 'down')))
+        for hour, off, inside in ((hours[0], 0.25, 1), (hours[1], 3, 0)):
+            rtt, up, down = (rows[hour, 'A', 'B', q] for q in ('rtt', 'up', 'down'))
+            self.assertEqual((rtt['n'], rtt['answered'], rtt['probe_src'], rtt['mode']), (20, 20, 'here', 'stamp'))
+            self.assertAlmostEqual(rtt['bias_ms'], 2 * off, places=3)
+            self.assertAlmostEqual(up['bias_ms'], off, places=3)
+            self.assertAlmostEqual(down['bias_ms'], off, places=3)
+            self.assertEqual((rtt['inside'], up['inside'], down['inside']), (inside, inside, inside))
+            self.assertEqual(up['consistent'], 1)  # the probe's clocks state nothing better than the round trip
+            self.assertAlmostEqual(up['correlation'], 1, places=3)
+            self.assertNotIn('correlation', down)  # a delay that does not vary has none
+        status, table, _ = probe('report')
+        self.assertEqual(status, 0)
+        self.assertIn("samples' round trip is 3.250 ms longer than the probe's", table)
+        stored = sql('SELECT count (*), count (DISTINCT hour), sum (n), max (bias_ms) FROM owd.validation')
+        self.assertEqual(stored, [['6', '2', '120', '6']])
+        probe('report')
+        self.assertEqual(sql('SELECT count (*) FROM owd.validation'), [['6']])
+        self.assertEqual(len(self.report('--from', '2027-01-15 09:00+00', '--dry-run')[0]), 3)
+
+    def test_a_way_beyond_the_points_is_never_guessed(self):
+        for seq in range(20):
+            self.packet(seq, 10 * seq, up=25, down=17)
+            self.sample('A', 'B', 2 * seq, 10 * seq, 20)
+            self.sample('B', 'A', 2 * seq + 1, 10 * seq + 0.03, 12)
+        self.store()
+        row = self.report()[0]['2027-01-15T08:00:00.000000000Z', 'A', 'B', 'rtt']
+        self.assertEqual((row['bias_ms'], row['inside']), (-10, 0))
+        self.assertIn('--beyond 5.000ms', probe('report')[1])
+        row = self.report('--beyond', '5ms')[0]['2027-01-15T08:00:00.000000000Z', 'A', 'B', 'rtt']
+        self.assertAlmostEqual(row['bias_ms'], 0, places=6)
+        self.assertEqual((row['inside'], row['beyond_ms']), (1, 10))
+
+    def test_doubtful_pairs_are_left_out(self):
+        self.packet(0, 0)
+        self.packet(1, 1, flow=0)  # the same port, a second later
+        self.packet(2, 20)
+        self.packet(3, 40)
+        for second in (0, 1, 20):
+            self.sample('A', 'B', 4 if second == 20 else 0, second, 20)
+        self.sample('A', 'B', 6, 43, 20)  # three seconds off
+        self.store()
+        rows = self.report()[0]
+        self.assertEqual([(r['quantity'], r['n']) for r in rows.values()], [('up', 1)])
+        self.assertEqual([(r['quantity'], r['n']) for r in self.report('--slack', '4s')[0].values()], [('up', 2)])
+
+    def test_stamps_of_a_whole_conversation(self):
+        """Start for the probe packet, end for its answer, both under either hash."""
+        for seq in range(10):
+            self.packet(seq, 10 * seq)
+            self.sample('A', 'B', 2 * seq + (seq > 5), 10 * seq, 20, kind=1)
+            self.sample('B', 'A', 2 * seq, 10 * seq + 0.03, 12, kind=2)
+        self.store()
+        rows = self.report()[0]
+        self.assertEqual({(r['src'], r['dst'], r['quantity'], r['n'], r['bias_ms']) for r in rows.values()},
+                         {('A', 'B', 'rtt', 10, 0), ('A', 'B', 'up', 10, 0), ('A', 'B', 'down', 10, 0)})
+
+    def test_sum_over_a_point_between(self):
+        for seq in range(10):
+            self.packet(seq, 10 * seq)
+            self.sample('A', 'C', 2 * seq, 10 * seq, 20)
+            self.sample('A', 'B', 2 * seq, 10 * seq, 9.5)
+            self.sample('B', 'C', 2 * seq, 10 * seq + 0.0095, 10)
+        self.store()
+        row = self.report()[0]['2027-01-15T08:00:00.000000000Z', 'A', 'C', 'via']
+        self.assertEqual((row['via'], row['n'], row['bias_ms'], row['inside']), ('B', 10, 0.5, 1))
+        self.assertEqual(sql("SELECT via, probe_src, n FROM owd.validation WHERE quantity = 'via'"), [['B', '', '10']])
 
 
 if __name__ == '__main__':
