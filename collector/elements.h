@@ -55,6 +55,11 @@ typedef enum {
   OWD_OPTION_SAMPLER,    /* which sampler */
   OWD_OPTION_INTERFACE,  /* or which interface it is about */
   OWD_OPTION_INIT_MS,
+  OWD_OPTION_MESSAGES, /* from here on what the exporter counts itself, in the order of OwdReport */
+  OWD_OPTION_RECORDS,
+  OWD_OPTION_IGNORED_PACKETS,
+  OWD_OPTION_UNSENT_RECORDS,
+  OWD_OPTION_UNSENT_PACKETS,
   OWD_OPTION_N,
 } OwdOption;
 

@@ -280,14 +280,29 @@ remember_sampler (OwdState *self, gboolean is_interface, guint64 id, guint32 int
   self->n_interfaces += is_interface;
 }
 
+/* What the exporter counts itself. What it counts for a part of itself says nothing about the whole. */
+static void
+take_reports (OwdState *self, guint32 set, const guint64 value[OWD_OPTION_N])
+{
+  G_STATIC_ASSERT (OWD_OPTION_N - OWD_OPTION_MESSAGES == OWD_REPORTS);
+  if (set & (1u << OWD_OPTION_INTERFACE | 1u << OWD_OPTION_SAMPLER))
+    return;
+  for (guint r = 0; r < OWD_REPORTS; r++)
+    if (set & 1u << (OWD_OPTION_MESSAGES + r)) {
+      self->counters.report[r] = value[OWD_OPTION_MESSAGES + r];
+      self->counters.reported |= (guint16) (1u << r);
+    }
+}
+
 void
 owd_state_options (OwdState *self, guint32 set, const guint64 value[OWD_OPTION_N])
 {
   guint32 interval = told_interval (set, value);
 
-  if ((set & 1u << OWD_OPTION_INIT_MS) && value[OWD_OPTION_INIT_MS] != 0
-      && value[OWD_OPTION_INIT_MS] <= (guint64) G_MAXINT64 / OWD_NS_PER_MS)
+  if ((set & 1u << OWD_OPTION_INIT_MS) && owd_init_is_sane (value[OWD_OPTION_INIT_MS]))
     self->init_ms = (gint64) value[OWD_OPTION_INIT_MS];
+  if (set >> OWD_OPTION_MESSAGES != 0)
+    take_reports (self, set, value);
   if (interval == 0)
     return;
   self->counters.sampling = interval;

@@ -102,6 +102,35 @@ put_state_counters (GString *out, const OwdMetrics *workers, guint n)
   }
 }
 
+/* What exporters say of themselves, where they do. */
+static void
+put_reports (GString *out, const OwdMetrics *workers, guint n)
+{
+  static const struct {
+    const char *name, *help;
+  } families[OWD_REPORTS] = {
+    [OWD_REPORT_MESSAGES] = { "reported_messages", "Messages exported, as the exporter counts" },
+    [OWD_REPORT_RECORDS] = { "reported_records", "Records exported, as the exporter counts" },
+    [OWD_REPORT_IGNORED_PACKETS] = { "reported_ignored_packets", "Packets that the exporter counted for no flow" },
+    [OWD_REPORT_UNSENT_RECORDS] = { "reported_unsent_records", "Records that the exporter lost before it sent them" },
+    [OWD_REPORT_UNSENT_PACKETS] = { "reported_unsent_packets", "Packets of records that the exporter lost" },
+  };
+
+  for (guint r = 0; r < OWD_REPORTS; r++) {
+    g_autofree char *sample = g_strdup_printf ("%s_total", families[r].name);
+
+    begin_family (out, families[r].name, "counter", families[r].help);
+    for (guint w = 0; w < n; w++)
+      for (guint i = 0; i < workers[w].states->len; i++) {
+        const OwdStateCounters *c = &g_array_index (workers[w].states, OwdStateCounters, i);
+        g_autofree char *labels = state_labels (c);
+
+        if (c->reported & 1u << r)
+          put_sample (out, sample, labels, c->report[r]);
+      }
+  }
+}
+
 static void
 put_refusals (GString *out, const char *labels, const guint64 refused[OWD_REASONS])
 {
@@ -274,6 +303,7 @@ owd_metrics_write_openmetrics (GString *out, const OwdMetrics *workers, guint n)
 {
   put_state_counters (out, workers, n);
   put_state_rest (out, workers, n);
+  put_reports (out, workers, n);
   put_disallowed (out, workers, n);
   put_sockets (out, workers, n);
   put_streams (out, workers, n);

@@ -47,6 +47,16 @@ typedef enum {
 
 const char *owd_reason_text (OwdReason reason);
 
+/* What an exporter counts itself and tells in options records, since it began. */
+typedef enum {
+  OWD_REPORT_MESSAGES,        /* IE 41: exported */
+  OWD_REPORT_RECORDS,         /* IE 42: exported */
+  OWD_REPORT_IGNORED_PACKETS, /* IE 164: seen, and not counted for any flow */
+  OWD_REPORT_UNSENT_RECORDS,  /* IE 166: made, and lost for want of something */
+  OWD_REPORT_UNSENT_PACKETS,  /* IE 167: of such records */
+  OWD_REPORTS
+} OwdReport;
+
 /* Counters of one exporter state, since the decoder was made. */
 typedef struct {
   OwdStateKey key;
@@ -63,6 +73,8 @@ typedef struct {
   guint64 refused[OWD_REASONS];
   guint32 sampling;          /* 1 in N as options or v5 header say; 0: nothing said */
   guint16 port;              /* last source port */
+  guint16 reported;          /* bits 1 << OwdReport: which of report[] have been told */
+  guint64 report[OWD_REPORTS];
 } OwdStateCounters;
 
 /* sink and limits: copied; limits may be NULL. Returns: (transfer full) or NULL with error. */

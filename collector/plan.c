@@ -49,6 +49,7 @@ enum {
   FINISH_START = 1 << 4,   /* start = end - duration */
   FINISH_RARE = 1 << 5,    /* rare members may be set: OWD_FLOW_EXT */
   FINISH_REVERSE = 1 << 6, /* biflow */
+  FINISH_INIT = 1 << 7,    /* the record tells when the exporter started: is that sane? */
 };
 
 struct OwdPlan {
@@ -60,7 +61,7 @@ struct OwdPlan {
   guint8 kind[2][2];    /* of start and end, forward and reverse, where the template decides */
   guint8 pair_family[OWD_PAIRS];
   guint8 n_pairs;
-  gboolean own_dport, own_init;
+  gboolean own_dport;
   guint8 n_starts, n_ends; /* candidates, finest first */
   guint8 starts[OWD_STAMP_KINDS], ends[OWD_STAMP_KINDS];
   guint16 template_id;
@@ -385,7 +386,7 @@ compile_members (Compiler *c)
     else if (e->offset == offsetof (OwdFlow, dport))
       plan->own_dport = TRUE;
     else if (e->offset == offsetof (OwdFlow, init_ms))
-      plan->own_init = TRUE;
+      plan->finish |= FINISH_INIT;
     if (e->offset >= offsetof (OwdFlow, tos))
       plan->finish |= FINISH_RARE;
   }
@@ -539,7 +540,7 @@ owd_plan_begin (const OwdPlan *plan, OwdRecord *rec, guint32 sampling, gint64 in
     rec->flow[i].start_kind = plan->kind[i][0];
     rec->flow[i].end_kind = plan->kind[i][1];
     rec->flow[i].flags = plan->flags[i];
-    if (init_ms != 0 && !plan->own_init)
+    if (init_ms != 0 && !(plan->finish & FINISH_INIT))
       rec->flow[i].flags |= OWD_FLOW_EXT;
     rec->base_flags[i] = rec->flow[i].flags;
     rec->flow[i].sampling = sampling;
@@ -673,6 +674,14 @@ choose_pair (const OwdPlan *plan, OwdRecord *rec)
 
 /* A claim is believed for choosing among stamps when it is within ten years of the header's time. */
 #define SANE_NS (10 * 366 * 86400 * OWD_NS_PER_S)
+#define INIT_MIN_MS (20 * G_GUINT64_CONSTANT (31556952000))
+#define INIT_MAX_MS (G_MAXUINT32 * G_GUINT64_CONSTANT (1000))
+
+gboolean
+owd_init_is_sane (guint64 init_ms)
+{
+  return init_ms >= INIT_MIN_MS && init_ms <= INIT_MAX_MS;
+}
 
 static OwdTime
 sane_claim (const OwdRecord *rec, const OwdHeader *header, OwdStampKind kind, guint which)
@@ -838,6 +847,8 @@ owd_plan_finish (const OwdPlan *plan, OwdRecord *rec, const OwdHeader *header)
   OwdFlow *flow = &rec->flow[0];
 
   flow->flags = rec->base_flags[0];
+  if ((plan->finish & FINISH_INIT) && !owd_init_is_sane ((guint64) flow->init_ms))
+    flow->init_ms = 0;
   if (plan->finish & FINISH_PAIRS)
     choose_pair (plan, rec);
   if (plan->finish & FINISH_STAMPS)

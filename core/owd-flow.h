@@ -129,8 +129,8 @@ typedef struct {
   /* rare: logged only where one of them is set */
   guint8 tos; /* IE 5 */
   guint8 pad;
-  guint32 vlan;                                      /* IE 58, else 243 */
-  guint32 vrf;                                       /* IE 234 */
+  guint32 vlan;                                      /* IE 58, else 243, 59, 254 */
+  guint32 vrf;                                       /* IE 234, else 235 */
   guint32 mpls;                                      /* IE 70 top label, 20 bits */
   guint32 line_card;                                 /* IE 141 */
   guint64 obs_point;                                 /* IE 138 */

@@ -1095,6 +1095,228 @@ yaf_biflow (void **state)
   assert_true (s->flows[1].flags & OWD_FLOW_TOTALS);
 }
 
+/* One record of that template, whose first two fields are an IPv4 pair, in a message of its own. values: of the others.
+ * Returns: the flow that came of it. */
+static const OwdFlow *
+one_record (Sink *s, guint n, const DgramField *fields, const guint64 *values)
+{
+  Dgram d;
+
+  dgram_ipfix (&d, EXPORT_S, 0, 1);
+  dgram_template (&d, 10, 400, n, fields);
+  dgram_set (&d, 400);
+  dgram_addr (&d, "192.0.2.1");
+  dgram_addr (&d, "192.0.2.2");
+  for (guint i = 2; i < n; i++)
+    for (guint k = fields[i].len; k-- > 0;)
+      dgram_u8 (&d, (guint) (values[i - 2] >> 8 * k) & 0xff);
+  assert_int_equal (feed (s, &d), OWD_STATUS_OK);
+  assert_true (s->n_flows > 0);
+  return &s->flows[s->n_flows - 1];
+}
+
+/* Each pair of elements for the same two instants, one and a half and half a second before the export. */
+static void
+every_stamp (void **state)
+{
+  const OwdTime start = ((gint64) EXPORT_S * 1000 - 1500) * OWD_NS_PER_MS, end = start + OWD_NS_PER_S;
+  const guint64 init_ms = (EXPORT_S - 100) * (guint64) 1000;
+  const struct {
+    guint16 start, end, len;
+    guint64 values[2];
+    OwdStampKind kind;
+    gint64 step_ns;
+  } cases[] = {
+    { 22, 21, 4, { 98500, 99500 }, OWD_STAMP_UPTIME_MS, OWD_NS_PER_MS },
+    { 22, 21, 8, { 98500, 99500 }, OWD_STAMP_UPTIME_MS, OWD_NS_PER_MS }, /* NX-OS */
+    { 150, 151, 4, { EXPORT_S - 2, EXPORT_S - 1 }, OWD_STAMP_UNIX_S, OWD_NS_PER_S },
+    { 152, 153, 8, { EXPORT_S * 1000ull - 1500, EXPORT_S * 1000ull - 500 }, OWD_STAMP_UNIX_MS, OWD_NS_PER_MS },
+    { 154, 155, 8, { ntp (EXPORT_S - 2, 1u << 31), ntp (EXPORT_S - 1, 1u << 31) }, OWD_STAMP_NTP_US, 1 },
+    { 156, 157, 8, { ntp (EXPORT_S - 2, 1u << 31), ntp (EXPORT_S - 1, 1u << 31) }, OWD_STAMP_NTP_NS, 1 },
+    { 158, 159, 4, { 1500000, 500000 }, OWD_STAMP_DELTA_US, OWD_NS_PER_US },
+    { 158, 159, 3, { 1500000, 500000 }, OWD_STAMP_DELTA_US, OWD_NS_PER_US },
+    { 152, 161, 8, { EXPORT_S * 1000ull - 1500, 1000 }, OWD_STAMP_UNIX_MS, OWD_NS_PER_MS },
+    { 152, 162, 8, { EXPORT_S * 1000ull - 1500, 1000000 }, OWD_STAMP_UNIX_MS, OWD_NS_PER_MS },
+    { 161, 153, 8, { 1000, EXPORT_S * 1000ull - 500 }, OWD_STAMP_UNIX_MS, OWD_NS_PER_MS },
+  };
+
+  (void) state;
+  for (gsize i = 0; i < G_N_ELEMENTS (cases); i++) {
+    const DgramField fields[] = {
+      { 8, 4, 0 }, { 12, 4, 0 }, { cases[i].start, cases[i].len, 0 }, { cases[i].end, cases[i].len, 0 }, { 160, 8, 0 }
+    };
+    g_autoptr (Sink) s = sink_new (NULL);
+    const OwdFlow *f
+        = one_record (s, G_N_ELEMENTS (fields), fields, (guint64[]){ cases[i].values[0], cases[i].values[1], init_ms });
+    OwdTime from = owd_flow_claim (&s->of_flow[0], f, f->start_kind, f->start_raw);
+    OwdTime to = owd_flow_claim (&s->of_flow[0], f, f->end_kind, f->end_raw);
+
+    assert_int_equal (f->start_kind, cases[i].kind);
+    assert_int_equal (f->end_kind, cases[i].kind);
+    assert_true (from <= start && start - from < cases[i].step_ns);
+    assert_true (to <= end && end - to < cases[i].step_ns);
+  }
+}
+
+/* Observation times are events: a start and no end. When a collector on the way took the record is neither. */
+static void
+events_and_other_times (void **state)
+{
+  static const struct {
+    guint16 id, len;
+    OwdStampKind kind;
+  } cases[] = {
+    { 322, 4, OWD_STAMP_EVENT_S },  { 323, 8, OWD_STAMP_EVENT_MS }, { 324, 8, OWD_STAMP_EVENT_US },
+    { 325, 8, OWD_STAMP_EVENT_NS }, { 258, 8, OWD_STAMP_NONE },
+  };
+
+  (void) state;
+  for (gsize i = 0; i < G_N_ELEMENTS (cases); i++) {
+    const DgramField fields[] = { { 8, 4, 0 }, { 12, 4, 0 }, { cases[i].id, cases[i].len, 0 } };
+    const DgramField beside[] = { { 8, 4, 0 }, { 12, 4, 0 }, { 152, 8, 0 }, { cases[i].id, cases[i].len, 0 } };
+    g_autoptr (Sink) s = sink_new (NULL);
+    const OwdFlow *f = one_record (s, G_N_ELEMENTS (fields), fields, (guint64[]){ 12345 });
+
+    assert_int_equal (f->start_kind, cases[i].kind);
+    assert_int_equal (f->start_raw, cases[i].kind == OWD_STAMP_NONE ? 0 : 12345);
+    assert_int_equal (f->end_kind, OWD_STAMP_NONE);
+    f = one_record (s, G_N_ELEMENTS (beside), beside, (guint64[]){ 777, 12345 });
+    assert_int_equal (f->start_kind, OWD_STAMP_UNIX_MS); /* a stamp of the flow goes before */
+    assert_int_equal (f->start_raw, 777);
+  }
+}
+
+/* The time at which an exporter started, in records: what cannot be true is not taken. */
+static void
+init_time_must_be_sane (void **state)
+{
+  static const DgramField fields[] = { { 8, 4, 0 }, { 12, 4, 0 }, { 22, 4, 0 }, { 160, 8, 0 } };
+  const guint64 now_ms = EXPORT_S * 1000ull;
+  const struct {
+    guint64 init_ms;
+    gboolean is_sane;
+  } cases[] = {
+    { now_ms - 1, TRUE },
+    { now_ms + 86400000, TRUE }, /* the header's clock may be the wrong one */
+    { 0, FALSE },
+    { 86400000, FALSE },      /* an uptime, */
+    { G_MAXUINT32, FALSE },   /* of which there are 50 days */
+    { now_ms * 1000, FALSE }, /* in us */
+    { G_MAXUINT64, FALSE },
+  };
+  g_autoptr (Sink) s = sink_new (NULL);
+
+  (void) state;
+  for (gsize i = 0; i < G_N_ELEMENTS (cases); i++) {
+    const OwdFlow *f = one_record (s, G_N_ELEMENTS (fields), fields, (guint64[]){ 5, cases[i].init_ms });
+
+    assert_true (f->init_ms == (gint64) (cases[i].is_sane ? cases[i].init_ms : 0));
+    assert_int_equal (!!(f->flags & OWD_FLOW_EXT), cases[i].is_sane);
+  }
+}
+
+/* What stands in for an element that is not there, or not alone. */
+static void
+stand_ins (void **state)
+{
+  static const DgramField physical[] = { { 8, 4, 0 }, { 12, 4, 0 }, { 252, 4, 0 }, { 253, 4, 0 } };
+  static const DgramField both[]
+      = { { 8, 4, 0 }, { 12, 4, 0 }, { 252, 4, 0 }, { 10, 4, 0 }, { 14, 2, 0 }, { 253, 4, 0 } };
+  static const DgramField egress[] = { { 8, 4, 0 }, { 12, 4, 0 }, { 254, 2, 0 }, { 59, 2, 0 }, { 235, 4, 0 } };
+  static const DgramField hybrid[]
+      = { { 8, 4, 0 }, { 12, 4, 0 }, { 530, 4, 0 }, { 531, 4, 0 }, { 532, 4, 0 }, { 533, 8, 0 } };
+  static const DgramField ttl[] = { { 8, 4, 0 }, { 12, 4, 0 }, { 52, 1, 0 } };
+  g_autoptr (Sink) s = sink_new (NULL);
+  const OwdFlow *f = one_record (s, G_N_ELEMENTS (physical), physical, (guint64[]){ 7, 8 });
+
+  (void) state;
+  assert_int_equal (f->in_if, 7);
+  assert_int_equal (f->out_if, 8);
+  f = one_record (s, G_N_ELEMENTS (both), both, (guint64[]){ 7, 1, 2, 8 });
+  assert_int_equal (f->in_if, 1);
+  assert_int_equal (f->out_if, 2);
+  f = one_record (s, G_N_ELEMENTS (egress), egress, (guint64[]){ 4, 3, 9 });
+  assert_int_equal (f->vlan, 3);
+  assert_int_equal (f->vrf, 9);
+  f = one_record (s, G_N_ELEMENTS (hybrid), hybrid, (guint64[]){ 20, 10, 40, 60 });
+  assert_true (f->flags & OWD_FLOW_EXT);
+  assert_int_equal (f->delay_mean_us, 20);
+  assert_int_equal (f->delay_min_us, 10);
+  assert_int_equal (f->delay_max_us, 40);
+  assert_int_equal (f->delay_sum_us, 60);
+  f = one_record (s, G_N_ELEMENTS (ttl), ttl, (guint64[]){ 61 });
+  assert_int_equal (f->ttl_min, 61);
+  assert_int_equal (f->ttl_max, 0);
+}
+
+/* Lists (RFC 6313) of every sort, in both encodings of a length and in a fixed one: what is behind them is right. */
+static void
+structured_data (void **state)
+{
+  static const DgramField fields[]
+      = { { 8, 4, 0 }, { 291, DGRAM_VARLEN, 0 }, { 12, 4, 0 }, { 292, 6, 0 }, { 293, DGRAM_VARLEN, 0 }, { 2, 4, 0 } };
+  static const guint8 list[] = { 3, 0, 8, 0, 4, 192, 0, 2, 99 }; /* of one sourceIPv4Address */
+  g_autofree guint8 *long_list = g_malloc0 (700);
+  g_autoptr (Sink) s = sink_new (NULL);
+  Dgram d;
+
+  (void) state;
+  dgram_ipfix (&d, EXPORT_S, 0, 1);
+  dgram_template (&d, 10, 400, G_N_ELEMENTS (fields), fields);
+  dgram_set (&d, 400);
+  for (guint i = 0; i < 3; i++) {
+    dgram_addr (&d, "192.0.2.1");
+    if (i == 1) {
+      dgram_u8 (&d, 255);
+      dgram_u16 (&d, 700);
+      dgram_bytes (&d, long_list, 700);
+    } else {
+      dgram_u8 (&d, sizeof list);
+      dgram_bytes (&d, list, sizeof list);
+    }
+    dgram_addr (&d, "192.0.2.2");
+    dgram_bytes (&d, list, 6);
+    dgram_u8 (&d, i == 2 ? 0 : 5); /* an empty one, too */
+    dgram_bytes (&d, long_list, i == 2 ? 0 : 5);
+    dgram_u32 (&d, 10 + i);
+  }
+  assert_int_equal (feed (s, &d), OWD_STATUS_OK);
+  assert_int_equal (s->n_flows, 3);
+  for (guint i = 0; i < 3; i++) {
+    assert_addr (&s->flows[i].src, "192.0.2.1");
+    assert_addr (&s->flows[i].dst, "192.0.2.2");
+    assert_int_equal (s->flows[i].packets, 10 + i);
+  }
+}
+
+/* RFC 5610: an options record that tells the type of a vendor's element is no flow and changes nothing; the element
+ * itself, of whatever length, is passed over. */
+static void
+types_of_vendors_elements (void **state)
+{
+  static const DgramField types[]
+      = { { 346, 4, 0 }, { 303, 2, 0 }, { 339, 1, 0 }, { 344, 1, 0 }, { 345, 2, 0 }, { 341, DGRAM_VARLEN, 0 } };
+  static const DgramField fields[] = { { 8, 4, 0 }, { 12, 4, 0 }, { 1234, 5, 35632 }, { 2, 4, 0 } };
+  g_autoptr (Sink) s = sink_new (NULL);
+  Dgram d;
+
+  (void) state;
+  dgram_ipfix (&d, EXPORT_S, 0, 1);
+  dgram_options_template (&d, 10, 300, 2, G_N_ELEMENTS (types), types);
+  dgram_set (&d, 300);
+  dgram_u32 (&d, 35632);
+  dgram_u16 (&d, 1234);
+  dgram_u8 (&d, 0);
+  dgram_u8 (&d, 0);
+  dgram_u16 (&d, 0);
+  dgram_u8 (&d, 7);
+  dgram_bytes (&d, "secrets", 7);
+  assert_int_equal (feed (s, &d), OWD_STATUS_OK);
+  assert_int_equal (counters (s)->options, 1);
+  assert_int_equal (s->n_flows, 0);
+  assert_int_equal (one_record (s, G_N_ELEMENTS (fields), fields, (guint64[]){ 0x1122334455, 42 })->packets, 42);
+}
+
 /* ---- options ----------------------------------------------------------------------------------- */
 
 static void
@@ -1209,6 +1431,83 @@ init_time_in_options (void **state)
   assert_int_equal (s->flows[2].init_ms, 0);
   assert_true (owd_flow_claim (&s->of_flow[2], &s->flows[2], OWD_STAMP_UPTIME_MS, 5)
                == (OwdTime) (init_ms + 5) * OWD_NS_PER_MS);
+}
+
+/* Every way to say 1 in N, RFC 5477's too. */
+static void
+sampling_in_all_words (void **state)
+{
+  static const struct {
+    DgramField fields[5];
+    guint n;
+    guint32 values[5], interval;
+  } cases[] = {
+    { { { 149, 4, 0 }, { 34, 4, 0 }, { 35, 1, 0 } }, 3, { 1, 100, 2 }, 100 },
+    { { { 149, 4, 0 }, { 50, 4, 0 }, { 49, 1, 0 } }, 3, { 1, 64, 2 }, 64 },
+    { { { 302, 4, 0 }, { 304, 2, 0 }, { 305, 4, 0 }, { 306, 4, 0 } },
+      4,
+      { 1, 1, 1, 999 },
+      1000 }, /* one, then 999 not */
+    { { { 302, 4, 0 }, { 304, 2, 0 }, { 305, 4, 0 }, { 306, 4, 0 } }, 4, { 1, 1, 10, 90 }, 10 },
+    { { { 302, 8, 0 }, { 304, 2, 0 }, { 309, 4, 0 }, { 310, 4, 0 } }, 4, { 1, 3, 2, 512 }, 256 }, /* 2 out of 512 */
+    { { { 302, 4, 0 }, { 304, 2, 0 }, { 309, 4, 0 }, { 310, 4, 0 } }, 4, { 1, 3, 0, 512 }, 0 },   /* nonsense */
+    { { { 302, 4, 0 }, { 304, 2, 0 }, { 305, 4, 0 }, { 306, 4, 0 } }, 4, { 1, 1, 0, 90 }, 0 },
+    { { { 149, 4, 0 }, { 41, 8, 0 } }, 2, { 1, 5 }, 0 }, /* not a word of it */
+  };
+
+  (void) state;
+  for (gsize i = 0; i < G_N_ELEMENTS (cases); i++) {
+    g_autoptr (Sink) s = sink_new (NULL);
+    Dgram d;
+
+    dgram_ipfix (&d, EXPORT_S, 0, 1);
+    dgram_options_template (&d, 10, 300, 1, cases[i].n, cases[i].fields);
+    dgram_set (&d, 300);
+    for (guint k = 0; k < cases[i].n; k++)
+      for (guint b = cases[i].fields[k].len; b-- > 0;)
+        dgram_u8 (&d, b >= 4 ? 0 : cases[i].values[k] >> 8 * b & 0xff);
+    assert_int_equal (feed (s, &d), OWD_STATUS_OK);
+    assert_int_equal (counters (s)->sampling, cases[i].interval);
+  }
+}
+
+/* What an exporter counts itself; of a part of itself it is something else. */
+static void
+reports_of_the_exporter (void **state)
+{
+  static const DgramField whole[]
+      = { { 144, 4, 0 }, { 41, 8, 0 }, { 42, 4, 0 }, { 164, 8, 0 }, { 166, 8, 0 }, { 167, 8, 0 } };
+  static const DgramField part[] = { { 10, 4, 0 }, { 164, 8, 0 } };
+  g_autoptr (Sink) s = sink_new (NULL);
+  Dgram d;
+
+  (void) state;
+  dgram_ipfix (&d, EXPORT_S, 0, 1);
+  dgram_options_template (&d, 10, 300, 1, G_N_ELEMENTS (whole), whole);
+  dgram_options_template (&d, 10, 301, 1, G_N_ELEMENTS (part), part);
+  dgram_set (&d, 301);
+  dgram_u32 (&d, 3);
+  dgram_u64 (&d, 999);
+  assert_int_equal (feed (s, &d), OWD_STATUS_OK);
+  assert_int_equal (counters (s)->reported, 0);
+  dgram_ipfix (&d, EXPORT_S, 1, 1);
+  dgram_set (&d, 300);
+  dgram_u32 (&d, 1);
+  dgram_u64 (&d, 10);
+  dgram_u32 (&d, 20);
+  dgram_u64 (&d, 30);
+  dgram_u64 (&d, 40);
+  dgram_u64 (&d, 50);
+  dgram_set (&d, 301);
+  dgram_u32 (&d, 3);
+  dgram_u64 (&d, 999);
+  assert_int_equal (feed (s, &d), OWD_STATUS_OK);
+  assert_int_equal (counters (s)->reported, (1 << OWD_REPORTS) - 1);
+  assert_int_equal (counters (s)->report[OWD_REPORT_MESSAGES], 10);
+  assert_int_equal (counters (s)->report[OWD_REPORT_RECORDS], 20);
+  assert_int_equal (counters (s)->report[OWD_REPORT_IGNORED_PACKETS], 30);
+  assert_int_equal (counters (s)->report[OWD_REPORT_UNSENT_RECORDS], 40);
+  assert_int_equal (counters (s)->report[OWD_REPORT_UNSENT_PACKETS], 50);
 }
 
 /* ---- sequence ---------------------------------------------------------------------------------- */
@@ -1471,6 +1770,14 @@ main (void)
     cmocka_unit_test (sampling_by_sampler),
     cmocka_unit_test (sampling_by_interface),
     cmocka_unit_test (init_time_in_options),
+    cmocka_unit_test (every_stamp),
+    cmocka_unit_test (events_and_other_times),
+    cmocka_unit_test (init_time_must_be_sane),
+    cmocka_unit_test (stand_ins),
+    cmocka_unit_test (structured_data),
+    cmocka_unit_test (types_of_vendors_elements),
+    cmocka_unit_test (sampling_in_all_words),
+    cmocka_unit_test (reports_of_the_exporter),
     cmocka_unit_test (sequence_v9),
     cmocka_unit_test (sequence_restart),
     cmocka_unit_test (sequence_ipfix),
