@@ -131,8 +131,14 @@ static const Option options[] = {
 
   { "database", "conninfo", TYPE_SECRET, "", NULL, NULL,
     "PostgreSQL connection string of libpq. Empty: the environment (PGHOST and its like) counts." },
-  { "database", "retain-samples", TYPE_DURATION, "30 d", "0", "3650 d",
-    "Days of samples that ended longer than this before the watermark are removed. 0: never." },
+  { "database", "retain-samples", TYPE_DURATION, "48 h", "0", "3650 d",
+    "Samples older than this, counted back from the watermark, are removed; so are, below, roll-ups of each "
+    "resolution. Whole tables go, so some stay a little longer. 0: never." },
+  { "database", "retain-10s", TYPE_DURATION, "7 d", "0", "36500 d", "Roll-ups of 10 s." },
+  { "database", "retain-1min", TYPE_DURATION, "30 d", "0", "36500 d", "Roll-ups of 1 min." },
+  { "database", "retain-5min", TYPE_DURATION, "90 d", "0", "36500 d", "Roll-ups of 5 min." },
+  { "database", "retain-1h", TYPE_DURATION, "730 d", "0", "36500 d", "Roll-ups of 1 h." },
+  { "database", "retain-1d", TYPE_DURATION, "3650 d", "0", "36500 d", "Roll-ups of 1 d." },
   { "database", "retain-probes", TYPE_DURATION, "90 d", "0", "3650 d",
     "Days of probe results that ended longer than this before the newest one are removed. 0: never." },
 };

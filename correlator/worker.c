@@ -70,14 +70,31 @@ worker_is_back (Worker *w)
   w->failures = 0;
 }
 
-/* Rows that only inform: a failure is no reason to stop. */
+static void
+drop_old_tables (Worker *w)
+{
+  const OwdConfig *c = w->program->config;
+  const OwdRetention keep = { .samples_ns = owd_config_duration_ns (c, "database", "retain-samples"),
+                              .by_10s_ns = owd_config_duration_ns (c, "database", "retain-10s"),
+                              .by_1min_ns = owd_config_duration_ns (c, "database", "retain-1min"),
+                              .by_5min_ns = owd_config_duration_ns (c, "database", "retain-5min"),
+                              .by_1h_ns = owd_config_duration_ns (c, "database", "retain-1h"),
+                              .by_1d_ns = owd_config_duration_ns (c, "database", "retain-1d") };
+  g_autoptr (GError) error = NULL;
+  guint dropped = 0;
+
+  if (!owd_store_retain (w->store, &keep, &dropped, &error))
+    g_info ("%s", error->message);
+  else if (dropped > 0)
+    g_message ("dropped %u tables of samples and roll-ups older than [database] retain-... says", dropped);
+}
+
+/* What may be done later too: a failure is no reason to stop. */
 static void
 write_side_rows (Worker *w)
 {
   g_autoptr (GError) error = NULL;
   gint64 us = g_get_monotonic_time ();
-  gint64 keep_ns = owd_config_duration_ns (w->program->config, "database", "retain-samples");
-  guint dropped = 0;
 
   if (w->index != 0)
     return;
@@ -85,14 +102,10 @@ write_side_rows (Worker *w)
     w->exporters_us = us;
     if (!points_write_exporters (w, &error))
       g_info ("%s", error->message);
-    g_clear_error (&error);
   }
-  if (keep_ns > 0 && !w->program->once && us - w->retained_us >= RETAIN_EVERY_US) {
+  if (!w->program->once && us - w->retained_us >= RETAIN_EVERY_US) {
     w->retained_us = us;
-    if (!owd_store_retain (w->store, keep_ns, &dropped, &error))
-      g_info ("%s", error->message);
-    else if (dropped > 0)
-      g_message ("dropped %u days of samples older than retain-samples", dropped);
+    drop_old_tables (w);
   }
 }
 

@@ -2,16 +2,17 @@
  *
  * Samples in PostgreSQL's binary COPY format (documentation of COPY, "Binary Format"): a signature, then per row the
  * number of fields and for each its length and its value in network order, then -1. All fields have a fixed size, so a
- * row is OWD_COPY_ROW_BYTES and the writer can fill a buffer without asking.
+ * row has a constant length and the writer can fill a buffer without asking.
  */
 #include "store-private.h"
 
 #include <string.h>
 
-#define N_FIELDS 14
+#define SAMPLE_FIELDS 14
+#define COUNT_FIELDS 6
 /* Microseconds from 1970 to 2000, where PostgreSQL counts from. */
 #define PG_EPOCH_US (G_GINT64_CONSTANT (946684800) * 1000000)
-#define NS_PER_DAY (G_GINT64_CONSTANT (86400) * OWD_NS_PER_S)
+#define NS_PER_SLOT (G_GINT64_CONSTANT (6 * 3600) * OWD_NS_PER_S)
 
 static const guint8 SIGNATURE[11] = { 'P', 'G', 'C', 'O', 'P', 'Y', '\n', 0xff, '\r', '\n', 0 };
 
@@ -28,9 +29,9 @@ owd_copy_floor_us (OwdTime t)
 }
 
 gint64
-owd_copy_day (OwdTime t)
+owd_copy_slot (OwdTime t)
 {
-  return floor_div (t, NS_PER_DAY);
+  return floor_div (t, NS_PER_SLOT);
 }
 
 static guint8 *
@@ -86,7 +87,7 @@ owd_copy_put_head (guint8 *p)
 guint8 *
 owd_copy_put_row (guint8 *p, const OwdSample *sample, gint16 part, gint32 path_id)
 {
-  p = put_16 (p, N_FIELDS);
+  p = put_16 (p, SAMPLE_FIELDS);
   p = field_64 (p, (guint64) (owd_copy_floor_us (sample->ts) - PG_EPOCH_US));
   p = field_64 (p, sample->seq);
   p = field_64 (p, (guint64) sample->owd_ns);
@@ -101,6 +102,18 @@ owd_copy_put_row (guint8 *p, const OwdSample *sample, gint16 part, gint32 path_i
   p = field_16 (p, sample->flags);
   p = field_16 (p, sample->kind);
   return field_16 (p, sample->proto);
+}
+
+guint8 *
+owd_copy_put_count (guint8 *p, const OwdCount *count, gint16 part, gint32 path_id)
+{
+  p = put_16 (p, COUNT_FIELDS);
+  p = field_64 (p, (guint64) (owd_copy_floor_us (count->ts) - PG_EPOCH_US));
+  p = field_64 (p, count->sent);
+  p = field_64 (p, count->lost);
+  p = field_64 (p, count->late);
+  p = field_32 (p, (guint32) path_id);
+  return field_16 (p, (guint16) part);
 }
 
 guint8 *

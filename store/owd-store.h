@@ -85,9 +85,14 @@ gboolean owd_store_points (OwdStore *self, const OwdPoint *points, gsize n, GErr
 gboolean owd_store_exporters (OwdStore *self, const OwdExporterRow *rows, gsize n,
                               GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
-/* Drops the days of samples that ended longer than keep_ns before the watermark. Call it once in a while; where a
- * reader stands in the way it is OWD_ERROR_DB_AWAY after two seconds. */
-gboolean owd_store_retain (OwdStore *self, gint64 keep_ns, guint *ret_dropped,
+/* How long samples and roll-ups of each resolution are kept; 0: for good. */
+typedef struct {
+  gint64 samples_ns, by_10s_ns, by_1min_ns, by_5min_ns, by_1h_ns, by_1d_ns;
+} OwdRetention;
+
+/* Drops the tables that ended longer ago than keep says; "now" is the watermark. What no roll-up holds yet stays. Call
+ * it once in a while; where a reader stands in the way it is OWD_ERROR_DB_AWAY after two seconds. */
+gboolean owd_store_retain (OwdStore *self, const OwdRetention *keep, guint *ret_dropped,
                            GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
 /* ---- the profiler's side ----------------------------------------------------------------------- */

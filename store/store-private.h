@@ -48,19 +48,23 @@ gboolean owd_conn_copy_end (OwdConn *self, const char *what, GError **error) G_G
   "COPY owd.sample (ts, seq, owd_ns, lo_ns, hi_ns, sigma_ns, bias_ns, flow, path_id, profile_id, part, flags, kind,"   \
   " proto) FROM STDIN (FORMAT binary)"
 
+#define OWD_COPY_COUNT_SQL "COPY owd.tally (ts, sent, lost, late, path_id, part) FROM STDIN (FORMAT binary)"
+
 #define OWD_COPY_HEAD_BYTES 19
 #define OWD_COPY_ROW_BYTES 138
+#define OWD_COPY_COUNT_BYTES 64
 #define OWD_COPY_TAIL_BYTES 2
 
 /* Each writes its constant number of bytes and returns the end of them. */
 guint8 *owd_copy_put_head (guint8 *p);
 guint8 *owd_copy_put_row (guint8 *p, const OwdSample *sample, gint16 part, gint32 path_id);
+guint8 *owd_copy_put_count (guint8 *p, const OwdCount *count, gint16 part, gint32 path_id);
 guint8 *owd_copy_put_tail (guint8 *p);
 
 /* Floor to the microsecond, which is what timestamptz holds. */
 gint64 owd_copy_floor_us (OwdTime t);
-/* UTC day number since 1970. */
-gint64 owd_copy_day (OwdTime t);
+/* Number of the time range that t lies in; a table of samples holds one or several whole ones. */
+gint64 owd_copy_slot (OwdTime t);
 
 /* ---- migrate.c ---------------------------------------------------------------------------------- */
 
@@ -103,7 +107,7 @@ struct OwdStore {
   GHashTable *claims;  /* part -> OwdClaim */
   GArray *points;      /* gint32: database id of the point at this index */
   GHashTable *paths;   /* src index << 32 | dst index -> path id */
-  GHashTable *days;    /* days whose table is there */
+  GHashTable *slots;   /* time ranges whose tables are there */
   GArray *batch_paths; /* gint32: path id of each sample of the batch at hand */
   guint8 *buffer;      /* COPY_BUFFER bytes */
 };

@@ -10,8 +10,8 @@
  * reconnect the mark is read first. It is either the one confirmed last (nothing happened: write), or the one that the
  * last commit tried (it had happened: skip what is there). Anything else means that the database went back in time.
  *
- * Paths and days are made before the transaction, each in a short one of its own: they hold no fact that would have to
- * be undone, and locks on shared rows would otherwise last as long as the COPY.
+ * Paths and tables are made before the transaction, each in a short one of its own: they hold no fact that would have
+ * to be undone, and locks on shared rows would otherwise last as long as the COPY.
  */
 #include "store-private.h"
 
@@ -59,6 +59,13 @@ get_time (const PGresult *res, int row, int column)
   return PQgetisnull (res, row, column) ? OWD_TIME_NONE : get_int (res, row, column);
 }
 
+/* What one transaction writes. */
+typedef struct {
+  const OwdSample *samples;
+  const OwdCount *counts;
+  gsize n, n_counts;
+} Batch;
+
 /* What this store knows of a registered point. */
 typedef struct {
   gint32 id;
@@ -74,7 +81,7 @@ owd_store_open (const char *conninfo, const char *program, GError **error)
   self->claims = g_hash_table_new_full (NULL, NULL, NULL, g_free);
   self->points = g_array_new (FALSE, FALSE, sizeof (Point));
   self->paths = g_hash_table_new (NULL, NULL);
-  self->days = g_hash_table_new (NULL, NULL);
+  self->slots = g_hash_table_new (NULL, NULL);
   self->batch_paths = g_array_new (FALSE, FALSE, sizeof (gint32));
   self->buffer = g_malloc (COPY_BUFFER);
   if (!owd_conn_ready (&self->conn, error) || !owd_migrate_check (&self->conn, error))
@@ -91,7 +98,7 @@ owd_store_free (OwdStore *self)
   g_hash_table_unref (self->claims);
   g_array_unref (self->points);
   g_hash_table_unref (self->paths);
-  g_hash_table_unref (self->days);
+  g_hash_table_unref (self->slots);
   g_array_unref (self->batch_paths);
   g_free (self->buffer);
   g_free (self);
@@ -227,7 +234,7 @@ settle_claim (OwdConn *conn, guint part, OwdClaim *claim, GError **error)
   return TRUE;
 }
 
-/* ---- points, paths, days ----------------------------------------------------------------------- */
+/* ---- points, paths, tables --------------------------------------------------------------------- */
 
 /* The id that `get` finds, after `put` where there is none yet. */
 static gboolean
@@ -301,78 +308,100 @@ owd_store_points (OwdStore *self, const OwdPoint *points, gsize n, GError **erro
 }
 
 static gpointer
-path_key (const OwdSample *sample)
+path_key (guint32 src, guint32 dst)
 {
-  return GSIZE_TO_POINTER ((gsize) sample->src << 32 | sample->dst);
+  return GSIZE_TO_POINTER ((gsize) src << 32 | dst);
 }
 
 static gboolean
-add_path (OwdStore *self, const OwdSample *sample, GError **error)
+add_path (OwdStore *self, guint32 src_point, guint32 dst_point, GError **error)
 {
   Number src, dst;
   const char *values[2];
   gint32 id;
 
-  if (sample->src >= self->points->len || sample->dst >= self->points->len) {
-    g_set_error (error, OWD_ERROR, OWD_ERROR_FAILED,
-                 "sample %" G_GUINT64_FORMAT ": observation point %u has no name yet", sample->seq,
-                 MAX (sample->src, sample->dst));
+  if (src_point >= self->points->len || dst_point >= self->points->len) {
+    g_set_error (error, OWD_ERROR, OWD_ERROR_FAILED, "observation point %u has no name yet",
+                 MAX (src_point, dst_point));
     return FALSE;
   }
-  values[0] = signed_text (&src, g_array_index (self->points, Point, sample->src).id);
-  values[1] = signed_text (&dst, g_array_index (self->points, Point, sample->dst).id);
+  values[0] = signed_text (&src, g_array_index (self->points, Point, src_point).id);
+  values[1] = signed_text (&dst, g_array_index (self->points, Point, dst_point).id);
   if (!get_or_put (&self->conn, "registering a path", "SELECT path_id FROM owd.path WHERE src_id = $1 AND dst_id = $2",
                    "INSERT INTO owd.path (src_id, dst_id) VALUES ($1, $2) ON CONFLICT DO NOTHING", 2, values, &id,
                    error))
     return FALSE;
-  g_hash_table_insert (self->paths, path_key (sample), GINT_TO_POINTER (id));
+  g_hash_table_insert (self->paths, path_key (src_point, dst_point), GINT_TO_POINTER (id));
   return TRUE;
 }
 
+/* Id of a path, made where it is new. */
 static gboolean
-resolve_paths (OwdStore *self, const OwdSample *samples, gsize n, GError **error)
+resolve_path (OwdStore *self, guint32 src, guint32 dst, gint32 *ret_id, GError **error)
 {
-  g_array_set_size (self->batch_paths, (guint) n);
-  for (gsize i = 0; i < n; i++) {
-    gpointer id = g_hash_table_lookup (self->paths, path_key (&samples[i]));
+  gpointer id = g_hash_table_lookup (self->paths, path_key (src, dst));
 
-    if (id == NULL) {
-      if (!add_path (self, &samples[i], error))
-        return FALSE;
-      id = g_hash_table_lookup (self->paths, path_key (&samples[i]));
-    }
-    g_array_index (self->batch_paths, gint32, i) = GPOINTER_TO_INT (id);
+  if (id == NULL) {
+    if (!add_path (self, src, dst, error))
+      return FALSE;
+    id = g_hash_table_lookup (self->paths, path_key (src, dst));
   }
+  *ret_id = GPOINTER_TO_INT (id);
+  return TRUE;
+}
+
+/* Of the samples, then of the counts. */
+static gboolean
+resolve_paths (OwdStore *self, const Batch *b, GError **error)
+{
+  gint32 *ids;
+
+  g_array_set_size (self->batch_paths, (guint) (b->n + b->n_counts));
+  ids = (gint32 *) self->batch_paths->data;
+  for (gsize i = 0; i < b->n; i++)
+    if (!resolve_path (self, b->samples[i].src, b->samples[i].dst, &ids[i], error))
+      return FALSE;
+  for (gsize i = 0; i < b->n_counts; i++)
+    if (!resolve_path (self, b->counts[i].src, b->counts[i].dst, &ids[b->n + i], error))
+      return FALSE;
   return TRUE;
 }
 
 static gboolean
-add_day (OwdStore *self, gint64 day, GError **error)
+add_slot (OwdStore *self, gint64 slot, OwdTime ts, GError **error)
 {
   Number n;
-  const char *const values[] = { signed_text (&n, day) };
-  g_autoptr (PGresult) res = owd_conn_query (&self->conn, "making the table of a day", PGRES_TUPLES_OK,
-                                             "SELECT owd.add_day (date '1970-01-01' + $1::integer)", 1, values, error);
+  const char *const values[] = { signed_text (&n, ts) };
+  g_autoptr (PGresult) res = owd_conn_query (&self->conn, "making the tables of a time range", PGRES_TUPLES_OK,
+                                             "SELECT owd.add_samples (owd.ts_of_ns ($1))", 1, values, error);
 
   if (res != NULL)
-    g_hash_table_add (self->days, GSIZE_TO_POINTER ((gsize) day));
+    g_hash_table_add (self->slots, GSIZE_TO_POINTER ((gsize) slot));
   return res != NULL;
 }
 
-/* The samples are in order of time: a day is asked for once. */
+/* What is delivered is in order of time: a slot is asked for once. */
 static gboolean
-ensure_days (OwdStore *self, const OwdSample *samples, gsize n, GError **error)
+ensure_slot (OwdStore *self, OwdTime ts, gint64 *last, GError **error)
+{
+  gint64 slot = owd_copy_slot (ts);
+  gboolean known = slot == *last || g_hash_table_contains (self->slots, GSIZE_TO_POINTER ((gsize) slot));
+
+  *last = slot;
+  return known || add_slot (self, slot, ts, error);
+}
+
+static gboolean
+ensure_slots (OwdStore *self, const Batch *b, GError **error)
 {
   gint64 last = G_MININT64;
 
-  for (gsize i = 0; i < n; i++) {
-    gint64 day = owd_copy_day (samples[i].ts);
-
-    if (day != last && !g_hash_table_contains (self->days, GSIZE_TO_POINTER ((gsize) day))
-        && !add_day (self, day, error))
+  for (gsize i = 0; i < b->n; i++)
+    if (!ensure_slot (self, b->samples[i].ts, &last, error))
       return FALSE;
-    last = day;
-  }
+  for (gsize i = 0; i < b->n_counts; i++)
+    if (!ensure_slot (self, b->counts[i].ts, &last, error))
+      return FALSE;
   return TRUE;
 }
 
@@ -450,39 +479,88 @@ put_mark (OwdConn *conn, guint part, const OwdClaim *claim, const OwdMark *mark,
   return strcmp (PQcmdTuples (res), "1") == 0 || fenced (conn, part, error);
 }
 
-/* Encodes into the buffer and sends it whenever another row might not fit. */
-static gboolean
-copy_samples (OwdStore *self, guint part, const OwdSample *samples, gsize n, GError **error)
-{
-  static const char what[] = "copying samples";
-  guint8 *p = owd_copy_put_head (self->buffer),
-         *full = self->buffer + COPY_BUFFER - OWD_COPY_ROW_BYTES - OWD_COPY_TAIL_BYTES;
+/* COPY: rows are encoded into the buffer, which is sent whenever another one might not fit. */
+typedef struct {
+  OwdStore *store;
+  const char *what;
+  guint8 *p;
+} Copy;
 
-  if (!owd_conn_run (&self->conn, what, OWD_COPY_SQL, error))
-    return FALSE;
-  for (gsize i = 0; i < n; i++) {
-    if (p > full) {
-      if (!owd_conn_copy_put (&self->conn, what, self->buffer, (gsize) (p - self->buffer), error))
-        return FALSE;
-      p = self->buffer;
-    }
-    p = owd_copy_put_row (p, &samples[i], (gint16) part, g_array_index (self->batch_paths, gint32, i));
-  }
-  p = owd_copy_put_tail (p);
-  return owd_conn_copy_put (&self->conn, what, self->buffer, (gsize) (p - self->buffer), error)
-         && owd_conn_copy_end (&self->conn, what, error);
+static gboolean
+copy_begin (Copy *copy, OwdStore *self, const char *what, const char *sql, GError **error)
+{
+  *copy = (Copy){ .store = self, .what = what, .p = owd_copy_put_head (self->buffer) };
+  return owd_conn_run (&self->conn, what, sql, error);
+}
+
+/* Makes room for so many bytes. */
+static gboolean
+copy_room (Copy *copy, gsize bytes, GError **error)
+{
+  guint8 *buffer = copy->store->buffer, *p = copy->p;
+
+  if ((gsize) (p - buffer) + bytes <= COPY_BUFFER)
+    return TRUE;
+  copy->p = buffer;
+  return owd_conn_copy_put (&copy->store->conn, copy->what, buffer, (gsize) (p - buffer), error);
 }
 
 static gboolean
-write_batch (OwdStore *self, guint part, OwdClaim *claim, const OwdSample *samples, gsize n, const OwdMark *mark,
-             OwdTime log_time, GError **error)
+copy_end (Copy *copy, GError **error)
 {
-  OwdTime first = n > 0 ? samples[0].ts : OWD_TIME_NONE, last = n > 0 ? samples[n - 1].ts : OWD_TIME_NONE;
+  OwdConn *conn = &copy->store->conn;
+  guint8 *buffer = copy->store->buffer;
 
-  if (!resolve_paths (self, samples, n, error) || !ensure_days (self, samples, n, error)
+  if (!copy_room (copy, OWD_COPY_TAIL_BYTES, error))
+    return FALSE;
+  copy->p = owd_copy_put_tail (copy->p);
+  return owd_conn_copy_put (conn, copy->what, buffer, (gsize) (copy->p - buffer), error)
+         && owd_conn_copy_end (conn, copy->what, error);
+}
+
+static gboolean
+copy_samples (OwdStore *self, guint part, const Batch *b, GError **error)
+{
+  const gint32 *ids = (const gint32 *) self->batch_paths->data;
+  Copy copy;
+
+  if (!copy_begin (&copy, self, "copying samples", OWD_COPY_SQL, error))
+    return FALSE;
+  for (gsize i = 0; i < b->n; i++) {
+    if (!copy_room (&copy, OWD_COPY_ROW_BYTES, error))
+      return FALSE;
+    copy.p = owd_copy_put_row (copy.p, &b->samples[i], (gint16) part, ids[i]);
+  }
+  return copy_end (&copy, error);
+}
+
+static gboolean
+copy_counts (OwdStore *self, guint part, const Batch *b, GError **error)
+{
+  const gint32 *ids = (const gint32 *) self->batch_paths->data + b->n;
+  Copy copy;
+
+  if (!copy_begin (&copy, self, "copying counts", OWD_COPY_COUNT_SQL, error))
+    return FALSE;
+  for (gsize i = 0; i < b->n_counts; i++) {
+    if (!copy_room (&copy, OWD_COPY_COUNT_BYTES, error))
+      return FALSE;
+    copy.p = owd_copy_put_count (copy.p, &b->counts[i], (gint16) part, ids[i]);
+  }
+  return copy_end (&copy, error);
+}
+
+static gboolean
+write_batch (OwdStore *self, guint part, OwdClaim *claim, const Batch *b, const OwdMark *mark, OwdTime log_time,
+             GError **error)
+{
+  OwdTime first = b->n > 0 ? b->samples[0].ts : OWD_TIME_NONE,
+          last = b->n > 0 ? b->samples[b->n - 1].ts : OWD_TIME_NONE;
+
+  if (!resolve_paths (self, b, error) || !ensure_slots (self, b, error)
       || !owd_conn_run (&self->conn, "opening a transaction", "BEGIN", error)
       || !put_mark (&self->conn, part, claim, mark, first, last, log_time, error)
-      || (n > 0 && !copy_samples (self, part, samples, n, error)))
+      || (b->n > 0 && !copy_samples (self, part, b, error)) || (b->n_counts > 0 && !copy_counts (self, part, b, error)))
     return FALSE;
   claim->doubt = *mark;
   return owd_conn_commit (&self->conn, "committing samples", error);
@@ -493,9 +571,10 @@ owd_store_commit (OwdStore *self, guint part, const OwdSample *samples, gsize n,
                   const OwdMark *mark, OwdTime log_time, GError **error)
 {
   OwdClaim *claim = g_hash_table_lookup (self->claims, GUINT_TO_POINTER (part));
+  Batch b = { samples, counts, n, n_counts };
   guint64 there;
 
-  if (claim == NULL || n > G_MAXUINT) {
+  if (claim == NULL || n > G_MAXUINT / 2 || n_counts > G_MAXUINT / 2) {
     g_set_error (error, OWD_ERROR, OWD_ERROR_FAILED, "partition %u: not claimed, or more samples than fit a batch",
                  part);
     return FALSE;
@@ -507,18 +586,16 @@ owd_store_commit (OwdStore *self, guint part, const OwdSample *samples, gsize n,
   /* Of a batch that is given again, the front may be there already. */
   there = n > 0 && samples[0].seq <= claim->mark.seq ? claim->mark.seq - samples[0].seq + 1 : 0;
   there = MIN (there, n);
-  samples += there;
-  n -= there;
-  while (n_counts > 0 && counts->ts <= claim->mark.watermark) {
-    counts++;
-    n_counts--;
-  }
-  if (!check_batch (part, &claim->mark, mark, samples, n, error)
-      || !check_counts (part, &claim->mark, mark, counts, n_counts, error))
+  b.samples += there;
+  b.n -= there;
+  for (; b.n_counts > 0 && b.counts->ts <= claim->mark.watermark; b.n_counts--)
+    b.counts++;
+  if (!check_batch (part, &claim->mark, mark, b.samples, b.n, error)
+      || !check_counts (part, &claim->mark, mark, b.counts, b.n_counts, error))
     return FALSE;
-  if (!write_batch (self, part, claim, samples, n, mark, log_time, error)) {
+  if (!write_batch (self, part, claim, &b, mark, log_time, error)) {
     owd_conn_rollback (&self->conn);
-    g_hash_table_remove_all (self->days); /* one of them may have been dropped meanwhile */
+    g_hash_table_remove_all (self->slots); /* one of their tables may have been dropped meanwhile */
     return FALSE;
   }
   claim->mark = *mark;
@@ -631,21 +708,34 @@ owd_store_profiles (OwdStore *self, const OwdProfileRow *rows, gsize n, GError *
   return fine;
 }
 
-gboolean
-owd_store_retain (OwdStore *self, gint64 keep_ns, guint *ret_dropped, GError **error)
-{
-  Number n;
-  const char *const values[] = { signed_text (&n, keep_ns / OWD_NS_PER_S) };
-  g_autoptr (PGresult) res = NULL;
+/* ---- retention ------------------------------------------------------------------------------------ */
 
+gboolean
+owd_store_retain (OwdStore *self, const OwdRetention *keep, guint *ret_dropped, GError **error)
+{
+  const gint64 ns[]
+      = { keep->samples_ns, keep->by_10s_ns, keep->by_1min_ns, keep->by_5min_ns, keep->by_1h_ns, keep->by_1d_ns };
+  Number n[G_N_ELEMENTS (ns)];
+  const char *values[G_N_ELEMENTS (ns)];
+  g_autoptr (PGresult) set = NULL, res = NULL;
+
+  for (gsize i = 0; i < G_N_ELEMENTS (ns); i++)
+    values[i] = signed_text (&n[i], ns[i] / OWD_NS_PER_S);
   if (!owd_conn_ready (&self->conn, error))
     return FALSE;
-  res = owd_conn_query (&self->conn, "dropping old days", PGRES_TUPLES_OK,
-                        "SELECT owd.drop_days (make_interval (secs => $1))", 1, values, error);
+  set = owd_conn_query (
+      &self->conn, "setting retention", PGRES_COMMAND_OK,
+      "UPDATE owd.resolution r SET keep = make_interval (secs => k.secs) FROM (VALUES (0, $1::bigint),"
+      " (10, $2), (60, $3), (300, $4), (3600, $5), (86400, $6)) k (width, secs)"
+      " WHERE k.width = r.width AND make_interval (secs => k.secs) <> r.keep",
+      G_N_ELEMENTS (ns), values, error);
+  if (set == NULL)
+    return FALSE;
+  res = owd_conn_query (&self->conn, "dropping old tables", PGRES_TUPLES_OK, "SELECT owd.retain ()", 0, NULL, error);
   if (res == NULL)
     return FALSE;
   *ret_dropped = (guint) get_int (res, 0, 0);
   if (*ret_dropped > 0)
-    g_hash_table_remove_all (self->days);
+    g_hash_table_remove_all (self->slots);
   return TRUE;
 }

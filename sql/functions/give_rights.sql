@@ -4,8 +4,8 @@
 --
 --   owd_reader  the public views and functions, nothing else. Views and functions read the private tables with their
 --               owner's rights (SECURITY DEFINER, search_path pinned, no text of a caller ever becomes SQL).
---   owd_writer  what the daemons do: that, and rows into the tables below; days are added and dropped by functions. No
---               other DDL, no DELETE.
+--   owd_writer  what the daemons do: that, and rows into the tables below; tables of a time range are added and dropped by
+--               functions. No other DDL; DELETE only of roll-ups, which are put together from shorter rows.
 --
 -- What is public is told by one thing only, the comment: one that says "private" is not. A function that changes
 -- something is never given to readers, whatever its comment says; one that is IMMUTABLE reads no table and may be
@@ -55,8 +55,9 @@ BEGIN
         FROM pg_proc p WHERE p.pronamespace = 'owd'::regnamespace
     ), tables (name, rights) AS (VALUES
       ('schema_code', 'SELECT'), ('log', 'SELECT, INSERT'), ('partition', 'SELECT, INSERT, UPDATE'),
-      ('point', 'SELECT, INSERT, UPDATE (name)'), ('path', 'SELECT, INSERT'), ('exporter', 'SELECT, INSERT, UPDATE'),
-      ('sample', 'INSERT'), ('profile', 'SELECT, INSERT'),
+      ('point', 'SELECT, INSERT, UPDATE (name)'), ('path', 'SELECT, INSERT, UPDATE (first_ts, last_ts)'),
+      ('exporter', 'SELECT, INSERT, UPDATE'), ('sample', 'SELECT, INSERT'), ('excess', 'SELECT, INSERT'), ('tally', 'SELECT, INSERT'),
+      ('rollup', 'SELECT, INSERT, DELETE'), ('resolution', 'SELECT, UPDATE'), ('profile', 'SELECT, INSERT'),
       ('probe_run', 'SELECT, INSERT, UPDATE (summary)'), ('probe_packet', 'SELECT, INSERT'),
       ('validation_row', 'SELECT, INSERT, UPDATE')
     ), commands (place, text) AS (

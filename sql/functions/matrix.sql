@@ -1,7 +1,8 @@
 -- SPDX-License-Identifier: Apache-2.0
 --
 -- Every pair of points that was ever seen, with what happened in [from_ts, to_ts): a pair that has fallen silent stays,
--- with n = 0 and its last_seen. Percentiles as in owd.timeline(). sigma_ms: root mean square of the stated sigma, so
+-- with n = 0 and its last_seen. Percentiles and loss as in owd.timeline(). last_seen is a sample's own time as long as samples
+-- of that time are kept, then the beginning of the roll-up bin. sigma_ms: root mean square of the stated sigma, so
 -- what one sample of this pair is good for.
 CREATE OR REPLACE FUNCTION owd.matrix (from_ts timestamptz, to_ts timestamptz)
 RETURNS TABLE (src text, dst text, n bigint, min_ms float8, mean_ms float8, p50_ms float8, p95_ms float8, sigma_ms float8,
@@ -17,34 +18,50 @@ BEGIN
     RAISE EXCEPTION 'owd.matrix needs a from_ts and a to_ts' USING ERRCODE = 'invalid_parameter_value';
   END IF;
   RETURN QUERY
-  WITH named AS (
-    SELECT p.path_id, a.name AS src, b.name AS dst,
-           min (p.path_id) OVER (PARTITION BY a.name, b.name) AS pair
+  WITH named AS MATERIALIZED (
+    SELECT p.path_id, a.name AS src, b.name AS dst, p.last_ts, min (p.path_id) OVER (PARTITION BY a.name, b.name) AS pair
       FROM owd.path p
       JOIN owd.point a ON a.point_id = p.src_id
       JOIN owd.point b ON b.point_id = p.dst_id
-  ), summed AS (
-    SELECT p.pair, count (*) AS n, avg (s.owd_ns)::float8 AS mean,
-           sqrt (avg (s.sigma_ns::float8 * s.sigma_ns::float8)) AS sigma,
-           percentile_disc (ARRAY[0, 0.5, 0.95]) WITHIN GROUP (ORDER BY s.owd_ns) AS q
-      FROM owd.sample s
-      JOIN named p ON p.path_id = s.path_id
-     WHERE s.ts >= from_ts AND s.ts < to_ts
+  ), summed AS MATERIALIZED (
+    SELECT p.pair, sum (b.n) AS n, count (*) FILTER (WHERE b.n > 0) AS pieces, min (b.min_ns)::float8 AS low,
+           max (b.max_ns)::float8 AS high, sum (b.sum_ns) AS total, sum (b.sigma_ns2) AS sigma, max (b.p50_ns) AS p50,
+           max (b.p95_ns) AS p95, sum (b.sent) AS sent, sum (b.lost) AS lost, max (b.at) FILTER (WHERE b.n > 0) AS last
+      FROM owd.bins (NULL, from_ts, to_ts, NULL) b
+      JOIN named p ON p.path_id = b.path_id
      GROUP BY p.pair
+  ), ranked AS (
+    SELECT h.pair, h.bucket, sum (h.n) OVER (PARTITION BY h.pair ORDER BY h.bucket) AS upto
+      FROM (SELECT p.pair, b.bucket, sum (b.n) AS n
+              FROM owd.path_buckets (ARRAY (SELECT p.path_id FROM named p JOIN summed s ON s.pair = p.pair WHERE s.pieces > 1),
+                                     from_ts, to_ts, NULL) b
+              JOIN named p ON p.path_id = b.path_id
+             GROUP BY p.pair, b.bucket) h
+  ), percentile AS (
+    SELECT s.pair, owd.bucket_ns (min (r.bucket) FILTER (WHERE r.upto >= 0.5 * s.n)) AS p50,
+           owd.bucket_ns (min (r.bucket) FILTER (WHERE r.upto >= 0.95 * s.n)) AS p95
+      FROM summed s JOIN ranked r ON r.pair = s.pair
+     GROUP BY s.pair
   ), seen AS (
-    SELECT p.pair, p.src, p.dst, max (l.ts) AS last
+    SELECT p.pair, p.src, p.dst, max (CASE WHEN p.last_ts < to_ts THEN greatest (p.last_ts, l.ts) ELSE l.ts END) AS last
       FROM named p
+     CROSS JOIN (SELECT r.filled_to FROM owd.resolution r WHERE r.width = 60) f
       LEFT JOIN LATERAL (SELECT s.ts FROM owd.sample s
-                          WHERE s.path_id = p.path_id AND s.ts < to_ts ORDER BY s.ts DESC LIMIT 1) l ON true
+                          WHERE s.path_id = p.path_id AND s.ts < to_ts
+                            AND s.ts >= CASE WHEN p.last_ts < to_ts THEN f.filled_to ELSE '-infinity' END
+                          ORDER BY s.ts DESC LIMIT 1) l ON true
      GROUP BY p.pair, p.src, p.dst
   )
-  SELECT p.src, p.dst, coalesce (t.n, 0), t.q[1]::float8 / 1000000, t.mean / 1000000, t.q[2]::float8 / 1000000,
-         t.q[3]::float8 / 1000000, t.sigma / 1000000, NULL::float8, p.last
+  SELECT p.src, p.dst, coalesce (t.n, 0)::bigint, t.low / 1000000, (t.total / nullif (t.n, 0))::float8 / 1000000,
+         greatest (t.low, least (t.high, CASE WHEN t.pieces > 1 THEN q.p50 ELSE t.p50 END)) / 1000000,
+         greatest (t.low, least (t.high, CASE WHEN t.pieces > 1 THEN q.p95 ELSE t.p95 END)) / 1000000,
+         sqrt ((t.sigma / nullif (t.n, 0))::float8) / 1000000, (t.lost / nullif (t.sent, 0))::float8, coalesce (p.last, t.last)
     FROM seen p
     LEFT JOIN summed t ON t.pair = p.pair
+    LEFT JOIN percentile q ON q.pair = p.pair
    ORDER BY p.src, p.dst;
 END
 $$;
 COMMENT ON FUNCTION owd.matrix (timestamptz, timestamptz) IS
 'Every ordered pair of points ever seen, with its one-way delay over [from_ts, to_ts) in ms, positive: seen later at dst.
-n = 0 and NULL delays: no sample in the range. sigma_ms: root mean square of the stated standard deviation of one sample. loss: share 0..1, NULL where nothing is known. last_seen: last sample before to_ts.';
+n = 0 and NULL delays: no sample in the range. sigma_ms: root mean square of the stated standard deviation of one sample. loss: share 0..1 (RFC 7680), NULL where nothing is known. last_seen: last sample before to_ts.';

@@ -30,7 +30,7 @@ END $$;
 CREATE FUNCTION test.sample (path integer, ts timestamptz, owd_ms numeric, sigma_ms numeric DEFAULT 0.41, part integer DEFAULT 0)
 RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
-  PERFORM owd.add_day ((ts AT TIME ZONE 'UTC')::date);
+  PERFORM owd.add_samples (ts);
   INSERT INTO owd.sample (ts, seq, owd_ns, lo_ns, hi_ns, sigma_ns, bias_ns, flow, path_id, profile_id, part, flags, kind, proto)
   VALUES (ts, (SELECT count (*) + 1 FROM owd.sample s WHERE s.part = sample.part), owd_ms * 1000000, (owd_ms - 1) * 1000000,
           (owd_ms + 1) * 1000000, sigma_ms * 1000000, 0, 4711, path, 0, part, 0, 1, 6);
@@ -41,7 +41,7 @@ CREATE FUNCTION test.fill (path integer, n integer, from_ts timestamptz, to_ts t
 DECLARE
   base bigint := (SELECT count (*) FROM owd.sample);
 BEGIN
-  PERFORM owd.add_day (d::date) FROM generate_series ((from_ts AT TIME ZONE 'UTC')::date, (to_ts AT TIME ZONE 'UTC')::date, interval '1 day') d;
+  PERFORM owd.add_samples (t) FROM generate_series (from_ts, to_ts + interval '6 h', interval '6 h') t;
   INSERT INTO owd.sample (ts, seq, owd_ns, lo_ns, hi_ns, sigma_ns, bias_ns, flow, path_id, profile_id, part, flags, kind, proto)
   SELECT date_bin (CASE WHEN i % 3 = 0 THEN interval '7 s' ELSE interval '1 ms' END, from_ts + (to_ts - from_ts) * random (), from_ts),
          base + i, ((random () - 0.1) * 30000000)::bigint, 0, 0, (random () * 5000000)::bigint, 0, i, path, 0, i % 4, 0, 1, 6
@@ -51,6 +51,11 @@ END $$;
 -- Equal, or both NULL, or apart by no more than rounding.
 CREATE FUNCTION test.near (a float8, b float8) RETURNS boolean LANGUAGE sql IMMUTABLE AS $$
   SELECT (a IS NULL AND b IS NULL) OR coalesce (abs (a - b) <= 1e-9 + 1e-9 * abs (b), false)
+$$;
+
+-- Percentiles from roll-ups: at most 1 % apart.
+CREATE FUNCTION test.percent (a float8, b float8) RETURNS boolean LANGUAGE sql IMMUTABLE AS $$
+  SELECT (a IS NULL AND b IS NULL) OR coalesce (abs (a - b) <= 1e-9 + 0.01 * abs (b), false)
 $$;
 
 -- The statement must fail with a message like this.

@@ -70,7 +70,7 @@ done
 as t_reader -f "$here/rights.sql" || fail "see rights.sql"
 for statement in "SELECT * FROM owd.log" "SELECT * FROM owd.partition" "SELECT * FROM owd.sample" "SELECT * FROM owd.point" \
   "SELECT * FROM owd.schema_code" "INSERT INTO owd.sample DEFAULT VALUES" "DELETE FROM owd.exporters" "UPDATE owd.exporters SET name = 'x'" \
-  "SELECT owd.add_day ('2026-01-01')" "SELECT owd.drop_days ('0')" "SELECT owd.give_rights ()" "CREATE TABLE owd.mine (x int)" \
+  "SELECT owd.add_samples ('2026-01-01')" "SELECT owd.retain ()" "SELECT owd.give_rights ()" "CREATE TABLE owd.mine (x int)" \
   "CREATE TABLE public.mine (x int)" "CREATE VIEW owd.mine AS SELECT 1" "DROP VIEW owd.samples" "TRUNCATE owd.sample" \
   "ALTER FUNCTION owd.matrix (timestamptz, timestamptz) SECURITY INVOKER" "SET ROLE owd_writer" "BEGIN; LOCK owd.sample" \
   "SELECT rolpassword FROM pg_authid" "COPY owd.paths TO PROGRAM 'cat'" "SELECT pg_read_file ('postgresql.conf')"; do

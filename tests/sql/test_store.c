@@ -797,14 +797,14 @@ exporters_are_replaced (void **state)
 static void
 makes_a_day_once (void **state)
 {
-  static const char add_day[] = "SELECT owd.add_day ('2026-11-22')";
+  static const char add_samples[] = "SELECT owd.add_samples ('2026-11-22')";
   PGconn *other = PQconnectdb ("");
   PGresult *res;
 
   (void) state;
   g_free (sql ("BEGIN"));
-  assert_sql ("t", add_day);
-  assert_int_equal (PQsendQuery (other, add_day), 1);
+  assert_sql ("t", add_samples);
+  assert_int_equal (PQsendQuery (other, add_samples), 1);
   assert_int_equal (PQflush (other), 0);
   while (TRUE) {
     g_autofree char *waiting = sql ("SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted");
@@ -822,10 +822,12 @@ makes_a_day_once (void **state)
   PQfinish (other);
 }
 
+/* Tables of samples go once they are old, and what they sum up to is kept elsewhere. */
 static void
-drops_old_days (void **state)
+drops_old_tables (void **state)
 {
   const gint64 day = 86400 * OWD_NS_PER_S;
+  const OwdRetention keep = { .samples_ns = 30 * day };
   OwdSample samples[40];
   OwdMark mark = { .offset = 1, .seq = 40, .watermark = T0 + 39 * day };
   g_autoptr (OwdStore) store = open_store (NULL);
@@ -837,18 +839,23 @@ drops_old_days (void **state)
     samples[i] = (OwdSample){ .seq = i + 1, .ts = T0 + i * day, .dst = 1, .kind = 1 };
   (void) claim (store, 0);
   assert_works (owd_store_commit (store, 0, samples, 40, NULL, 0, &mark, T0, &error));
-  assert_works (owd_store_retain (store, 30 * day, &dropped, &error));
-  assert_int_equal (dropped, 0); /* three partitions are still to come: the watermark is unknown */
+  g_free (sql ("UPDATE owd.resolution SET filled_to = '2026-11-24' WHERE width > 0"));
+  assert_works (owd_store_retain (store, &keep, &dropped, &error));
+  assert_sql ("1", "SELECT min (seq) FROM owd.sample"); /* three partitions are still to come: no watermark */
   mark.seq = 0;
   for (guint part = 1; part < 4; part++) {
     (void) claim (store, part);
     assert_works (owd_store_commit (store, part, NULL, 0, NULL, 0, &mark, T0, &error));
   }
-  assert_works (owd_store_retain (store, 30 * day, &dropped, &error));
-  /* the day 30 days before the watermark has still hours that are younger */
-  assert_int_equal (dropped, 9);
+  assert_works (owd_store_retain (store, &keep, &dropped, &error));
+  assert_sql ("3", "SELECT min (seq) FROM owd.sample");
+  assert_sql ("2026-11-23 12:00:00+00", "SELECT kept_from FROM owd.resolution WHERE width = 0");
+  g_free (sql ("UPDATE owd.resolution SET filled_to = '2027-01-01' WHERE width > 0"));
+  assert_works (owd_store_retain (store, &keep, &dropped, &error));
+  /* the quarter of a day in which 30 days before the watermark lie is still needed */
   assert_sql ("10", "SELECT min (seq) FROM owd.sample");
-  assert_works (owd_store_retain (store, 30 * day, &dropped, &error));
+  assert_sql ("0", "SELECT count (*) FROM owd.tables_of ('owd.excess')");
+  assert_works (owd_store_retain (store, &keep, &dropped, &error));
   assert_int_equal (dropped, 0);
   samples[0].seq = 41;
   samples[0].ts = mark.watermark + 1;
@@ -956,7 +963,7 @@ main (void)
     T (exporters_are_replaced),
     T (profiles_are_appended),
     T (makes_a_day_once),
-    T (drops_old_days),
+    T (drops_old_tables),
     T (answers_the_front_end),
   };
 

@@ -101,7 +101,8 @@ faults_say_where_and_what (void **state)
                 "FILE: [log] partitions: '257' is out of range; allowed: whole number, 1 to 256");
   assert_fault ("[probe]\nspeed = 1\n", "FILE: [probe] speed: unknown key; known here: none");
   assert_fault ("[database]\nconnection = x\n",
-                "FILE: [database] connection: unknown key; known here: conninfo, retain-samples, retain-probes");
+                "FILE: [database] connection: unknown key; known here: conninfo, retain-samples, retain-10s, "
+                "retain-1min, retain-5min, retain-1h, retain-1d, retain-probes");
   assert_fault ("[logs]\n", "FILE: [logs]: unknown section; known: log, collector, correlator, profiler, database, "
                             "probe, exporter NAME");
   assert_fault ("[log]\nsync-interval = 5\n",
