@@ -400,7 +400,10 @@ refine (OwdBoot *self, const Constraint *c, double skew_bound_ppm)
 
     self->calm = 0;
     self->jitter_ns += gap_ns;
-    self->main = self->young = lines_over (&was, c, skew_bound_ppm);
+    /* no further: the header itself spans a tick, and would hide a step that has just begun to show */
+    was.lo_ns -= gap_ns;
+    was.hi_ns += gap_ns;
+    self->main = self->young = lines_from (&was, skew_bound_ppm);
     return;
   }
   take (&self->main, c);
@@ -429,12 +432,20 @@ doubt (OwdBoot *self, gint64 lo_ns, gint64 hi_ns, guint32 uptime_ms)
     self->alt.headers = 0;
 }
 
+/* A header that contradicts the main lines and fits an alternative which no header has refuted since is its second
+ * witness, be the contradiction ever so small. */
+static gboolean
+is_witness (const OwdBoot *self, const Constraint *c)
+{
+  return self->alt.headers > 0 && gap_to (&self->main, c) > 0 && gap_to (&self->alt, c) == 0;
+}
+
 static OwdBootEvent
 next_header (OwdBoot *self, gint64 lo_ns, gint64 hi_ns, guint32 uptime_ms, double skew_bound_ppm)
 {
   Constraint c = constraint_near (lo_ns, hi_ns, uptime_ms, self->main.ref_ns);
 
-  if (gap_to (&self->main, &c) <= JITTER_NS) {
+  if (gap_to (&self->main, &c) <= JITTER_NS && !is_witness (self, &c)) {
     refine (self, &c, skew_bound_ppm);
     if (self->alt.headers > 0)
       doubt (self, lo_ns, hi_ns, uptime_ms);

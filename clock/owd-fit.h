@@ -12,14 +12,15 @@ G_BEGIN_DECLS
 
 /* What the feasible lines of a segment say where they say it best: half-way between their first and their last header.
  * Header times are cut to their tick; where the part that is cut off takes any value alike, every feasible line is as
- * likely as any other, so the best estimate is the polygon's centre and the standard deviations are those of its area.
- * The ranges are hard: no line outside of them fits all headers. */
+ * likely as any other: the best estimate is the polygon's centre, the standard deviation that of its area, and 95 % of
+ * its area lie within the 95 % range. lo and hi are hard: no line outside of them fits all headers. */
 typedef struct {
-  gint64 lo_ns, hi_ns; /* boot time at uptime_ms, Unix ns */
+  gint64 lo_ns, hi_ns; /* boot time at uptime_ms, Unix ns; with room for a skew that is not quite constant */
   gint64 boot_ns, boot_sd_ns;
-  gint64 uptime_ms;                                       /* unwrapped */
-  double skew_ppm, skew_sd_ppm, skew_lo_ppm, skew_hi_ppm; /* wall clock against uptime, as in OwdBootLines */
-  gint64 span_ms;                                         /* of uptime, first to last header */
+  gint64 uptime_ms;                          /* unwrapped */
+  double skew_ppm, skew_lo_ppm, skew_hi_ppm; /* wall clock against uptime, as in OwdBootLines */
+  double skew_lo95_ppm, skew_hi95_ppm;       /* likewise; its 95 % range */
+  gint64 span_ms;                            /* of uptime, first to last header */
   guint32 headers;
 } OwdBootFit;
 /* FALSE where the segment is too far back or nothing is known. */
