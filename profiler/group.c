@@ -5,11 +5,14 @@
  * offset: the age of a stamp that is ahead is smaller by that. What is compared is the foot of the distribution, which
  * is sharp: with n records in a second it is known to about 1/n s, while a median would be known to 1/sqrt (n).
  *
- * The foot is extrapolated from two low ranks, so that a few nonsense stamps below it do no harm.
+ * The foot is extrapolated from two low ranks, so that a few nonsense stamps below it do no harm. With a density of l
+ * records per ms above the foot, rank k lies k / l above it with a variance of k / l^2; the extrapolated foot
+ * (4 x_k - x_4k) / 3 has 4 k / 3 / l^2, and l is 3 k / (x_4k - x_k).
  */
 #include "internal.h"
 
 #include <math.h>
+#include <stdlib.h>
 
 #define GROUP_LEAST 400  /* records of an interface */
 #define GROUP_MOST 60000 /* then it is known well enough */
@@ -68,49 +71,62 @@ rank_ms (const Group *g, double rank)
   return 0;
 }
 
-/* Ranks k and 4k of evenly spread values lie k and 4k of their distance above the foot. The range is three standard
- * deviations wide to each side: ages are not spread quite evenly. */
-static double
-foot_ms (const Group *g, double *ret_error_ms)
+typedef struct {
+  const Group *group;
+  double ms, variance;
+} Foot;
+
+static Foot
+foot_of (const Group *g)
 {
   double k = MAX (RANK_LEAST, floor (RANK_SHARE * g->n)), low = rank_ms (g, k), high = rank_ms (g, 4 * k);
+  double bin_ms = (double) GROUP_BIN_NS / (double) OWD_NS_PER_MS;
 
-  *ret_error_ms = (high - low) / sqrt (k) + (double) GROUP_BIN_NS / (double) OWD_NS_PER_MS / 2;
-  return low - (high - low) / 3;
+  return (Foot){ .group = g,
+                 .ms = low - (high - low) / 3,
+                 .variance = (high - low) * (high - low) * 4 / 27 / k + bin_ms * bin_ms / 12 };
 }
 
 static gint
-by_value (gconstpointer a, gconstpointer b)
+by_ms (gconstpointer a, gconstpointer b)
 {
-  const double *x = a, *y = b;
+  const Foot *x = a, *y = b;
 
-  return *x < *y ? -1 : *x > *y;
+  return x->ms < y->ms ? -1 : x->ms > y->ms;
+}
+
+/* The median foot is that of one interface, or the mean of two; these share its error. */
+static double
+variance_against (const Foot *feet, guint n, guint i)
+{
+  guint a = (n - 1) / 2, b = n / 2;
+
+  if (a == b)
+    return i == a ? 0 : feet[i].variance + feet[a].variance;
+  if (i == a || i == b)
+    return (feet[a].variance + feet[b].variance) / 4;
+  return feet[i].variance + (feet[a].variance + feet[b].variance) / 4;
 }
 
 guint
 group_summary (const Groups *self, OwdProfileGroup *ret)
 {
-  double feet[OWD_PROFILE_GROUPS], sorted[OWD_PROFILE_GROUPS], middle;
+  Foot feet[OWD_PROFILE_GROUPS];
+  double middle;
   guint n = 0;
 
-  for (guint i = 0; i < self->n; i++) {
-    double error_ms;
-
-    if (self->group[i].n < GROUP_LEAST)
-      continue;
-    feet[n] = sorted[n] = foot_ms (&self->group[i], &error_ms);
-    ret[n] = (OwdProfileGroup){ .in_if = self->group[i].in_if,
-                                .offset_ms = estimate (0, -error_ms, error_ms, self->group[i].n) };
-    n++;
-  }
+  for (guint i = 0; i < self->n; i++)
+    if (self->group[i].n >= GROUP_LEAST)
+      feet[n++] = foot_of (&self->group[i]);
   if (n < 2)
     return 0;
-  qsort (sorted, n, sizeof *sorted, by_value);
-  middle = (sorted[n / 2] + sorted[(n - 1) / 2]) / 2;
+  qsort (feet, n, sizeof *feet, by_ms);
+  middle = (feet[n / 2].ms + feet[(n - 1) / 2].ms) / 2;
   for (guint i = 0; i < n; i++) {
-    ret[i].offset_ms.value += middle - feet[i];
-    ret[i].offset_ms.lo += middle - feet[i];
-    ret[i].offset_ms.hi += middle - feet[i];
+    double value = middle - feet[i].ms, half = BOUND_SD * sqrt (variance_against (feet, n, i));
+
+    ret[i] = (OwdProfileGroup){ .in_if = feet[i].group->in_if,
+                                .offset_ms = estimate_bound (value, value - half, value + half, feet[i].group->n) };
   }
   return n;
 }

@@ -157,8 +157,14 @@ void sequence_summary (const Sequence *self, OwdEstimate *ret_lost, OwdEstimate 
 
 /* Not known, for this reason; lo and hi may be set by hand. */
 OwdEstimate estimate_unknown (const char *why, guint64 n);
+#define BOUND_SD 3.3 /* standard deviations of a bound, where chance makes it */
 OwdEstimate estimate (double value, double lo, double hi, guint64 n);
+OwdEstimate estimate_bound (double value, double lo, double hi, guint64 n);
+/* What is read off: nothing else fits. */
+OwdEstimate estimate_exact (double value, guint64 n);
 /* Share k of n with its 95 % range (Wilson). */
 OwdEstimate estimate_share (guint64 k, guint64 n);
+/* The same, of records that are alike in groups of a few. */
+OwdEstimate estimate_share_bound (guint64 k, guint64 n);
 
 #endif

@@ -11,7 +11,8 @@
  * rank or a majority, never a mean, so that nonsense stamps only take their share.
  *
  * Promise. Every estimate carries its range, the number of observations and, where it cannot be had, why not: an
- * estimate with known == FALSE has no value. Ranges are meant to hold the truth in 95 % of cases at least.
+ * estimate with known == FALSE has no value. Ranges are of two kinds, and say which: those of what chance blurs hold
+ * the truth in 95 % of cases, those that follow from the exports by force in 99.9 %.
  *
  * Reads no clock, does no I/O. Signs as in owd-time.h. Memory: about 170 KiB per exporter state, whatever the length.
  */
@@ -39,26 +40,33 @@ void owd_profile_merge (OwdProfile *self, const OwdProfile *later);
 
 /* ---- what came out --------------------------------------------------------------------------------- */
 
+#define OWD_LEVEL_RANGE 0.95
+#define OWD_LEVEL_BOUND 0.999
+
 /* The unit is said where the estimate stands. */
 typedef struct {
   double value;    /* NAN unless known */
-  double lo, hi;   /* holds the truth in 95 % of cases at least; also given where only a bound is known, else NAN */
+  double lo, hi;   /* the truth lies within; also given where only a bound is known, else NAN */
+  double level;    /* in this share of cases: OWD_LEVEL_RANGE or OWD_LEVEL_BOUND */
   guint64 n;       /* observations it rests on */
   gboolean known;  /* FALSE: not identifiable, or too little data */
   const char *why; /* static text: why it is not known; NULL where it is */
 } OwdEstimate;
 
-/* How boot time and wall clock of a segment began. The names are part of the output. */
-typedef enum { OWD_SEGMENT_FIRST, OWD_SEGMENT_REBOOT, OWD_SEGMENT_STEP } OwdSegmentCause;
+/* How boot time and wall clock of a segment began. The names are part of the output. SLEW: the wall clock ran away from
+ * the uptime by less than NTP steps by, faster than any skew. */
+typedef enum { OWD_SEGMENT_FIRST, OWD_SEGMENT_REBOOT, OWD_SEGMENT_STEP, OWD_SEGMENT_SLEW } OwdSegmentCause;
 
 /* From one reboot or clock step to the next. */
 typedef struct {
   OwdTime from_ns, to_ns; /* receive times of its first and its last header */
   OwdSegmentCause cause;
-  OwdEstimate step_ms;  /* STEP: wall clock behind the step minus before it */
+  OwdEstimate step_ms;  /* STEP, SLEW: wall clock behind the step minus before it */
   OwdTime boot_at_ns;   /* boot time holds for this instant (exporter's clock), */
   OwdEstimate boot_ms;  /* ms since 1970; lo, hi: hard bounds */
   OwdEstimate skew_ppm; /* uptime against the exporter's wall clock; positive: uptime is fast */
+  double over_s;        /* boot time and skew rest on so much uptime around boot_at_ns */
+  double jitter_ms;     /* by so much header times and uptimes contradict a straight line */
   guint32 headers;
 } OwdProfileSegment;
 
@@ -113,7 +121,7 @@ typedef struct {
   OwdEstimate epoch_ms;                /* absolute stamps lie so far before the header's time beyond any lag seen */
 
   OwdUptimeUse uptime;
-  guint32 reboots, steps, segments_lost; /* lost: not kept below */
+  guint32 reboots, steps, slews, segments_lost; /* lost: not kept below */
   OwdProfileSegment segment[OWD_PROFILE_SEGMENTS];
   guint n_segments;
 

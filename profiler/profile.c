@@ -26,7 +26,13 @@
 #define LOCKED_SHARE 0.5     /* with an interval wider than this part of the header's tick, */
 #define LOCKED_DRIFT 0.0005  /* and than what phases that drift by this part of time would leave */
 #define SURE_CHANGES 6       /* stamps that differ from the one before and agree on a step */
+#define ALIKE 8              /* records of one conversation are alike: so many tell what one of chance does */
+#define SHARE_SD 2.17        /* of a share's 95 % range: by chance alone it were 1.96 */
 #define GROW_SYN 200         /* TCP flows before their SYNs say something */
+
+#define SLEW_MS 128      /* smaller steps are none; */
+#define SLEW_MOST_MS 500 /* larger ones are; */
+#define BENT_MS 5        /* between them this decides: a single gap may come from the step itself */
 
 #define TCP_PROTO 6
 #define TCP_SYN 2
@@ -41,6 +47,7 @@ struct OwdProfile {
   Sequence sequence;
   OwdHeader header;           /* the current one */
   gboolean current, measured; /* its records belong to the newest datagram; and are looked at */
+  gboolean doubled;           /* the datagram had come before: its records do not count */
   gint64 transit_ns;          /* receive time minus send time (exporter's clock) of the current datagram */
   gint64 transit_min_ns[2];   /* least of receive minus header time: in this window, and in the one before */
   OwdTime transit_from_ns;
@@ -73,24 +80,54 @@ struct OwdProfile {
 OwdEstimate
 estimate (double value, double lo, double hi, guint64 n)
 {
-  return (OwdEstimate){ .value = value, .lo = lo, .hi = hi, .n = n, .known = TRUE };
+  return (OwdEstimate){ .value = value, .lo = lo, .hi = hi, .level = OWD_LEVEL_RANGE, .n = n, .known = TRUE };
+}
+
+OwdEstimate
+estimate_bound (double value, double lo, double hi, guint64 n)
+{
+  return (OwdEstimate){ .value = value, .lo = lo, .hi = hi, .level = OWD_LEVEL_BOUND, .n = n, .known = TRUE };
+}
+
+OwdEstimate
+estimate_exact (double value, guint64 n)
+{
+  return estimate_bound (value, value, value, n);
 }
 
 OwdEstimate
 estimate_unknown (const char *why, guint64 n)
 {
-  return (OwdEstimate){ .value = NAN, .lo = NAN, .hi = NAN, .n = n, .why = why };
+  return (OwdEstimate){ .value = NAN, .lo = NAN, .hi = NAN, .level = OWD_LEVEL_BOUND, .n = n, .why = why };
+}
+
+/* Wilson's range of a share p of n, z standard deviations to each side. */
+static OwdEstimate
+wilson (double p, double n, double z)
+{
+  double middle = (p + z * z / (2 * n)) / (1 + z * z / n);
+  double half = z / (1 + z * z / n) * sqrt (p * (1 - p) / n + z * z / (4 * n * n));
+
+  return estimate (p, MIN (MAX (middle - half, 0), p), MAX (MIN (middle + half, 1), p), 0);
 }
 
 OwdEstimate
 estimate_share (guint64 k, guint64 n)
 {
-  const double z = 1.96;
-  double p = (double) k / (double) n, m = (double) n;
-  double middle = (p + z * z / (2 * m)) / (1 + z * z / m);
-  double half = z / (1 + z * z / m) * sqrt (p * (1 - p) / m + z * z / (4 * m * m));
+  OwdEstimate e = wilson ((double) k / (double) n, (double) n, SHARE_SD);
 
-  return estimate (p, MIN (MAX (middle - half, 0), p), MAX (MIN (middle + half, 1), p), n);
+  e.n = n;
+  return e;
+}
+
+OwdEstimate
+estimate_share_bound (guint64 k, guint64 n)
+{
+  OwdEstimate e = wilson ((double) k / (double) n, (double) n / ALIKE, BOUND_SD);
+
+  e.level = OWD_LEVEL_BOUND;
+  e.n = n;
+  return e;
 }
 
 /* ---- a life ---------------------------------------------------------------------------------------- */
@@ -119,16 +156,15 @@ boot_estimate (const OwdBootFit *fit)
 {
   double ms = (double) fit->boot_ns / (double) OWD_NS_PER_MS;
 
-  return estimate (ms, (double) fit->lo_ns / (double) OWD_NS_PER_MS, (double) fit->hi_ns / (double) OWD_NS_PER_MS,
-                   fit->headers);
+  return estimate_bound (ms, (double) fit->lo_ns / (double) OWD_NS_PER_MS, (double) fit->hi_ns / (double) OWD_NS_PER_MS,
+                         fit->headers);
 }
 
 /* Boot moves on where the uptime is slow. */
 static OwdEstimate
 skew_estimate (const OwdProfile *self, const OwdBootFit *fit)
 {
-  OwdEstimate e = estimate (-fit->skew_ppm, MAX (-fit->skew_ppm - 1.96 * fit->skew_sd_ppm, -fit->skew_hi_ppm),
-                            MIN (-fit->skew_ppm + 1.96 * fit->skew_sd_ppm, -fit->skew_lo_ppm), fit->headers);
+  OwdEstimate e = estimate (-fit->skew_ppm, -fit->skew_hi95_ppm, -fit->skew_lo95_ppm, fit->headers);
 
   if (fit->skew_hi_ppm - fit->skew_lo_ppm < self->skew_bound_ppm)
     return e;
@@ -145,16 +181,18 @@ describe_segment (const OwdProfile *self, guint32 number)
                           .to_ns = self->segment_to_ns,
                           .cause = self->segment_cause,
                           .step_ms = estimate_unknown ("no step", 0),
-                          .headers = self->segment_headers };
+                          .headers = self->segment_headers,
+                          .jitter_ms = (double) self->clock.boot.jitter_ns / (double) OWD_NS_PER_MS };
   OwdBootFit fit;
 
   if (s.cause == OWD_SEGMENT_STEP)
-    s.step_ms = estimate (self->step_ms, self->step_ms - self->step_error_ms, self->step_ms + self->step_error_ms,
-                          self->segment_headers);
+    s.step_ms = estimate_bound (self->step_ms, self->step_ms - self->step_error_ms, self->step_ms + self->step_error_ms,
+                                self->segment_headers);
   if (owd_boot_fit (&self->clock.boot, number, &fit)) {
     s.boot_ms = boot_estimate (&fit);
     s.skew_ppm = skew_estimate (self, &fit);
     s.boot_at_ns = fit.boot_ns + fit.uptime_ms * OWD_NS_PER_MS;
+    s.over_s = (double) fit.span_ms / 1000;
   } else {
     s.boot_ms = s.skew_ppm = estimate_unknown ("no header with an uptime", 0);
     s.boot_at_ns = s.to_ns;
@@ -268,11 +306,11 @@ owd_profile_add_header (OwdProfile *self, const OwdHeader *header)
   Seen seen;
 
   if (self->headers > 0 && same_header (header, &self->header)) {
-    self->current = self->measured = TRUE;
     return;
   }
   seen = sequence_header (&self->sequence, header, restarted (self, header));
   self->current = self->measured = seen == SEEN_NEW;
+  self->doubled = seen == SEEN_DUPLICATE;
   if (seen != SEEN_NEW)
     return;
   if (self->headers++ == 0)
@@ -382,7 +420,7 @@ measure (OwdProfile *self, const OwdFlow *flow)
   learn (self, flow);
   lag_add (&self->lag[0], owd_time_add (t.ages.start_ns, self->transit_ns));
   lag_add (&self->lag[1], owd_time_add (t.ages.end_ns, self->transit_ns));
-  t.hash = owd_flow_hash (flow) ^ flow->in_if;
+  t.hash = owd_flow_hash (flow) ^ flow->in_if ^ (guint64) (flow->flags & OWD_FLOW_EGRESS) << 32;
   if (!timeout_add (&self->timeouts, flow, &t))
     return;
   /* the send time that other stamps are held against is not known to the ms */
@@ -406,7 +444,7 @@ is_chosen (const OwdProfile *self, const OwdFlow *flow)
 void
 owd_profile_add_flow (OwdProfile *self, const OwdFlow *flow)
 {
-  if (!self->current && !self->measured && self->headers == 0)
+  if (self->doubled || self->headers == 0)
     return;
   sequence_record (&self->sequence, flow, self->current);
   if (flow->flags & OWD_FLOW_POST_NAT)
@@ -512,7 +550,7 @@ step_estimate (const OwdResolution *r, gint64 floor_ns, guint32 changes)
   if (r->n == 0)
     return estimate_unknown ("no stamp of a kind whose step can be learnt", 0);
   if (is_sure (r, floor_ns, changes))
-    return estimate (step_ms, step_ms, step_ms, r->n);
+    return estimate_exact (step_ms, r->n);
   e = estimate_unknown ("too few different stamps: only an upper bound", r->n);
   e.lo = ms_of (floor_ns);
   e.hi = step_ms;
@@ -527,7 +565,7 @@ phase_estimate (const OwdResolution *r, gint64 floor_ns, guint32 changes)
 
   if (!is_sure (r, floor_ns, changes) || !owd_resolution_phase_ns (r, floor_ns, &phase_ns, &share))
     return estimate_unknown ("needs the step", r->n);
-  return estimate (ms_of (phase_ns), ms_of (phase_ns), ms_of (phase_ns), r->n);
+  return estimate_exact (ms_of (phase_ns), r->n);
 }
 
 /* Which of the clock's grids a kind of stamp uses, and its unit. NULL: its step is its unit by definition. */
@@ -571,9 +609,8 @@ sum_stamps (const OwdProfile *self, OwdProfileSummary *s)
     } else if (kind == OWD_STAMP_NONE) {
       s->step_ms[which] = s->phase_ms[which] = estimate_unknown ("no stamp that has an absolute time", 0);
     } else {
-      double unit_ms = ms_of (owd_clock_step (&self->clock, kind, which).bound_ns);
-
-      s->step_ms[which] = estimate (unit_ms, unit_ms, unit_ms, self->blunders.n);
+      s->step_ms[which]
+          = estimate_exact (ms_of (owd_clock_step (&self->clock, kind, which).bound_ns), self->blunders.n);
       s->phase_ms[which] = estimate_unknown ("the unit of the stamp is the step", self->blunders.n);
     }
   }
@@ -588,11 +625,11 @@ sum_header (const OwdProfile *self, OwdProfileSummary *s)
 
   s->header_step_ms = self->header.flags & OWD_HEADER_FRAC && !owd_resolution_known (&c->frac)
                           ? estimate_unknown ("too few headers", self->headers)
-                          : estimate (tick_ms, tick_ms, tick_ms, self->headers);
+                          : estimate_exact (tick_ms, self->headers);
   s->uptime_step_ms = self->header.flags & OWD_HEADER_UPTIME ? step_estimate (&c->uptime, OWD_NS_PER_MS, 0)
                                                              : estimate_unknown ("no uptime in headers", 0);
   if (self->kind[1] == OWD_STAMP_UPTIME_MS && self->headers >= LOCKED_HEADERS)
-    s->uptime_lag_ms = estimate (lag_ms, lag_ms, lag_ms, self->blunders.n);
+    s->uptime_lag_ms = estimate_exact (lag_ms, self->blunders.n);
   else
     s->uptime_lag_ms = estimate_unknown ("needs uptime stamps", self->blunders.n);
 }
@@ -622,6 +659,39 @@ judge_uptime (const OwdProfile *self, const OwdProfileSegment *last)
   return fit.headers >= LOCKED_HEADERS ? OWD_UPTIME_FINE : OWD_UPTIME_FEW;
 }
 
+/* NTP slews what is less than 128 ms. More than that, but less than the header's tick, may be a slew as well: what
+ * comes before and behind a step follows straight lines, a clock that is being slewed does not. */
+static gboolean
+is_slew (const OwdProfileSummary *s, guint i)
+{
+  const OwdProfileSegment *before = &s->segment[i - 1], *g = &s->segment[i];
+  double size_ms = fabs (g->step_ms.value);
+
+  if (g->cause != OWD_SEGMENT_STEP || size_ms >= SLEW_MOST_MS)
+    return FALSE;
+  return size_ms < SLEW_MS || before->cause == OWD_SEGMENT_SLEW || before->jitter_ms > BENT_MS || g->jitter_ms > BENT_MS
+         || (i + 1 < s->n_segments && g[1].cause == OWD_SEGMENT_STEP && fabs (g[1].step_ms.value) < SLEW_MS);
+}
+
+/* Neither of the segments beside a slew has a boot time or a skew that would hold. */
+static void
+tell_slews (OwdProfileSummary *s)
+{
+  static const char why[] = "the wall clock was being slewed";
+
+  for (guint i = 1; i < s->n_segments; i++) {
+    OwdProfileSegment *g = &s->segment[i];
+
+    if (!is_slew (s, i))
+      continue;
+    g->cause = OWD_SEGMENT_SLEW;
+    s->slews++;
+    s->steps--;
+    for (guint k = i - 1; k <= i; k++)
+      s->segment[k].boot_ms = s->segment[k].skew_ppm = estimate_unknown (why, s->segment[k].headers);
+  }
+}
+
 static void
 sum_segments (const OwdProfile *self, OwdProfileSummary *s)
 {
@@ -634,6 +704,7 @@ sum_segments (const OwdProfile *self, OwdProfileSummary *s)
   s->n_segments = self->n_segments;
   s->segment[s->n_segments++] = describe_segment (self, b->segment);
   s->uptime = judge_uptime (self, &s->segment[s->n_segments - 1]);
+  tell_slews (s);
   if (s->uptime != OWD_UPTIME_FLOATING && s->uptime != OWD_UPTIME_NONE)
     return;
   for (guint i = 0; i < s->n_segments; i++)
@@ -651,8 +722,8 @@ sum_epoch (const OwdProfile *self, const OwdEstimate *offset_s, OwdProfileSummar
   double young_ms = lag_quantile_ms (&self->blunders.end, 0.1);
 
   if (!one_clock (self) && self->blunders.end.n >= 32 && (young_ms < -1000 || young_ms > 2 * 3600e3)) {
-    s->epoch_ms = estimate (young_ms, MIN (young_ms * 0.9, young_ms * 1.1) - 4000,
-                            MAX (young_ms * 0.9, young_ms * 1.1) + 1000, self->blunders.end.n);
+    s->epoch_ms = estimate_bound (young_ms, MIN (young_ms * 0.9, young_ms * 1.1) - 4000,
+                                  MAX (young_ms * 0.9, young_ms * 1.1) + 1000, self->blunders.end.n);
     return;
   }
   s->epoch_ms = *offset_s;
@@ -669,8 +740,8 @@ sum_traffic (const OwdProfile *self, OwdProfileSummary *s)
   if (self->sampling_said == 0)
     s->sampling = estimate_unknown ("the exporter does not say", self->records);
   else
-    s->sampling = estimate (self->sampling_hi, self->sampling_lo, self->sampling_hi, self->sampling_said);
-  s->syn = self->tcp >= GROW_SYN ? estimate_share (self->syn, self->tcp)
+    s->sampling = estimate_bound (self->sampling_hi, self->sampling_lo, self->sampling_hi, self->sampling_said);
+  s->syn = self->tcp >= GROW_SYN ? estimate_share_bound (self->syn, self->tcp)
                                  : estimate_unknown ("too few TCP records", self->tcp);
   s->records_per_s = seconds > 0 ? (double) self->records / seconds : 0;
   s->peak_records_per_s = (double) self->peak;
@@ -710,7 +781,9 @@ owd_profile_summary (const OwdProfile *self, OwdProfileSummary *s)
   timeout_summary (&self->timeouts, slack_ns, one_clock (self), &t);
   s->active_s = t.active_s;
   s->inactive_s = t.inactive_s;
-  s->repeats = t.repeats;
+  s->repeats = s->uptime == OWD_UPTIME_FLOATING
+                   ? estimate_unknown ("every datagram has its own epoch", self->timeouts.repeats)
+                   : t.repeats;
   sum_epoch (self, &t.offset_s, s);
   s->n_groups = group_summary (&self->groups, s->group);
   sequence_summary (&self->sequence, &s->lost, &s->loss);

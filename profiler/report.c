@@ -20,7 +20,7 @@ static const char *const BLUNDER_NAMES[OWD_BLUNDERS] = { "zero", "end_before_sta
 static const char *const BLUNDER_TEXTS[OWD_BLUNDERS]
     = { "stamp 0", "end before start", "in the future", "far past", "wrap slipped" };
 static const char *const UPTIME_NAMES[] = { "none", "fine", "locked", "floating", "unstable", "few" };
-static const char *const CAUSE_NAMES[] = { "first", "reboot", "step" };
+static const char *const CAUSE_NAMES[] = { "first", "reboot", "step", "slew" };
 
 /* ---- JSON ------------------------------------------------------------------------------------------ */
 
@@ -73,6 +73,7 @@ json_estimate (GString *out, const char *name, const OwdEstimate *e)
   json_field (out, "value", e->known ? e->value : NAN);
   json_field (out, "lo", e->lo);
   json_field (out, "hi", e->hi);
+  json_field (out, "level", e->level);
   g_string_append_printf (out, "\"n\":%" G_GUINT64_FORMAT ",\"identifiable\":%s", e->n, e->known ? "true" : "false");
   if (e->why != NULL) {
     g_string_append (out, ",\"why\":");
@@ -107,6 +108,8 @@ json_segments (GString *out, const OwdProfileSummary *s, guint segment)
     json_time (out, "to", g->to_ns);
     g_string_append_printf (out, "\"cause\":\"%s\",\"headers\":%u,\"boot_at_ns\":%" G_GINT64_FORMAT ",",
                             CAUSE_NAMES[g->cause], g->headers, g->boot_at_ns);
+    json_field (out, "over_s", g->over_s);
+    json_field (out, "jitter_ms", g->jitter_ms);
     json_estimate (out, "step_ms", &g->step_ms);
     json_estimate (out, "boot_ms", &g->boot_ms);
     json_estimate (out, "skew_ppm", &g->skew_ppm);
@@ -177,8 +180,8 @@ owd_profile_json (const OwdProfileSummary *s, const char *name, guint segment, G
   json_estimate (out, "uptime_step_ms", &s->uptime_step_ms);
   json_estimate (out, "uptime_lag_ms", &s->uptime_lag_ms);
   json_estimate (out, "epoch_ms", &s->epoch_ms);
-  g_string_append_printf (out, "\"uptime\":\"%s\",\"reboots\":%u,\"steps\":%u,\"segments_lost\":%u,",
-                          UPTIME_NAMES[s->uptime], s->reboots, s->steps, s->segments_lost);
+  g_string_append_printf (out, "\"uptime\":\"%s\",\"reboots\":%u,\"steps\":%u,\"slews\":%u,\"segments_lost\":%u,",
+                          UPTIME_NAMES[s->uptime], s->reboots, s->steps, s->slews, s->segments_lost);
   json_segments (out, s, segment);
   json_quantiles (out, "lag_start_ms", s->lag_start_ms);
   json_quantiles (out, "lag_end_ms", s->lag_end_ms);
@@ -214,6 +217,16 @@ unit_lost (const OwdProfileSummary *s)
   return s->key.version == 9 ? "datagrams" : "records";
 }
 
+/* Size of the last change of the wall clock of a kind; NAN where its segment was not kept. */
+static double
+last_change_ms (const OwdProfileSummary *s, OwdSegmentCause cause)
+{
+  for (guint i = s->n_segments; i-- > 0;)
+    if (s->segment[i].cause == cause)
+      return s->segment[i].step_ms.value;
+  return NAN;
+}
+
 static void
 find_clock (const OwdProfileSummary *s, GPtrArray *out)
 {
@@ -245,7 +258,14 @@ find_clock (const OwdProfileSummary *s, GPtrArray *out)
     say (out,
          "Its wall clock was stepped %u time%s, last by %+.0f ms. Let NTP slew instead of step, and check that its "
          "server is reachable: delays measured under a wrong clock are wrong by that much.",
-         s->steps, s->steps > 1 ? "s" : "", last->cause == OWD_SEGMENT_STEP ? last->step_ms.value : NAN);
+         s->steps, s->steps > 1 ? "s" : "", last_change_ms (s, OWD_SEGMENT_STEP));
+  if (s->slews > 0)
+    say (out,
+         "Its wall clock ran away from its uptime faster than any crystal, %u time%s, last by %+.0f ms: NTP was "
+         "slewing it. "
+         "Delays from or to this router may be off by as much meanwhile. Check that its NTP server is reachable and "
+         "near.",
+         s->slews, s->slews > 1 ? "s" : "", last_change_ms (s, OWD_SEGMENT_SLEW));
   if (s->reboots > 0)
     say (out, "It rebooted %u time%s.", s->reboots, s->reboots > 1 ? "s" : "");
   if (last->skew_ppm.known && last->headers >= ENOUGH_HEADERS && fabs (last->skew_ppm.value) > 50
@@ -430,6 +450,9 @@ text_segment (const OwdProfileSegment *g, GString *out)
   if (g->cause == OWD_SEGMENT_STEP)
     line (out, "clock step", "%+.0f ms +- %.0f ms, at %s", g->step_ms.value, (g->step_ms.hi - g->step_ms.lo) / 2,
           owd_time_text (g->from_ns, from));
+  else if (g->cause == OWD_SEGMENT_SLEW)
+    line (out, "clock slewed", "by %+.0f ms +- %.0f ms, seen at %s", g->step_ms.value,
+          (g->step_ms.hi - g->step_ms.lo) / 2, owd_time_text (g->from_ns, from));
   else if (g->cause == OWD_SEGMENT_REBOOT)
     line (out, "reboot", "seen at %s", owd_time_text (g->from_ns, from));
   line (out, "valid", "%s to %s, %u headers", owd_time_text (g->from_ns, from), owd_time_text (g->to_ns, to),

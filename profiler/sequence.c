@@ -119,6 +119,7 @@ void
 sequence_summary (const Sequence *self, OwdEstimate *ret_lost, OwdEstimate *ret_loss)
 {
   Sequence s = *self;
+  guint64 total;
   double lost;
 
   if (self->n < 2) {
@@ -127,7 +128,7 @@ sequence_summary (const Sequence *self, OwdEstimate *ret_lost, OwdEstimate *ret_
   }
   settle (&s);
   lost = (double) s.missing;
-  *ret_lost = estimate (lost, 0, lost, s.got + s.missing);
-  *ret_loss = estimate_share (s.missing, MAX (s.got + s.missing, 1));
-  ret_loss->lo = s.missing > 0 ? 0 : ret_loss->lo;
+  total = MAX (s.got + s.missing, 1);
+  *ret_lost = estimate_bound (lost, 0, lost, s.got + s.missing);
+  *ret_loss = estimate_bound (lost / (double) total, 0, lost / (double) total, total);
 }

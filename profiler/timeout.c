@@ -120,7 +120,7 @@ edge_estimate (const EdgeHist *self, guint from, gint64 slack_ns, const char *wh
   if (window < 0)
     return estimate_unknown (why, self->n);
   at_s = foot (self, (guint) window) * BIN_S;
-  return estimate (at_s + BIN_S / 2, at_s - BIN_S - slack_s, at_s + 2 * BIN_S + slack_s, count);
+  return estimate_bound (at_s + BIN_S / 2, at_s - BIN_S - slack_s, at_s + 2 * BIN_S + slack_s, count);
 }
 
 /* ---- records -------------------------------------------------------------------------------------- */
@@ -241,8 +241,8 @@ compare_clocks (const Timeouts *self, double slack_s, TimeoutSummary *s)
       forget (&s->inactive_s);
     return;
   }
-  s->offset_s
-      = estimate (offset_s, offset_s - OFFSET_ERROR_S - slack_s, offset_s + OFFSET_ERROR_S + slack_s, s->active_s.n);
+  s->offset_s = estimate_bound (offset_s, offset_s - OFFSET_ERROR_S - slack_s, offset_s + OFFSET_ERROR_S + slack_s,
+                                s->active_s.n);
   if (s->offset_s.lo <= 0 && 0 <= s->offset_s.hi) {
     s->offset_s.known = FALSE;
     s->offset_s.value = NAN;
@@ -271,7 +271,7 @@ timeout_summary (const Timeouts *self, gint64 slack_ns, gboolean shared, Timeout
   else
     ret->active_s = edge_estimate (&self->active, from, slack_ns, "no flow lasted long enough to be cut");
   ret->repeats = self->repeats + self->anew >= 8
-                     ? estimate_share (self->repeats, self->repeats + self->anew)
+                     ? estimate_share_bound (self->repeats, self->repeats + self->anew)
                      : estimate_unknown ("too few flows were cut", self->repeats + self->anew);
   if (shared)
     ret->offset_s = estimate_unknown ("stamps count from the header's own uptime", 0);

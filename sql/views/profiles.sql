@@ -31,7 +31,7 @@ COMMENT ON COLUMN owd.profiles.version IS '5, 9, or 10 for IPFIX.';
 COMMENT ON COLUMN owd.profiles.made IS 'When the profiler wrote this row.';
 COMMENT ON COLUMN owd.profiles.valid_from IS 'Receive time of the first datagram of this segment: rows of one run do not overlap.';
 COMMENT ON COLUMN owd.profiles.valid_to IS 'Receive time of the last datagram of this segment.';
-COMMENT ON COLUMN owd.profiles.began IS 'How the segment began: first (of the run), reboot, step (of the wall clock).';
+COMMENT ON COLUMN owd.profiles.began IS 'How the segment began: first (of the run), reboot, step (of the wall clock), slew (it ran away from the uptime).';
 COMMENT ON COLUMN owd.profiles.headers IS 'Datagrams of the segment.';
 COMMENT ON COLUMN owd.profiles.records IS 'Flow records of the run.';
 COMMENT ON COLUMN owd.profiles.start_step_ms IS 'Resolution of start stamps in ms; NULL here and below: not identifiable, measured says why.';
@@ -45,7 +45,7 @@ COMMENT ON COLUMN owd.profiles.boot_width_ms IS 'Width in ms of the interval tha
 COMMENT ON COLUMN owd.profiles.skew_ppm IS 'Uptime against its own wall clock in ppm; positive: uptime is fast.';
 COMMENT ON COLUMN owd.profiles.skew_lo_ppm IS 'Lower end of its 95 % range.';
 COMMENT ON COLUMN owd.profiles.skew_hi_ppm IS 'Upper end of its 95 % range.';
-COMMENT ON COLUMN owd.profiles.step_ms IS 'Where a clock step began the segment: wall clock after it minus before it in ms.';
+COMMENT ON COLUMN owd.profiles.step_ms IS 'Where a clock step or slew began the segment: wall clock after it minus before it in ms.';
 COMMENT ON COLUMN owd.profiles.uptime_lag_ms IS 'The header''s uptime is up to so many ms older than the header.';
 COMMENT ON COLUMN owd.profiles.epoch_ms IS 'Absolute stamps lie so many ms before the header''s time: a stale epoch.';
 COMMENT ON COLUMN owd.profiles.active_s IS 'Active timeout in s.';

@@ -15,6 +15,7 @@
 /* ---- capture ---- */
 
 #define FRAME_HEAD 42 /* Ethernet 14, IPv4 20, UDP 8 */
+#define MINUTE_NS (60 * OWD_NS_PER_S)
 
 static void
 be16 (guint8 *p, guint v)
@@ -279,6 +280,18 @@ exporter_boots (FILE *f, const char *name, const OwdSim *sim, guint i, const Owd
   }
 }
 
+/* What headers can show: wall clock minus uptime, each minute. */
+static void
+exporter_header_boots (FILE *f, const char *name, const OwdSim *sim, guint i, const OwdSimConfig *config)
+{
+  for (gint64 at = 0; at <= config->duration_ns + MINUTE_NS; at += MINUTE_NS) {
+    OwdTime t = config->start_ns + at;
+
+    fprintf (f, "%s\theader_boot_ns\t\t%" PRId64 "\t%" PRId64 "\n", name, t,
+             owd_sim_rtc_ns (sim, i, t) - (OwdTime) owd_sim_uptime_ns (sim, i, t));
+  }
+}
+
 gboolean
 sim_truth_exporters (const char *prefix, const char *scenario, const OwdSimConfig *config, const OwdSim *sim,
                      GError **error)
@@ -297,6 +310,7 @@ sim_truth_exporters (const char *prefix, const char *scenario, const OwdSimConfi
 
     exporter_settings (f, name, &g_array_index (config->exporters, OwdSimExporter, i), config->start_ns);
     exporter_boots (f, name, sim, i, config);
+    exporter_header_boots (f, name, sim, i, config);
     exporter_interfaces (f, name, sim, i, &g_array_index (config->exporters, OwdSimExporter, i));
     exporter_counts (f, name, owd_sim_counts (sim, i));
     exporter_paths (f, sim, i, names);
