@@ -39,6 +39,7 @@ static const struct {
 } commands[] = {
   { "send", "measure paths to reflectors", owd_probe_send_main },
   { "reflect", "answer probes", owd_probe_reflect_main },
+  { "path", "find the routers on the way, and watch the route", owd_probe_path_main },
   { "report", "hold passive samples against probes of the same packets", owd_probe_report_main },
   { "load", "put spooled results into the database", owd_probe_load_main },
 };
@@ -46,8 +47,8 @@ static const struct {
 static void
 print_help (FILE *out)
 {
-  fputs ("Usage:\n  oneway-probe COMMAND [OPTION...]\n\nActive one-way-delay measurement: STAMP (RFC 8762, 8972) and "
-         "TWAMP-Light.\n\nCommands:\n",
+  fputs ("Usage:\n  oneway-probe COMMAND [OPTION...]\n\nActive one-way-delay measurement: STAMP (RFC 8762, 8972), "
+         "TWAMP-Light, TCP, paths.\n\nCommands:\n",
          out);
   for (guint i = 0; i < G_N_ELEMENTS (commands); i++)
     fprintf (out, "  %-10s %s\n", commands[i].name, commands[i].help);

@@ -181,12 +181,13 @@ set_options (OwdProbeSocket *self, guint8 tos)
   if (self->family == AF_INET)
     fine = set_int (fd, IPPROTO_IP, IP_RECVTTL, 1) && set_int (fd, IPPROTO_IP, IP_RECVTOS, 1)
            && set_int (fd, IPPROTO_IP, IP_PKTINFO, 1) && set_int (fd, IPPROTO_IP, IP_TTL, OWD_PROBE_TTL)
-           && set_int (fd, IPPROTO_IP, IP_TOS, tos) && set_int (fd, IPPROTO_IP, IP_RECVERR, self->every_tx);
+           && set_int (fd, IPPROTO_IP, IP_TOS, tos) && set_int (fd, IPPROTO_IP, IP_RECVERR, self->tell_errors);
   else
     fine = (self->raw || set_int (fd, IPPROTO_IPV6, IPV6_V6ONLY, 1)) && set_int (fd, IPPROTO_IPV6, IPV6_RECVHOPLIMIT, 1)
            && set_int (fd, IPPROTO_IPV6, IPV6_RECVTCLASS, 1) && set_int (fd, IPPROTO_IPV6, IPV6_RECVPKTINFO, 1)
            && set_int (fd, IPPROTO_IPV6, IPV6_UNICAST_HOPS, OWD_PROBE_TTL)
-           && set_int (fd, IPPROTO_IPV6, IPV6_TCLASS, tos) && set_int (fd, IPPROTO_IPV6, IPV6_RECVERR, self->every_tx);
+           && set_int (fd, IPPROTO_IPV6, IPV6_TCLASS, tos)
+           && set_int (fd, IPPROTO_IPV6, IPV6_RECVERR, self->tell_errors);
   if (!set_int (fd, SOL_SOCKET, SO_RCVBUFFORCE, RECEIVE_BUFFER))
     set_int (fd, SOL_SOCKET, SO_RCVBUF, RECEIVE_BUFFER); /* as much of it as the system allows */
   return fine && set_int (fd, SOL_SOCKET, SO_TIMESTAMPING, stamping);
@@ -200,7 +201,7 @@ owd_probe_socket_new (const OwdProbeEndpoint *bind_to, guint8 tos, gboolean ever
   socklen_t size = sizeof self->bound;
 
   self->family = bind_to->any.sa_family;
-  self->every_tx = every_tx;
+  self->every_tx = self->tell_errors = every_tx;
   self->fd = socket (self->family, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, IPPROTO_UDP);
   if (self->fd < 0 || !set_options (self, tos) || bind (self->fd, &bind_to->any, owd_probe_endpoint_len (bind_to)) != 0
       || getsockname (self->fd, &self->bound.any, &size) != 0) {
@@ -214,21 +215,23 @@ owd_probe_socket_new (const OwdProbeEndpoint *bind_to, guint8 tos, gboolean ever
 }
 
 OwdProbeSocket *
-owd_probe_socket_new_tcp (const OwdProbeEndpoint *bind_to, guint8 tos, GError **error)
+owd_probe_socket_new_raw (const OwdProbeEndpoint *bind_to, int protocol, guint8 tos, gboolean tell_errors,
+                          GError **error)
 {
   g_autoptr (OwdProbeSocket) self = g_new0 (OwdProbeSocket, 1);
 
   self->family = bind_to->any.sa_family;
   self->every_tx = self->raw = TRUE;
+  self->tell_errors = tell_errors;
   self->bound = *bind_to;
   *(self->family == AF_INET ? &self->bound.v4.sin_port : &self->bound.v6.sin6_port) = 0;
-  self->fd = socket (self->family, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, IPPROTO_TCP);
+  self->fd = socket (self->family, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, protocol);
   if (self->fd < 0 || !set_options (self, tos)
       || bind (self->fd, &self->bound.any, owd_probe_endpoint_len (&self->bound)) != 0) {
     int code = errno;
 
-    g_set_error (error, OWD_ERROR, OWD_ERROR_IO, "cannot send TCP segments: %s%s", g_strerror (code),
-                 code == EPERM ? " (needs root or CAP_NET_RAW; --tcp connect does not)" : "");
+    g_set_error (error, OWD_ERROR, OWD_ERROR_IO, "cannot open a raw socket: %s%s", g_strerror (code),
+                 code == EPERM ? " (needs root or CAP_NET_RAW)" : "");
     return NULL;
   }
   return g_steal_pointer (&self);
@@ -284,6 +287,35 @@ owd_probe_socket_send (OwdProbeSocket *self, const OwdProbeEndpoint *to, const v
   if (self->uncertain)
     restart_ids (self);
   if (sendto (self->fd, data, len, MSG_DONTWAIT, &to->any, owd_probe_endpoint_len (to)) != (gssize) len) {
+    self->uncertain = TRUE;
+    return errno;
+  }
+  *ret_tx_id = self->next_tx_id++;
+  return 0;
+}
+
+int
+owd_probe_socket_send_ttl (OwdProbeSocket *self, const OwdProbeEndpoint *to, guint8 *data, gsize len, gint ttl,
+                           guint32 *ret_tx_id)
+{
+  guint8 control[CMSG_SPACE (sizeof ttl)] __attribute__ ((aligned (8))) = { 0 };
+  OwdProbeEndpoint name = *to;
+  struct iovec iov = { .iov_base = data, .iov_len = len };
+  struct msghdr msg = { .msg_name = &name,
+                        .msg_namelen = owd_probe_endpoint_len (to),
+                        .msg_iov = &iov,
+                        .msg_iovlen = 1,
+                        .msg_control = control,
+                        .msg_controllen = sizeof control };
+  struct cmsghdr *c = CMSG_FIRSTHDR (&msg);
+
+  c->cmsg_level = self->family == AF_INET ? IPPROTO_IP : IPPROTO_IPV6;
+  c->cmsg_type = self->family == AF_INET ? IP_TTL : IPV6_HOPLIMIT;
+  c->cmsg_len = CMSG_LEN (sizeof ttl);
+  memcpy (CMSG_DATA (c), &ttl, sizeof ttl);
+  if (self->uncertain)
+    restart_ids (self);
+  if (sendmsg (self->fd, &msg, MSG_DONTWAIT) != (gssize) len) {
     self->uncertain = TRUE;
     return errno;
   }
@@ -352,19 +384,20 @@ enum {
 
 /* Returns: a socket that holds the port in silence; -1 where it is taken, or files have run out. */
 static int
-hold (const OwdProbeEndpoint *at, guint16 port)
+hold (const OwdProbeEndpoint *at, int protocol, guint16 port)
 {
+  gboolean tcp = protocol == IPPROTO_TCP;
   struct sock_filter nothing = BPF_STMT (BPF_RET | BPF_K, 0);
   struct sock_fprog program = { .len = 1, .filter = &nothing };
   OwdProbeEndpoint here = *at;
-  int fd = socket (at->any.sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, IPPROTO_TCP);
+  int fd = socket (at->any.sa_family, (tcp ? SOCK_STREAM : SOCK_DGRAM) | SOCK_CLOEXEC | SOCK_NONBLOCK, protocol);
 
   *(at->any.sa_family == AF_INET ? &here.v4.sin_port : &here.v6.sin6_port) = htons (port);
   if (fd < 0)
     return -1;
   if ((at->any.sa_family == AF_INET6 && !set_int (fd, IPPROTO_IPV6, IPV6_V6ONLY, 1))
       || setsockopt (fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof program) != 0
-      || bind (fd, &here.any, owd_probe_endpoint_len (&here)) != 0 || listen (fd, 1) != 0) {
+      || bind (fd, &here.any, owd_probe_endpoint_len (&here)) != 0 || (tcp && listen (fd, 1) != 0)) {
     int code = errno;
 
     close (fd);
@@ -375,7 +408,7 @@ hold (const OwdProbeEndpoint *at, guint16 port)
 }
 
 OwdProbePorts *
-owd_probe_ports_hold (const OwdProbeEndpoint *at, guint n, GError **error)
+owd_probe_ports_hold (const OwdProbeEndpoint *at, int protocol, guint n, GError **error)
 {
   g_autoptr (OwdProbePorts) self = g_new0 (OwdProbePorts, 1);
   OwdAddr addr;
@@ -389,7 +422,7 @@ owd_probe_ports_hold (const OwdProbeEndpoint *at, guint n, GError **error)
   self->port = g_new (guint16, n);
   self->fd = g_new (int, n);
   for (guint port = first; port < end && self->n < n; port++) {
-    int fd = hold (at, (guint16) port);
+    int fd = hold (at, protocol, (guint16) port);
 
     if (fd < 0 && errno != EADDRINUSE)
       break;
@@ -400,8 +433,8 @@ owd_probe_ports_hold (const OwdProbeEndpoint *at, guint n, GError **error)
   }
   if (self->n == n)
     return g_steal_pointer (&self);
-  g_set_error (error, OWD_ERROR, OWD_ERROR_IO, "cannot have %u source ports from %u on: %s; ask for fewer with --ports",
-               n, first, g_strerror (errno));
+  g_set_error (error, OWD_ERROR, OWD_ERROR_IO, "cannot have %u source ports from %u on: %s", n, first,
+               g_strerror (errno));
   return NULL;
 }
 

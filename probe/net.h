@@ -45,15 +45,16 @@ typedef struct {
   gboolean every_tx;      /* each departure is stamped, not only those that ask */
   guint32 next_tx_id;     /* the kernel numbers stamped departures; so do we */
   gboolean uncertain;     /* whether the two numbers still agree: to be restarted before the next one */
+  gboolean tell_errors;   /* ICMP errors are events */
   gboolean raw;           /* ports are the caller's business; IPv4 datagrams come with their IP header */
 } OwdProbeSocket;
 
 /* tos: of everything that is sent without its own. every_tx: stamp every departure, and tell of ICMP errors. */
 OwdProbeSocket *owd_probe_socket_new (const OwdProbeEndpoint *bind_to, guint8 tos, gboolean every_tx,
                                       GError **error) G_GNUC_WARN_UNUSED_RESULT;
-/* TCP segments of our own making, past the kernel's TCP; every departure stamped. Needs CAP_NET_RAW. */
-OwdProbeSocket *owd_probe_socket_new_tcp (const OwdProbeEndpoint *bind_to, guint8 tos,
-                                          GError **error) G_GNUC_WARN_UNUSED_RESULT;
+/* Packets of our own making, past the kernel's TCP and UDP; every departure stamped. Needs CAP_NET_RAW. */
+OwdProbeSocket *owd_probe_socket_new_raw (const OwdProbeEndpoint *bind_to, int protocol, guint8 tos,
+                                          gboolean tell_errors, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 /* From now on it gets only what comes to ports lo .. hi of this machine, from anybody. */
 gboolean owd_probe_socket_only_ports (OwdProbeSocket *self, guint16 lo, guint16 hi, GError **error);
 void owd_probe_socket_free (OwdProbeSocket *self); /* NULL is fine */
@@ -63,6 +64,9 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (OwdProbeSocket, owd_probe_socket_free)
  * error. Take all events before the next call: it starts departure numbers anew. */
 int owd_probe_socket_send (OwdProbeSocket *self, const OwdProbeEndpoint *to, const void *data, gsize len,
                            guint32 *ret_tx_id) G_GNUC_WARN_UNUSED_RESULT;
+/* The same with a TTL of its own. */
+int owd_probe_socket_send_ttl (OwdProbeSocket *self, const OwdProbeEndpoint *to, guint8 *data, gsize len, gint ttl,
+                               guint32 *ret_tx_id) G_GNUC_WARN_UNUSED_RESULT;
 
 typedef struct {
   gboolean left; /* a departure stamp; else an ICMP error */
@@ -77,9 +81,10 @@ gboolean owd_probe_socket_next_event (OwdProbeSocket *self, OwdProbeEvent *ret_e
 
 /* ---- held ports -------------------------------------------------------------------------------- */
 
-/* TCP ports that nobody else on this machine gets and that its kernel keeps silent about, for as long as this object
- * lives: a listening socket each, whose filter drops whatever comes. Without it the kernel would answer segments to
- * ports that it knows nothing of with RST. Nothing outlives the process; no firewall is touched. */
+/* TCP or UDP ports that nobody else on this machine gets and that its kernel keeps silent about, for as long as this
+ * object lives: a (listening) socket each, whose filter drops whatever comes. Without it the kernel would answer what
+ * comes to ports that it knows nothing of with RST, or port unreachable. Nothing outlives the process; no firewall is
+ * touched. */
 typedef struct {
   guint n;
   guint16 *port; /* ascending */
@@ -88,7 +93,8 @@ typedef struct {
 
 /* at: with a port, the first one to try; else one below the range that the kernel hands out. Ports in use are left out.
  */
-OwdProbePorts *owd_probe_ports_hold (const OwdProbeEndpoint *at, guint n, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+OwdProbePorts *owd_probe_ports_hold (const OwdProbeEndpoint *at, int protocol, guint n,
+                                     GError **error) G_GNUC_WARN_UNUSED_RESULT;
 void owd_probe_ports_free (OwdProbePorts *self); /* NULL is fine */
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (OwdProbePorts, owd_probe_ports_free)
 

@@ -462,3 +462,76 @@ owd_probe_print_summary (FILE *out, OwdProbeFormat format, const OwdProbeLabel *
   else if (format == OWD_PROBE_TABLE)
     print_table (out, label, summary, own_synchronised);
 }
+
+/* ---- routes ------------------------------------------------------------------------------------ */
+
+static void
+print_json_route (FILE *out, const OwdProbeLabel *label, const OwdProbeRouteSpan *span, gint64 first_rtt_ns)
+{
+  const OwdProbeRoute *route = span->route;
+  char text[OWD_ADDR_TEXT];
+
+  print_json_label (out, "route", label, label->sport);
+  fprintf (out, ",\"seq\":%u,\"from_ns\":%" G_GINT64_FORMAT ",\"to_ns\":%" G_GINT64_FORMAT ",\"reached\":%s", span->seq,
+           span->from, span->to, route->reached ? "true" : "false");
+  if (first_rtt_ns != OWD_TIME_NONE)
+    fprintf (out, ",\"first_rtt_ms\":%.6f", ms (first_rtt_ns));
+  fputs (",\"hops\":[", out);
+  for (guint i = 0; i < route->n; i++) {
+    fprintf (out, "%s{\"ttl\":%u", i > 0 ? "," : "", i + 1);
+    if (route->hop[i].rtt_ns != OWD_TIME_NONE)
+      fprintf (out, ",\"addr\":\"%s\",\"rtt_ms\":%.6f", owd_addr_text (&route->hop[i].addr, text),
+               ms (route->hop[i].rtt_ns));
+    fputc ('}', out);
+  }
+  fputs ("]}\n", out);
+}
+
+void
+owd_probe_print_route (FILE *out, OwdProbeFormat format, const OwdProbeLabel *label, const OwdProbeRouteSpan *span,
+                       gint64 first_rtt_ns)
+{
+  const OwdProbeRoute *route = span->route;
+  char from[OWD_TIME_TEXT], to[OWD_TIME_TEXT], text[OWD_ADDR_TEXT];
+
+  if (format == OWD_PROBE_JSON) {
+    print_json_route (out, label, span, first_rtt_ns);
+    return;
+  }
+  fprintf (out, "%s (%s), %u hops%s, %s to %s\n", label->target, label->method, route->n,
+           route->reached ? "" : ", not reached", owd_time_text (span->from, from), owd_time_text (span->to, to));
+  for (guint i = 0; i < route->n; i++)
+    if (route->hop[i].rtt_ns != OWD_TIME_NONE)
+      fprintf (out, "  %2u  %-39s %10.3f ms\n", i + 1, owd_addr_text (&route->hop[i].addr, text),
+               ms (route->hop[i].rtt_ns));
+    else
+      fprintf (out, "  %2u  *\n", i + 1);
+  if (first_rtt_ns != OWD_TIME_NONE)
+    fprintf (out, "  the first packet took %.3f ms\n", ms (first_rtt_ns));
+}
+
+void
+owd_probe_print_route_change (FILE *out, OwdProbeFormat format, const OwdProbeLabel *label,
+                              const OwdProbeRouteChange *c)
+{
+  gboolean step = c->before_ns != OWD_TIME_NONE && c->after_ns != OWD_TIME_NONE;
+  char lo[OWD_TIME_TEXT], hi[OWD_TIME_TEXT];
+
+  if (format == OWD_PROBE_JSON) {
+    print_json_label (out, "route_change", label, label->sport);
+    fprintf (out, ",\"seq\":%u,\"lo_ns\":%" G_GINT64_FORMAT ",\"hi_ns\":%" G_GINT64_FORMAT ",\"trigger\":\"%s\"",
+             c->seq, c->lo, c->hi, c->by_ttl ? "ttl" : "schedule");
+    fprintf (out, ",\"n_before\":%u,\"n_after\":%u", c->n_before, c->n_after);
+    if (step)
+      fprintf (out, ",\"rtt_before_ms\":%.6f,\"rtt_after_ms\":%.6f,\"step_ms\":%.6f", ms (c->before_ns),
+               ms (c->after_ns), ms (c->after_ns - c->before_ns));
+    fputs ("}\n", out);
+    return;
+  }
+  fprintf (out, "%s: the route changed between %s and %s", label->target, owd_time_text (c->lo, lo),
+           owd_time_text (c->hi, hi));
+  if (step)
+    fprintf (out, "; round trip %.3f to %.3f ms (%+.3f; medians of %u and %u)", ms (c->before_ns), ms (c->after_ns),
+             ms (c->after_ns - c->before_ns), c->n_before, c->n_after);
+  fputc ('\n', out);
+}

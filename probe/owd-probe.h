@@ -364,6 +364,138 @@ void owd_probe_session_summary (const OwdProbeSession *self, OwdProbeSummary *re
 gsize owd_probe_session_memory (const OwdProbeSession *self); /* bytes, constant over its life */
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (OwdProbeSession, owd_probe_session_free)
 
+/* ---- paths ------------------------------------------------------------------------------------- */
+
+/* Probes that routers take for one flow, whatever their TTL (Augustin et al., Paris traceroute, 2006): what load
+ * balancers hash stays constant, and the number travels elsewhere.
+ *
+ *   UDP    number in the checksum, which the payload makes true; the payload is a STAMP packet, so a reflector answers
+ *   TCP    SYN, number in the low half of seq
+ *   ICMP   echo request, number in its sequence field; the payload keeps the checksum constant */
+typedef enum {
+  OWD_PROBE_PATH_UDP,
+  OWD_PROBE_PATH_TCP,
+  OWD_PROBE_PATH_ICMP,
+} OwdProbePathKind;
+
+typedef struct {
+  OwdProbePathKind kind;
+  OwdAddr src, dst;
+  guint16 sport, dport; /* ICMP: sport is the identifier */
+  guint32 token;        /* random: what a forger off the path does not know */
+} OwdProbePathFlow;
+
+enum { OWD_PROBE_PATH_BYTES = 64 };
+
+/* The probe behind its IP header. number: 1 .. 65534. Returns: bytes. */
+gsize owd_probe_path_build (const OwdProbePathFlow *flow, guint16 number, guint8 buf[OWD_PROBE_PATH_BYTES]);
+
+typedef enum {
+  OWD_PROBE_PATH_PASSED,  /* a router on the way: its TTL ended there */
+  OWD_PROBE_PATH_REACHED, /* the destination itself */
+  OWD_PROBE_PATH_REFUSED, /* somebody says that it goes no further */
+} OwdProbePathVerdict;
+
+typedef struct {
+  OwdProbePathVerdict verdict;
+  guint16 number;
+  gint ttl_there; /* of the probe on its arrival, where the answer quotes it; -1 */
+  guint32 ack;    /* TCP: SYN-ACK, to be taken back with this number; 0: none */
+} OwdProbePathAnswer;
+
+/* data: an ICMP or ICMPv6 message, with_ip: behind an IPv4 header. v6: it is ICMPv6. OWD_STATUS_END: about something
+ * else. */
+OwdStatus owd_probe_path_read_icmp (const OwdProbePathFlow *flow, const void *data, gsize len, gboolean v6,
+                                    gboolean with_ip, OwdProbePathAnswer *ret_answer) G_GNUC_WARN_UNUSED_RESULT;
+/* data: UDP or TCP from the destination. */
+OwdStatus owd_probe_path_read_own (const OwdProbePathFlow *flow, const void *data, gsize len, gboolean with_ip,
+                                   OwdProbePathAnswer *ret_answer) G_GNUC_WARN_UNUSED_RESULT;
+
+enum {
+  OWD_PROBE_HOPS_MAX = 62, /* TTL 1 .. 62 */
+  OWD_PROBE_TRIES_MAX = 4,
+};
+
+typedef struct {
+  OwdAddr addr;  /* zero: silent */
+  gint64 rtt_ns; /* OWD_TIME_NONE: silent */
+} OwdProbeHop;
+
+typedef struct {
+  guint n; /* up to the last hop known; the destination included where reached */
+  gboolean reached;
+  OwdProbeHop hop[OWD_PROBE_HOPS_MAX];
+} OwdProbeRoute;
+
+typedef struct {
+  guint max_ttl, tries; /* 1 .. OWD_PROBE_HOPS_MAX, 1 .. OWD_PROBE_TRIES_MAX */
+  guint silent;         /* so many silent hops in a row end a trace */
+  guint parallel;       /* hops asked at the same time */
+  gint64 timeout_ns;    /* without an answer for so long, a hop is asked again */
+  gint64 gap_ns;        /* between two probes: routers answer few per second */
+} OwdProbeTraceConfig;
+
+/* One trace: which TTL is due, and what the answers make of it. */
+typedef struct OwdProbeTrace OwdProbeTrace;
+
+OwdProbeTrace *owd_probe_trace_new (const OwdProbeTraceConfig *cfg);
+void owd_probe_trace_free (OwdProbeTrace *self); /* NULL is fine */
+void owd_probe_trace_start (OwdProbeTrace *self, OwdTime now);
+/* Returns: TRUE where a probe is to be sent now; then it counts as sent. now: as in _start, any clock that is never
+ * set.
+ */
+gboolean owd_probe_trace_next (OwdProbeTrace *self, OwdTime now, guint *ret_ttl, guint16 *ret_number);
+/* When to ask again; G_MAXINT64: the trace is over, or was never started. */
+OwdTime owd_probe_trace_wake (const OwdProbeTrace *self);
+/* A probe's departure, as far as it is known: real time, as t4 is. */
+void owd_probe_trace_left (OwdProbeTrace *self, guint16 number, OwdTime t1);
+void owd_probe_trace_answer (OwdProbeTrace *self, const OwdProbePathAnswer *answer, const OwdAddr *from, OwdTime t4);
+/* (transfer none), of the trace that is over. */
+const OwdProbeRoute *owd_probe_trace_route (const OwdProbeTrace *self);
+/* A number that no trace uses: of probes with full TTL. n: counts on. */
+guint16 owd_probe_trace_other_number (guint n);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (OwdProbeTrace, owd_probe_trace_free)
+
+/* The routes of one target over time. */
+typedef struct {
+  guint seq; /* 0: the first one */
+  const OwdProbeRoute *route;
+  OwdTime from, to; /* begin of the first and the last trace that found it */
+} OwdProbeRouteSpan;
+
+typedef struct {
+  guint seq;                  /* of the route that came */
+  OwdTime lo, hi;             /* it happened in between */
+  gboolean by_ttl;            /* a changed TTL told of it, not the schedule */
+  gint64 before_ns, after_ns; /* median round trips next to it; OWD_TIME_NONE: too few */
+  guint n_before, n_after;
+} OwdProbeRouteChange;
+
+typedef struct {
+  void (*span) (const OwdProbeRouteSpan *span, gpointer user);
+  void (*change) (const OwdProbeRouteChange *change, gpointer user);
+  gpointer user;
+} OwdProbeRouteSink;
+
+typedef struct OwdProbeRoutes OwdProbeRoutes;
+
+OwdProbeRoutes *owd_probe_routes_new (const OwdProbeRouteSink *sink);
+void owd_probe_routes_free (OwdProbeRoutes *self); /* NULL is fine */
+/* A trace that began at `begin`. Silent hops contradict nothing. Returns: TRUE where another trace is wanted at once: a
+ * new route counts when two traces in a row agree, because a trace that the change fell into shows a route that never
+ * was. */
+gboolean owd_probe_routes_add (OwdProbeRoutes *self, const OwdProbeRoute *route, OwdTime begin, gboolean by_ttl);
+/* A round trip over the whole path, with the TTLs on arrival there and here (-1: not known). The first one ever is kept
+ * apart: it pays for set-up on the way. Returns: TRUE where a TTL has changed: the route has, too. */
+gboolean owd_probe_routes_trip (OwdProbeRoutes *self, OwdTime when, gint64 rtt_ns, gint ttl_there, gint ttl_here);
+/* Reports what is open. */
+void owd_probe_routes_finish (OwdProbeRoutes *self);
+guint owd_probe_routes_changes (const OwdProbeRoutes *self);
+guint owd_probe_routes_unsteady (const OwdProbeRoutes *self); /* traces that no second one confirmed */
+guint owd_probe_routes_ttl_changes (const OwdProbeRoutes *self);
+gint64 owd_probe_routes_first_rtt_ns (const OwdProbeRoutes *self); /* OWD_TIME_NONE: none */
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (OwdProbeRoutes, owd_probe_routes_free)
+
 /* ---- the reflector ----------------------------------------------------------------------------- */
 
 typedef struct {

@@ -16,6 +16,7 @@ int owd_probe_send_main (int argc, char **argv);
 int owd_probe_reflect_main (int argc, char **argv);
 int owd_probe_report_main (int argc, char **argv);
 int owd_probe_load_main (int argc, char **argv);
+int owd_probe_path_main (int argc, char **argv);
 
 /* "20ms", "1.5 s", "2min", "100us", "7d"; at least min_ns. option: for the message. */
 gboolean owd_probe_parse_duration (const char *text, const char *option, gint64 min_ns, gint64 *ret_ns,
@@ -52,5 +53,11 @@ void owd_probe_print_sample (FILE *out, OwdProbeFormat format, const OwdProbeLab
 /* table or JSON; CSV has packets only */
 void owd_probe_print_summary (FILE *out, OwdProbeFormat format, const OwdProbeLabel *label,
                               const OwdProbeSummary *summary, gboolean own_synchronised);
+
+/* table or JSON. first_rtt_ns: of the first packet on this path, OWD_TIME_NONE: not known. */
+void owd_probe_print_route (FILE *out, OwdProbeFormat format, const OwdProbeLabel *label, const OwdProbeRouteSpan *span,
+                            gint64 first_rtt_ns);
+void owd_probe_print_route_change (FILE *out, OwdProbeFormat format, const OwdProbeLabel *label,
+                                   const OwdProbeRouteChange *change);
 
 #endif

@@ -142,10 +142,10 @@ open_family (OwdProbeSender *self, guint family, const OwdProbeEndpoint *from, c
   OwdProbePorts *ports;
 
   self->channels[family] = channel;
-  channel->socket = owd_probe_socket_new_tcp (from, options->tos, error);
+  channel->socket = owd_probe_socket_new_raw (from, IPPROTO_TCP, options->tos, TRUE, error);
   if (channel->socket == NULL)
     return FALSE;
-  self->held[family] = ports = owd_probe_ports_hold (from, options->ports, error);
+  self->held[family] = ports = owd_probe_ports_hold (from, IPPROTO_TCP, options->ports, error);
   if (ports == NULL || !owd_probe_socket_only_ports (channel->socket, ports->port[0], ports->port[ports->n - 1], error))
     return FALSE;
   channel->ring_mask = OWD_PROBE_TX_RING - 1;

@@ -605,6 +605,145 @@ class Tcp(Ends):
         self.assertEqual(packets[0]['flags'], ['rst'])
 
 
+@unittest.skipUnless(can_make_namespaces(), 'needs root and network namespaces')
+class Path(unittest.TestCase):
+    """Routers in namespaces: a - r - (m | x | y | nothing) - s - b. Router m is silent, the way by x is 5 ms longer, and
+    answers always come back from s to r directly."""
+
+    NETS = {'ar': 1, 'rm': 2, 'ms': 3, 'rs': 4, 'sb': 5, 'xs': 7, 'ry': 8, 'ys': 9}
+
+    @staticmethod
+    def address(net, end):
+        return f'198.19.{net}.{end}'
+
+    def link(self, first, second, net, via=None):
+        """A link between two namespaces; via: through the delay line."""
+        spaces = [TAG + first, TAG + second]
+        ends = [f'{second}0', f'{first}0']
+        if via is None:
+            ip('-n', spaces[0], 'link', 'add', 'name', ends[0], 'type', 'veth', 'peer', 'name', ends[1], 'netns', spaces[1])
+        else:
+            for k, wire in ((0, 'a'), (1, 'b')):
+                ip('-n', via, 'link', 'add', 'name', wire, 'type', 'veth', 'peer', 'name', ends[k], 'netns', spaces[k])
+                ip('-n', via, 'link', 'set', 'dev', wire, 'up')
+        for k in (0, 1):
+            ip('-n', spaces[k], 'addr', 'add', self.address(net, k + 1) + '/24', 'dev', ends[k])
+            ip('-n', spaces[k], 'link', 'set', ends[k], 'up')
+
+    def route(self, space, to, gateway):
+        ip('-n', TAG + space, 'route', 'replace', f'198.19.{to}.0/24', *gateway)
+
+    def setUp(self):
+        self.spaces = [TAG + k for k in 'armxysbl']
+        self.addCleanup(self.clear)
+        for name in self.spaces:
+            ip('netns', 'add', name)
+            subprocess.run(['ip', 'netns', 'exec', name, 'sh', '-c', 'cd /proc/sys/net/ipv4; echo 1 > ip_forward; '
+                            'echo 0 > conf/all/rp_filter; echo 0 > conf/default/rp_filter; echo 0 > icmp_ratelimit'],
+                           check=True)
+        for first, second in self.NETS:
+            self.link(first, second, self.NETS[first + second])
+        self.link('r', 'x', 6, via=TAG + 'l')
+        self.line = subprocess.Popen(['ip', 'netns', 'exec', TAG + 'l', DELAYLINE, '-a', 'a', '-b', 'b', '--ab', '5', '--ba', '5'],
+                                     stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.line.stdout.readline()
+        via = self.address
+        ip('-n', TAG + 'a', 'route', 'add', 'default', 'via', via(1, 2))
+        ip('-n', TAG + 'b', 'route', 'add', 'default', 'via', via(5, 1))
+        for space, net in (('s', 4), ('x', 6), ('y', 8)):
+            self.route(space, 1, ('via', via(net, 1)))
+        self.route('m', 5, ('via', via(3, 2)))
+        self.route('x', 5, ('via', via(7, 2)))
+        self.route('y', 5, ('via', via(9, 2)))
+        ip('-n', TAG + 'm', 'route', 'add', 'blackhole', '198.19.1.0/24')  # whatever m has to say to a
+        self.route('r', 5, ('via', via(2, 2)))
+        self.routers = [via(1, 2), None, via(4, 2), via(5, 2)]
+
+    def clear(self):
+        if hasattr(self, 'line'):
+            self.line.kill()
+            self.line.communicate()
+        for name in self.spaces:
+            subprocess.run(['ip', 'netns', 'del', name], check=False, stderr=subprocess.DEVNULL)
+
+    def start(self, *args):
+        process = subprocess.Popen(['ip', 'netns', 'exec', TAG + 'a', PROGRAM, 'path', '-f', 'json', '--timeout', '150ms', *args],
+                                   stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        self.addCleanup(process.wait)
+        self.addCleanup(process.kill)
+        return process
+
+    def end(self, process, status=0):
+        out, err = process.communicate(timeout=60)
+        self.assertEqual(process.returncode, status, err)
+        rows = [json.loads(line) for line in out.splitlines()]
+        return [r for r in rows if r['type'] == 'route'], [r for r in rows if r['type'] == 'route_change'], err
+
+    def test_hops(self):
+        for method, proto in (('udp', 17), ('tcp', 6), ('icmp', 1)):
+            routes, changes, err = self.end(self.start('-m', method, self.address(5, 2)))
+            self.assertEqual(len(routes), 1, err)
+            self.assertEqual([h.get('addr') for h in routes[0]['hops']], self.routers)
+            self.assertEqual((routes[0]['reached'], routes[0]['proto'], changes), (True, proto, []))
+            self.assertTrue(all(h['rtt_ms'] < 20 for h in routes[0]['hops'] if 'addr' in h))
+        table = subprocess.run(['ip', 'netns', 'exec', TAG + 'a', PROGRAM, 'path', '--timeout', '150ms', self.address(5, 2)],
+                               capture_output=True, text=True, check=True).stdout
+        self.assertRegex(table, r'(?m)^ +1  198.19.1.2 .*\n +2  \*\n +3  198.19.4.2 .*\n +4  198.19.5.2 ')
+
+    def test_a_reflector_is_a_destination(self):
+        with Reflector(listen=(self.address(5, 2) + ':0',), prefix=('ip', 'netns', 'exec', TAG + 'b')) as there:
+            routes, _, _ = self.end(self.start(f'{self.address(5, 2)}:{there.ports[0]}'))
+        self.assertEqual([h.get('addr') for h in routes[0]['hops']], self.routers)
+        self.assertTrue(routes[0]['reached'])
+
+    def test_nobody_answers(self):
+        routes, _, err = self.end(self.start('--silent', '2', '--tries', '1', '--source', self.address(1, 1), '198.19.99.1'))
+        self.assertEqual([h['addr'] for h in routes[0]['hops']], [self.address(1, 2)])  # no route there, says r
+        self.assertFalse(routes[0]['reached'])
+        ip('-n', TAG + 'a', 'route', 'add', '203.0.113.0/24', 'dev', 'r0')
+        routes, _, err = self.end(self.start('--silent', '2', '--tries', '1', '203.0.113.1'), status=3)
+        self.assertEqual(routes, [])
+        self.assertIn('nobody on the way', err)
+
+    def test_a_change_found_by_schedule(self):
+        self.route('r', 5, ('via', self.address(8, 2)))
+        process = self.start('-i', '1s', '--trips', '20ms', '-d', '8s', self.address(5, 2))
+        time.sleep(4)
+        before = time.time_ns()
+        self.route('r', 5, ('via', self.address(6, 2)))  # as many hops, 5 ms longer
+        after = time.time_ns()
+        routes, changes, err = self.end(process)
+        self.assertEqual((len(routes), len(changes)), (2, 1), err)
+        for k, net in ((0, 8), (1, 6)):
+            self.assertEqual([h.get('addr') for h in routes[k]['hops']],
+                             [self.address(1, 2), self.address(net, 2), *self.routers[2:]])
+        change = changes[0]
+        self.assertEqual(change['trigger'], 'schedule')
+        self.assertLessEqual(change['lo_ns'], after)
+        self.assertGreaterEqual(change['hi_ns'], before)
+        self.assertLess(change['hi_ns'] - change['lo_ns'], 2.5e9)
+        self.assertAlmostEqual(change['step_ms'], 5, delta=1)
+        self.assertLessEqual(routes[0]['to_ns'], before)
+        self.assertGreaterEqual(routes[1]['from_ns'], after)
+        self.assertIn('first_rtt_ms', routes[0])
+        self.assertIn('1 route changes', err)
+
+    def test_a_change_told_by_ttl(self):
+        process = self.start('-i', '1h', '--trips', '20ms', '-d', '7s', self.address(5, 2))
+        time.sleep(4)
+        before = time.time_ns()
+        self.route('r', 5, ('via', self.address(4, 2)))  # a hop less
+        routes, changes, err = self.end(process)
+        self.assertEqual([len(r['hops']) for r in routes], [4, 3], err)
+        self.assertEqual([c['trigger'] for c in changes], ['ttl'])
+        self.assertLess(abs(changes[0]['lo_ns'] - before), 3e8)
+        self.assertLess(abs(changes[0]['hi_ns'] - before), 3e8)
+
+    def test_usage(self):
+        for args in (('path',), ('path', '-m', 'sctp', '::1'), ('path', '--tries', '9', '::1'), ('path', '-f', 'csv', '::1')):
+            self.assertEqual(run(*args)[0], 2)
+
+
 if __name__ == '__main__':
     PROGRAM = os.path.abspath(sys.argv.pop(1))
     DELAYLINE = os.path.join(os.path.dirname(PROGRAM), '..', 'demo', 'delayline')

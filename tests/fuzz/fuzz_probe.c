@@ -71,6 +71,25 @@ read_segment (const guint8 *data, gsize size)
           g_assert (flags == OWD_PROBE_RESET || flags == OWD_PROBE_SYN_ACK);
 }
 
+/* Whatever a router or a destination says about probes of ours. */
+static void
+read_path (const guint8 *data, gsize size)
+{
+  for (guint kind = OWD_PROBE_PATH_UDP; kind <= OWD_PROBE_PATH_ICMP; kind++) {
+    OwdProbePathFlow flow = { .kind = (OwdProbePathKind) kind };
+    OwdProbePathAnswer answer;
+
+    if (size >= 28) /* so that some quote fits */
+      memcpy (flow.dst.b, data + size - 28, sizeof flow.dst.b);
+    for (guint with_ip = 0; with_ip < 2; with_ip++) {
+      if (owd_probe_path_read_icmp (&flow, data, size, with_ip == 0, with_ip != 0, &answer) == OWD_STATUS_OK)
+        g_assert (answer.verdict <= OWD_PROBE_PATH_REFUSED);
+      if (owd_probe_path_read_own (&flow, data, size, with_ip != 0, &answer) == OWD_STATUS_OK)
+        g_assert (answer.verdict == OWD_PROBE_PATH_REACHED);
+    }
+  }
+}
+
 int
 LLVMFuzzerTestOneInput (const uint8_t *data, size_t size)
 {
@@ -80,6 +99,7 @@ LLVMFuzzerTestOneInput (const uint8_t *data, size_t size)
   if (key == NULL)
     key = owd_probe_key_new ("fuzz", (const guint8 *) "0123456789abcdef", 16, NULL);
   read_segment (data, size);
+  read_path (data, size);
   answer (NULL, data, size);
   answer (key, data, size);
   receive (NULL, data, size);
