@@ -2,8 +2,9 @@
  *
  * A JSON writer for one kind of object.
  *
- * All names are fixed and all texts are addresses or words of ours, so there is nothing to escape. Numbers are written
- * as integers in full; raw NTP stamps go beyond 2^53, which readers that keep numbers as doubles round.
+ * All names are fixed and all texts are addresses, words of ours or two letters of a country, so there is nothing to
+ * escape. Numbers are written as integers in full; raw NTP stamps go beyond 2^53, which readers that keep numbers as
+ * doubles round.
  *
  * An object is built in the buffer and needs no check within: RECORD_MAX is larger than the longest one that the
  * fields' ranges allow.
@@ -20,23 +21,42 @@
 struct OwdDump {
   int fd;
   int write_errno; /* 0: fine so far */
+  OwdGeoWatch *geo;
+  gint64 looked_us; /* at its files, monotonic */
   guint64 records;
   gsize used;
   char buffer[BUFFER_BYTES];
 };
 
+/* Files are small beside what is written between two looks, and a live capture may be dumped for weeks. */
+static void
+look_at_geo (OwdDump *self)
+{
+  gint64 now_us = g_get_monotonic_time ();
+
+  if (self->geo == NULL || (self->looked_us != 0 && now_us - self->looked_us < OWD_GEO_LOOK_US))
+    return;
+  (void) owd_geo_watch_look (self->geo);
+  self->looked_us = now_us;
+}
+
 OwdDump *
-owd_dump_new (int fd)
+owd_dump_new (int fd, OwdGeoWatch *geo)
 {
   OwdDump *self = g_new0 (OwdDump, 1);
 
   self->fd = fd;
+  self->geo = geo;
+  look_at_geo (self);
   return self;
 }
 
 void
 owd_dump_free (OwdDump *self)
 {
+  if (self == NULL)
+    return;
+  owd_geo_watch_free (self->geo);
   g_free (self);
 }
 
@@ -60,6 +80,7 @@ owd_dump_flush (OwdDump *self)
       self->write_errno = errno;
   }
   self->used = 0;
+  look_at_geo (self);
 }
 
 gboolean
@@ -267,6 +288,24 @@ put_rare (OwdDump *self, const OwdFlow *flow)
 }
 
 static void
+put_places (OwdDump *self, const OwdFlow *flow)
+{
+  const OwdGeo *geo = self->geo != NULL ? owd_geo_watch_get (self->geo) : NULL;
+  OwdPlace src, dst;
+
+  if (geo == NULL)
+    return;
+  owd_geo_lookup (geo, &flow->src, &src);
+  owd_geo_lookup (geo, &flow->dst, &dst);
+  put_member_if_set (self, "src_asn", src.asn);
+  put_member_if_set (self, "dst_asn", dst.asn);
+  if (src.country[0] != '\0')
+    put_word (self, "src_country", src.country);
+  if (dst.country[0] != '\0')
+    put_word (self, "dst_country", dst.country);
+}
+
+static void
 put_optional (OwdDump *self, const OwdHeader *header, const OwdFlow *flow)
 {
   gint64 init_ms = flow->init_ms != 0 ? flow->init_ms : header->init_ms;
@@ -296,6 +335,7 @@ put_optional (OwdDump *self, const OwdHeader *header, const OwdFlow *flow)
   put_member_if_set (self, "ttl_min", flow->ttl_min);
   put_member_if_set (self, "ttl_max", flow->ttl_max);
   put_rare (self, flow);
+  put_places (self, flow);
 }
 
 void

@@ -5,12 +5,12 @@
 #ifndef OWD_DUMP_H
 #define OWD_DUMP_H
 
-#include "owd-flow.h"
+#include "geo.h"
 
 typedef struct OwdDump OwdDump;
 
-/* fd: borrowed. */
-OwdDump *owd_dump_new (int fd);
+/* fd: borrowed. geo: (transfer full), looked at now and then; NULL: places are not told. */
+OwdDump *owd_dump_new (int fd, OwdGeoWatch *geo);
 /* One object. After a write error: nothing; owd_dump_finish() tells. */
 void owd_dump_flow (OwdDump *self, const OwdHeader *header, const OwdFlow *flow);
 guint64 owd_dump_records (const OwdDump *self);

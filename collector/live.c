@@ -117,7 +117,29 @@ typedef struct {
   Keeper keeper;
   GPtrArray *workers;
   const OwdSettingsOverrides *overrides;
+  OwdSettings *settings; /* as the workers have them, or are to */
+  OwdGeoWatch *geo;      /* NULL: no database is told */
 } Live;
+
+/* settings: (transfer full). */
+static void
+give_settings (Live *self, OwdSettings *settings)
+{
+  owd_settings_unref (self->settings);
+  self->settings = settings;
+  for (guint i = 0; i < self->workers->len; i++)
+    owd_worker_set (g_ptr_array_index (self->workers, i), settings);
+}
+
+/* settings: without databases. */
+static void
+give_settings_and_geo (Live *self, const OwdSettings *settings)
+{
+  self->geo = owd_settings_geo_watch (settings->config, self->geo);
+  if (self->geo != NULL)
+    (void) owd_geo_watch_look (self->geo);
+  give_settings (self, owd_settings_with_geo (settings, self->geo != NULL ? owd_geo_watch_get (self->geo) : NULL));
+}
 
 static gboolean
 check_tls (const OwdSettings *settings, const char *tls_address, GError **error)
@@ -154,8 +176,7 @@ apply (Live *self, OwdConfig *fresh, GError **error)
   if (settings == NULL || !check_tls (settings, bound_tls (self->workers), error))
     return FALSE;
   waiting = owd_settings_waiting (keeper->config, fresh);
-  for (guint i = 0; i < self->workers->len; i++)
-    owd_worker_set (g_ptr_array_index (self->workers, i), settings);
+  give_settings_and_geo (self, settings);
   g_mutex_lock (&keeper->lock);
   owd_config_unref (keeper->config);
   keeper->config = owd_config_ref (fresh);
@@ -186,8 +207,10 @@ wait_for_signals (int signal_fd, Live *self)
     struct pollfd p = { .fd = signal_fd, .events = POLLIN };
     struct signalfd_siginfo info;
 
-    if (poll (&p, 1, -1) < 0 && errno != EINTR)
+    if (poll (&p, 1, self->geo != NULL ? (int) (OWD_GEO_LOOK_US / 1000) : -1) < 0 && errno != EINTR)
       return;
+    if (self->geo != NULL && owd_geo_watch_look (self->geo))
+      give_settings (self, owd_settings_with_geo (self->settings, owd_geo_watch_get (self->geo)));
     while (read (signal_fd, &info, sizeof info) == sizeof info) {
       if (info.ssi_signo != SIGHUP)
         return;
@@ -313,6 +336,7 @@ owd_live_run (GPtrArray *workers, OwdLogWriter *writer, OwdConfig *config, const
   OwdMetricsServer *server;
 
   (void) signal (SIGPIPE, SIG_IGN); /* a peer that has gone is found out by errno */
+  give_settings_and_geo (&self, owd_worker_settings (g_ptr_array_index (workers, 0)));
   start_keeper (&self.keeper, writer, config);
   for (guint i = 0; i < workers->len; i++)
     owd_worker_start (g_ptr_array_index (workers, i), writer);
@@ -325,5 +349,7 @@ owd_live_run (GPtrArray *workers, OwdLogWriter *writer, OwdConfig *config, const
   for (guint i = 0; i < workers->len; i++)
     owd_worker_stop (g_ptr_array_index (workers, i));
   stop_keeper (&self.keeper);
+  owd_settings_unref (self.settings);
+  owd_geo_watch_free (self.geo);
   return owd_log_writer_sync (writer, error);
 }

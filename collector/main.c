@@ -106,9 +106,9 @@ log_status (guint64 records, guint damaged)
 }
 
 static int
-run_dump_log (const char *dir, GError **error)
+run_dump_log (const char *dir, const OwdConfig *config, GError **error)
 {
-  g_autoptr (OwdDump) dump = owd_dump_new (STDOUT_FILENO);
+  g_autoptr (OwdDump) dump = owd_dump_new (STDOUT_FILENO, owd_settings_geo_watch (config, NULL));
   guint damaged;
 
   if (!owd_log_walk (dir, dump_record, dump, &damaged, error) || !owd_dump_finish (dump, error))
@@ -138,7 +138,7 @@ run_read (const Options *options, const OwdConfig *config, GError **error)
   gint64 datagrams;
 
   if (options->dump) {
-    dump = owd_dump_new (STDOUT_FILENO);
+    dump = owd_dump_new (STDOUT_FILENO, owd_settings_geo_watch (config, NULL));
   } else {
     writer = open_log (options, config, error);
     if (writer == NULL)
@@ -181,7 +181,7 @@ run (const Options *options, int n_left, OwdConfig *config, GError **error)
   if (options->export != NULL)
     return run_export (log_directory (options, config), options->export, error);
   if (options->dump && options->read == NULL)
-    return run_dump_log (log_directory (options, config), error);
+    return run_dump_log (log_directory (options, config), config, error);
   if (options->read != NULL)
     return run_read (options, config, error);
   return run_live (options, config, error);

@@ -15,7 +15,8 @@ void
 owd_metrics_init (OwdMetrics *self)
 {
   *self = (OwdMetrics){ .states = g_array_new (FALSE, FALSE, sizeof (OwdStateCounters)),
-                        .sockets = g_array_new (FALSE, FALSE, sizeof (OwdListenerSocket)) };
+                        .sockets = g_array_new (FALSE, FALSE, sizeof (OwdListenerSocket)),
+                        .endpoints = g_array_new (FALSE, FALSE, sizeof (OwdEndpointCounters)) };
 }
 
 void
@@ -23,6 +24,7 @@ owd_metrics_clear (OwdMetrics *self)
 {
   g_clear_pointer (&self->states, g_array_unref);
   g_clear_pointer (&self->sockets, g_array_unref);
+  g_clear_pointer (&self->endpoints, g_array_unref);
 }
 
 void
@@ -283,6 +285,37 @@ put_streams (GString *out, const OwdMetrics *workers, guint n)
   put_sample (out, "stream_bytes_total", "", sum.bytes);
 }
 
+/* worker="0",side="src",asn="64496",country="DE" */
+static void
+put_endpoint (GString *out, const char *sample, guint worker, const OwdEndpointCounters *c, guint side, guint64 value)
+{
+  static const char *const sides[OWD_ENDPOINT_SIDES] = { [OWD_ENDPOINT_SRC] = "src", [OWD_ENDPOINT_DST] = "dst" };
+  g_autofree char *asn = c->is_rest          ? g_strdup ("others")
+                         : c->place.asn != 0 ? g_strdup_printf ("%u", c->place.asn)
+                                             : g_strdup ("");
+  g_autofree char *labels = g_strdup_printf ("worker=\"%u\",side=\"%s\",asn=\"%s\",country=\"%s\"", worker, sides[side],
+                                             asn, c->is_rest ? "others" : c->place.country);
+
+  if (value > 0)
+    put_sample (out, sample, labels, value);
+}
+
+static void
+put_endpoints (GString *out, const OwdMetrics *workers, guint n, gboolean octets)
+{
+  const char *sample = octets ? "endpoint_octets_total" : "endpoint_records_total";
+
+  begin_family (out, octets ? "endpoint_octets" : "endpoint_records", "counter",
+                octets ? "Octets by where endpoints are, estimated" : "Flow records by where endpoints are, estimated");
+  for (guint w = 0; w < n; w++)
+    for (guint i = 0; i < workers[w].endpoints->len; i++) {
+      const OwdEndpointCounters *c = &g_array_index (workers[w].endpoints, OwdEndpointCounters, i);
+
+      for (guint side = 0; side < OWD_ENDPOINT_SIDES; side++)
+        put_endpoint (out, sample, w, c, side, octets ? c->octets[side] : c->records[side]);
+    }
+}
+
 static void
 put_log (GString *out, const OwdMetrics *workers, guint n)
 {
@@ -308,6 +341,8 @@ owd_metrics_write_openmetrics (GString *out, const OwdMetrics *workers, guint n)
   put_sockets (out, workers, n);
   put_streams (out, workers, n);
   put_log (out, workers, n);
+  put_endpoints (out, workers, n, FALSE);
+  put_endpoints (out, workers, n, TRUE);
   g_string_append (out, "# EOF\n");
 }
 

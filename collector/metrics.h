@@ -5,14 +5,16 @@
 #ifndef OWD_METRICS_H
 #define OWD_METRICS_H
 
+#include "endpoints.h"
 #include "owd-decoder.h"
 #include "owd-listener.h"
 #include "owd-stream.h"
 
 /* One worker's counters at one instant. */
 typedef struct {
-  GArray *states;  /* of OwdStateCounters */
-  GArray *sockets; /* of OwdListenerSocket; address: borrowed from the listener */
+  GArray *states;    /* of OwdStateCounters */
+  GArray *sockets;   /* of OwdListenerSocket; address: borrowed from the listener */
+  GArray *endpoints; /* of OwdEndpointCounters; set by the worker */
   OwdStreamCounters streams;
   guint64 unattributed[OWD_REASONS];
   guint64 records, dropped; /* taken by the log; refused by its disk */

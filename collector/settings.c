@@ -69,6 +69,26 @@ owd_settings_new (OwdConfig *config, const OwdSettingsOverrides *overrides, guin
 }
 
 OwdSettings *
+owd_settings_with_geo (const OwdSettings *self, OwdGeo *geo)
+{
+  OwdSettings *other = g_atomic_rc_box_new0 (OwdSettings);
+
+  *other = *self;
+  (void) owd_config_ref (other->config);
+  if (other->tls != NULL)
+    (void) owd_tls_context_ref (other->tls);
+  other->geo = geo != NULL ? owd_geo_ref (geo) : NULL;
+  return other;
+}
+
+OwdGeoWatch *
+owd_settings_geo_watch (const OwdConfig *config, OwdGeoWatch *before)
+{
+  return owd_geo_watch_move (before, owd_config_string (config, "collector", "asn-database"),
+                             owd_config_string (config, "collector", "country-database"));
+}
+
+OwdSettings *
 owd_settings_ref (OwdSettings *self)
 {
   return g_atomic_rc_box_acquire (self);
@@ -79,6 +99,7 @@ clear_settings (gpointer data)
 {
   OwdSettings *self = data;
 
+  owd_geo_unref (self->geo);
   owd_tls_context_unref (self->tls);
   owd_config_unref (self->config);
 }

@@ -10,6 +10,7 @@
  * Counters belong to the thread. Who wants them asks, wakes it and waits; so the hot path holds no lock.
  */
 #include "worker.h"
+#include "endpoints.h"
 #include "refusals.h"
 #include "trouble.h"
 
@@ -28,6 +29,7 @@ struct OwdWorker {
   OwdDecoder *decoder;
   OwdLogAppender *appender;
   OwdRefusals *refusals;
+  OwdEndpoints *endpoints;
   gint stop;           /* atomic */
   gint64 unflushed_us; /* monotonic time of the first record that was not flushed; 0: none */
   gint64 turn_us;      /* monotonic time when this turn began */
@@ -70,6 +72,8 @@ on_flow (void *user, const OwdHeader *header, const OwdFlow *flow)
   OwdWorker *self = user;
 
   (void) header;
+  if (G_UNLIKELY (self->settings->geo != NULL))
+    owd_endpoints_add (self->endpoints, self->settings->geo, flow);
   /* refusals of the disk are counted by the appender, and the next flush says why */
   (void) !owd_log_appender_flow (self->appender, flow);
 }
@@ -254,6 +258,8 @@ answer_metrics (OwdWorker *self)
   if (g_atomic_int_get (&self->metrics_wanted)) { /* who asked may have lost patience meanwhile */
     owd_metrics_take (self->metrics, self->decoder, self->listener, self->streams, records, dropped);
     self->metrics->disallowed = self->disallowed;
+    if (self->settings->geo != NULL)
+      owd_endpoints_take (self->endpoints, self->metrics->endpoints);
     g_atomic_int_set (&self->metrics_wanted, 0);
     g_cond_signal (&self->metrics_taken);
   }
@@ -361,6 +367,7 @@ owd_worker_new (const OwdWorkerOptions *options, OwdSettings *settings, GError *
     return NULL;
   }
   self->refusals = owd_refusals_new ();
+  self->endpoints = owd_endpoints_new ();
   self->beat_ns = now_ns ();
   return self;
 }
@@ -382,6 +389,12 @@ const OwdStreamListener *
 owd_worker_streams (const OwdWorker *self)
 {
   return self->streams;
+}
+
+OwdSettings *
+owd_worker_settings (const OwdWorker *self)
+{
+  return self->settings;
 }
 
 void
@@ -429,6 +442,7 @@ owd_worker_free (OwdWorker *self)
   owd_stream_listener_free (self->streams);
   owd_listener_free (self->listener);
   owd_refusals_free (self->refusals);
+  owd_endpoints_free (self->endpoints);
   owd_settings_unref (self->next);
   owd_settings_unref (self->settings);
   g_mutex_clear (&self->metrics_lock);

@@ -22,6 +22,8 @@ typedef struct {
 /* Sockets are bound, nothing is received yet. */
 OwdWorker *owd_worker_new (const OwdWorkerOptions *options, OwdSettings *settings,
                            GError **error) G_GNUC_WARN_UNUSED_RESULT;
+/* (transfer none) Those that it was made with; before _start only. */
+OwdSettings *owd_worker_settings (const OwdWorker *self);
 /* From any thread; they count from the worker's next turn on. */
 void owd_worker_set (OwdWorker *self, OwdSettings *settings);
 /* writer: borrowed. */

@@ -103,6 +103,11 @@ static const Option options[] = {
     "Empty: every certificate of tls-ca will do." },
   { "collector", "tls-handshake-timeout", TYPE_DURATION, "10 s", "1 s", "10 min",
     "A TLS handshake that is not over by then ends the connection." },
+  { "collector", "asn-database", TYPE_STRING, "", NULL, NULL,
+    "Autonomous systems of addresses, a file in MaxMind's format, read again when it changes: for the endpoints of "
+    "flows "
+    "in counters and --dump. Empty: none." },
+  { "collector", "country-database", TYPE_STRING, "", NULL, NULL, "Countries of addresses, likewise." },
   { "collector", "metrics", TYPE_STRING, "127.0.0.1:9255", NULL, NULL,
     "TCP address where counters can be read over HTTP: OpenMetrics on /metrics, a table of exporters on /. Empty: "
     "nowhere." },

@@ -404,6 +404,41 @@ class Golden(Case):
         self.assertEqual(udp, tcp)
 
 
+    @unittest.skipUnless(os.environ.get('OWD_CORPUS'), 'needs the corpus of captures')
+    def test_places_of_endpoints(self):
+        mmdb = os.path.join(os.environ['OWD_CORPUS'], 'mmdb')
+        country = os.path.join(self.dir, 'country.mmdb')
+        shutil.copyfile(os.path.join(mmdb, 'GeoLite2-Country-Test.mmdb'), country)
+        conf = self.file('oneway.conf', ('[collector]\nasn-database = %s/GeoLite2-ASN-Test.mmdb\ncountry-database = %s\n'
+                                         % (mmdb, country)).encode())
+        live = self.live('--config', conf, env={'ONEWAY_COLLECTOR_METRICS': '127.0.0.1:0'})
+        url = re.search(r'metrics on (http://127\.0\.0\.1:\d+)/metrics', live.messages())[1]
+        time.sleep(0.3)
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
+            for i in range(40):
+                record = ('1.128.0.1', '67.43.156.1', 1, 100, UPTIME_MS - 9, UPTIME_MS - 1, 1000, 80)
+                s.sendto(v5(30 * i, [record] * 30), ('127.0.0.1', live.ports[0]))
+        time.sleep(0.3)
+        with urllib.request.urlopen(url + '/metrics', timeout=10) as answer:
+            text = answer.read().decode()
+        records_from = re.search(r'endpoint_records_total\{worker="0",side="src",asn="1221",country="([A-Z]*)"\} (\d+)', text)
+        octets_to = re.search(r'endpoint_octets_total\{worker="0",side="dst",asn="35908",country="BT"\} (\d+)', text)
+        self.assertTrue(600 < int(records_from[2]) < 2000, text)  # of 1200, one in 16 looked at
+        self.assertEqual(int(octets_to[1]), 100 * int(records_from[2]))
+        shutil.copyfile(os.path.join(mmdb, 'GeoIP2-City-Test-Invalid-Node-Count.mmdb'), country)
+        time.sleep(2.5)  # a file that has just changed may still be written to
+        live.process.send_signal(signal.SIGHUP)
+        time.sleep(0.5)
+        self.assertEqual(live.end(), 0)
+        self.assertEqual(len(re.findall('country.mmdb', live.messages())), 1, live.messages())
+        self.assertRegex(live.messages(), 'warning: .*country.mmdb: The MaxMind DB file contains invalid metadata; what it '
+                         'said before still counts')
+        status, out, err = run('--config', conf, '--dump', '--log', self.log)
+        self.assertEqual(status, 0, err)
+        self.assertEqual({(r['src_asn'], r['dst_asn'], r.get('dst_country')) for r in records(out)}, {(1221, 35908, None)})
+        self.assertNotIn('src_asn', self.logged()[0])
+
+
 # ---- IPFIX files --------------------------------------------------------------------------------
 
 def ipfix_file(data):
