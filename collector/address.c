@@ -3,7 +3,6 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
-#include <linux/filter.h>
 #include <string.h>
 
 gboolean
@@ -75,11 +74,11 @@ owd_socket_address_fall_back (OwdSocketAddress *address)
   return TRUE;
 }
 
-gboolean
-owd_socket_steer_by_source (int fd, guint workers)
+void
+owd_socket_hash_code (struct sock_filter *code)
 {
   enum { NET = SKF_NET_OFF };
-  struct sock_filter code[] = {
+  const struct sock_filter hash[OWD_SOCKET_HASH_CODE] = {
     BPF_STMT (BPF_LD | BPF_B | BPF_ABS, (guint32) NET),
     BPF_STMT (BPF_ALU | BPF_RSH | BPF_K, 4),
     BPF_JUMP (BPF_JMP | BPF_JEQ | BPF_K, 4, 0, 2),
@@ -95,14 +94,23 @@ owd_socket_steer_by_source (int fd, guint workers)
     BPF_STMT (BPF_MISC | BPF_TAX, 0),
     BPF_STMT (BPF_LD | BPF_W | BPF_ABS, (guint32) NET + 20),
     BPF_STMT (BPF_ALU | BPF_XOR | BPF_X, 0),
-    /* Fibonacci hashing; the high bits are the good ones */
-    BPF_STMT (BPF_ALU | BPF_MUL | BPF_K, 0x9e3779b1u),
-    BPF_STMT (BPF_ALU | BPF_RSH | BPF_K, 16),
-    BPF_STMT (BPF_ALU | BPF_MOD | BPF_K, workers),
-    BPF_STMT (BPF_RET | BPF_A, 0),
+    BPF_STMT (BPF_ALU | BPF_MUL | BPF_K, OWD_SOCKET_HASH_FACTOR),
+  };
+
+  memcpy (code, hash, sizeof hash);
+}
+
+gboolean
+owd_socket_steer_by_source (int fd, guint workers)
+{
+  struct sock_filter code[OWD_SOCKET_HASH_CODE + 3] = {
+    [OWD_SOCKET_HASH_CODE] = BPF_STMT (BPF_ALU | BPF_RSH | BPF_K, 16),
+    [OWD_SOCKET_HASH_CODE + 1] = BPF_STMT (BPF_ALU | BPF_MOD | BPF_K, workers),
+    [OWD_SOCKET_HASH_CODE + 2] = BPF_STMT (BPF_RET | BPF_A, 0),
   };
   struct sock_fprog program = { .len = G_N_ELEMENTS (code), .filter = code };
 
+  owd_socket_hash_code (code);
   return setsockopt (fd, SOL_SOCKET, SO_ATTACH_REUSEPORT_CBPF, &program, sizeof program) == 0;
 }
 

@@ -5,6 +5,7 @@
 #ifndef OWD_ADDRESS_H
 #define OWD_ADDRESS_H
 
+#include <linux/filter.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
 
@@ -26,6 +27,12 @@ void owd_socket_address_split (const OwdSocketAddress *address, OwdAddr *ret_add
 /* After bind() failed, with its errno: on a machine without IPv6 the IPv6 wildcard becomes that of IPv4, and it is
  * worth another try. */
 gboolean owd_socket_address_fall_back (OwdSocketAddress *address);
+/* Filter code that leaves a hash of the datagram's source address in A: OWD_SOCKET_HASH_CODE instructions. It is the
+ * address times OWD_SOCKET_HASH_FACTOR, modulo 2^32 (Fibonacci hashing: the high bits are the good ones); of an IPv6
+ * address the four words XORed. */
+#define OWD_SOCKET_HASH_CODE 16
+#define OWD_SOCKET_HASH_FACTOR 0x9e3779b1u
+void owd_socket_hash_code (struct sock_filter *code);
 /* Tells the kernel to choose among the sockets that share an address (SO_REUSEPORT) by the source address only; each is
  * the n-th choice in its order of coming, for UDP bind(), for TCP listen(). FALSE: errno. */
 gboolean owd_socket_steer_by_source (int fd, guint workers);

@@ -18,11 +18,13 @@ struct OwdDecoder {
   OwdFixbuf *fixbuf;
   guint64 unattributed[OWD_REASONS];
   guint64 n_messages;
-  OwdReason refusal; /* first of this datagram; OWD_REASONS: none */
+  guint64 n_templates;         /* new or changed ones */
+  OwdTemplateBudget strangers; /* of all states that never brought a flow */
+  OwdReason refusal;           /* first of this datagram; OWD_REASONS: none */
   gsize refusal_offset;
   gboolean over_stream; /* how this message came */
-  OwdRecord record;   /* work space */
-  OwdTemplateDef def; /* work space */
+  OwdRecord record;     /* work space */
+  OwdTemplateDef def;   /* work space */
 };
 
 /* A datagram on its way in. */

@@ -193,6 +193,20 @@ owd_decoder_state (const OwdDecoder *self, guint state)
   return &owd_state_table_nth (self->states, state)->counters;
 }
 
+const OwdStateCounters *
+owd_decoder_first_state (const OwdDecoder *self, const OwdAddr *addr)
+{
+  const OwdState *state = owd_state_table_first (self->states, addr);
+
+  return state != NULL ? &state->counters : NULL;
+}
+
+guint64
+owd_decoder_n_templates (const OwdDecoder *self)
+{
+  return self->n_templates;
+}
+
 const guint64 *
 owd_decoder_unattributed (const OwdDecoder *self)
 {

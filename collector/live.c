@@ -291,17 +291,33 @@ addresses_with (const char *const *listen, const char *prefix)
   return g_strv_builder_end (builder);
 }
 
+/* As the first worker's sockets are bound: port 0 is one port for all. */
+static GStrv
+bound_addresses (const OwdWorker *first)
+{
+  const OwdListener *listener = owd_worker_listener (first);
+  g_autoptr (GStrvBuilder) addresses = g_strv_builder_new ();
+
+  for (guint i = 0; i < owd_listener_n_sockets (listener); i++)
+    g_strv_builder_add (addresses, owd_listener_socket (listener, i)->address);
+  return g_strv_builder_end (addresses);
+}
+
 static GPtrArray *
-make_workers (const OwdWorkerOptions *options, OwdSettings *settings, GError **error)
+make_workers (OwdWorkerOptions options, OwdSettings *settings, GError **error)
 {
   g_autoptr (GPtrArray) workers = g_ptr_array_new_with_free_func ((GDestroyNotify) owd_worker_free);
+  g_auto (GStrv) bound = NULL;
 
-  for (guint i = 0; i < options->workers; i++) {
-    OwdWorker *worker = owd_worker_new (options, settings, error);
+  for (guint i = 0; i < options.workers; i++) {
+    OwdWorker *worker = owd_worker_new (&options, i, settings, error);
 
     if (worker == NULL)
       return NULL;
     g_ptr_array_add (workers, worker);
+    if (i == 0)
+      bound = bound_addresses (worker);
+    options.udp = (const char *const *) bound;
   }
   return g_steal_pointer (&workers);
 }
@@ -314,18 +330,20 @@ owd_live_bind (OwdConfig *config, const OwdSettingsOverrides *overrides, const c
   g_auto (GStrv) udp = addresses_with (listen, "");
   g_auto (GStrv) tcp = addresses_with (listen, "tcp:");
   g_auto (GStrv) tls = addresses_with (listen, "tls:");
+  g_autoptr (OwdSteering) steering = owd_steering_new ((guint) owd_config_int (config, "collector", "workers"));
   const OwdWorkerOptions options = {
     .udp = (const char *const *) udp,
     .tcp = (const char *const *) tcp,
     .tls = (const char *const *) tls,
     .receive_buffer = owd_config_size (config, "collector", "receive-buffer"),
     .workers = (guint) owd_config_int (config, "collector", "workers"),
+    .steering = steering,
   };
   g_autoptr (OwdSettings) settings = owd_settings_new (config, overrides, options.workers, error);
 
   if (settings == NULL || !check_tls (settings, tls[0], error))
     return NULL;
-  return make_workers (&options, settings, error);
+  return make_workers (options, settings, error);
 }
 
 gboolean

@@ -10,6 +10,8 @@
 #include "decode.h"
 
 #define SET_HEADER_LEN 4
+#define STRANGERS 2      /* exporters whose budget of templates all share that never brought a flow, */
+#define STRANGER_FREE 16 /* but for so many of each */
 
 /* Nobody gets a state for a version and some noise: the first set must be one, or there must be none. */
 static gboolean
@@ -66,6 +68,22 @@ withdraw (OwdMessage *self, guint16 id, gboolean is_options, guint16 set_id)
     owd_template_table_remove (&self->state->templates, id);
 }
 
+/* May this state have another template compiled? Beyond the first few, those that never brought a flow share one
+ * budget: there may be any number of them. */
+static gboolean
+take_budget (OwdMessage *self)
+{
+  OwdDecoder *decoder = self->decoder;
+  OwdTemplateBudget *own = &self->state->templates.budget;
+  guint most = decoder->limits.max_templates;
+  OwdTime now = self->header.recv_ns;
+
+  if (self->state->counters.flows == 0 && own->spent >= STRANGER_FREE
+      && !owd_template_budget_take (&decoder->strangers, STRANGERS * most, STRANGERS * OWD_TEMPLATES_PER_S, now))
+    return FALSE;
+  return owd_template_budget_take (own, most, OWD_TEMPLATES_PER_S, now);
+}
+
 /* The new template as understood, into ret_fields; or why not. */
 static OwdReason
 judge (OwdMessage *self, const OwdTemplateDef *def, OwdField *ret_fields)
@@ -76,8 +94,9 @@ judge (OwdMessage *self, const OwdTemplateDef *def, OwdField *ret_fields)
     return OWD_REASON_TEMPLATE;
   if (!owd_template_table_has_room (table, def))
     owd_template_table_sweep (table, self->header.recv_ns);
-  if (!owd_template_table_has_room (table, def))
+  if (!owd_template_table_has_room (table, def) || !take_budget (self))
     return OWD_REASON_LIMIT;
+  self->decoder->n_templates++;
   return owd_fixbuf_learn (self->decoder->fixbuf, def, ret_fields) ? OWD_REASONS : OWD_REASON_TEMPLATE;
 }
 

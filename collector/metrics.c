@@ -16,7 +16,8 @@ owd_metrics_init (OwdMetrics *self)
 {
   *self = (OwdMetrics){ .states = g_array_new (FALSE, FALSE, sizeof (OwdStateCounters)),
                         .sockets = g_array_new (FALSE, FALSE, sizeof (OwdListenerSocket)),
-                        .endpoints = g_array_new (FALSE, FALSE, sizeof (OwdEndpointCounters)) };
+                        .endpoints = g_array_new (FALSE, FALSE, sizeof (OwdEndpointCounters)),
+                        .set_back = g_array_new (FALSE, FALSE, sizeof (OwdFairSource)) };
 }
 
 void
@@ -25,6 +26,7 @@ owd_metrics_clear (OwdMetrics *self)
   g_clear_pointer (&self->states, g_array_unref);
   g_clear_pointer (&self->sockets, g_array_unref);
   g_clear_pointer (&self->endpoints, g_array_unref);
+  g_clear_pointer (&self->set_back, g_array_unref);
 }
 
 void
@@ -205,6 +207,18 @@ socket_dropped (const OwdListenerSocket *s)
 }
 
 static guint64
+socket_back_datagrams (const OwdListenerSocket *s)
+{
+  return s->back_datagrams;
+}
+
+static guint64
+socket_back_dropped (const OwdListenerSocket *s)
+{
+  return s->back_dropped;
+}
+
+static guint64
 socket_asked (const OwdListenerSocket *s)
 {
   return s->buffer_asked;
@@ -227,6 +241,10 @@ put_sockets (GString *out, const OwdMetrics *workers, guint n)
     { "socket_bytes", "socket_bytes_total", "counter", "Bytes received", socket_bytes },
     { "socket_dropped", "socket_dropped_total", "counter", "Datagrams that the kernel dropped: receive buffer full",
       socket_dropped },
+    { "socket_back_datagrams", "socket_back_datagrams_total", "counter",
+      "Datagrams received from sources that were set back", socket_back_datagrams },
+    { "socket_back_dropped", "socket_back_dropped_total", "counter",
+      "Datagrams of sources that were set back, dropped by the kernel", socket_back_dropped },
     { "socket_buffer_asked_bytes", "socket_buffer_asked_bytes", "gauge", "Receive buffer asked for", socket_asked },
     { "socket_buffer_bytes", "socket_buffer_bytes", "gauge", "Receive buffer that the kernel gave", socket_got },
   };
@@ -238,6 +256,65 @@ put_sockets (GString *out, const OwdMetrics *workers, guint n)
         const OwdListenerSocket *s = &g_array_index (workers[w].sockets, OwdListenerSocket, i);
         g_autofree char *labels = g_strdup_printf ("socket=\"%s\",worker=\"%u\"", s->address, w);
 
+        put_sample (out, families[k].sample, labels, families[k].value (s));
+      }
+  }
+}
+
+static guint64
+source_is_back (const OwdFairSource *s)
+{
+  return (guint64) s->back;
+}
+
+static guint64
+source_times (const OwdFairSource *s)
+{
+  return s->times;
+}
+
+static guint64
+source_datagrams (const OwdFairSource *s)
+{
+  return s->datagrams;
+}
+
+static guint64
+source_dropped (const OwdFairSource *s)
+{
+  return s->dropped;
+}
+
+/* Sources that were ever set back. */
+static void
+put_set_back (GString *out, const OwdMetrics *workers, guint n)
+{
+  static const struct {
+    const char *name, *sample, *type, *help;
+    guint64 (*value) (const OwdFairSource *s);
+  } families[] = {
+    { "set_back", "set_back", "gauge",
+      "1: set back now, as it sends more than there is time for; exporter \"\": all unknown", source_is_back },
+    { "set_back_times", "set_back_times_total", "counter", "So often it was set back", source_times },
+    { "set_back_datagrams", "set_back_datagrams_total", "counter", "Datagrams taken while it was set back",
+      source_datagrams },
+    { "set_back_dropped", "set_back_dropped_total", "counter",
+      "Datagrams dropped while it was set back: the sockets' drops, shared out by what came", source_dropped },
+  };
+
+  for (gsize k = 0; k < G_N_ELEMENTS (families); k++) {
+    begin_family (out, families[k].name, families[k].type, families[k].help);
+    for (guint w = 0; w < n; w++)
+      for (guint i = 0; i < workers[w].set_back->len; i++) {
+        const OwdFairSource *s = &g_array_index (workers[w].set_back, OwdFairSource, i);
+        char addr[OWD_ADDR_TEXT] = "";
+        g_autofree char *labels = NULL;
+
+        if (s->times == 0)
+          continue;
+        if (s->hash != 0)
+          owd_addr_text (&s->addr, addr);
+        labels = g_strdup_printf ("exporter=\"%s\",worker=\"%u\"", addr, w);
         put_sample (out, families[k].sample, labels, families[k].value (s));
       }
   }
@@ -339,6 +416,7 @@ owd_metrics_write_openmetrics (GString *out, const OwdMetrics *workers, guint n)
   put_reports (out, workers, n);
   put_disallowed (out, workers, n);
   put_sockets (out, workers, n);
+  put_set_back (out, workers, n);
   put_streams (out, workers, n);
   put_log (out, workers, n);
   put_endpoints (out, workers, n, FALSE);

@@ -6,6 +6,7 @@
 #define OWD_METRICS_H
 
 #include "endpoints.h"
+#include "fair.h"
 #include "owd-decoder.h"
 #include "owd-listener.h"
 #include "owd-stream.h"
@@ -15,6 +16,7 @@ typedef struct {
   GArray *states;    /* of OwdStateCounters */
   GArray *sockets;   /* of OwdListenerSocket; address: borrowed from the listener */
   GArray *endpoints; /* of OwdEndpointCounters; set by the worker */
+  GArray *set_back;  /* of OwdFairSource; set by the worker */
   OwdStreamCounters streams;
   guint64 unattributed[OWD_REASONS];
   guint64 records, dropped; /* taken by the log; refused by its disk */

@@ -95,6 +95,10 @@ void owd_decoder_last_refusal (const OwdDecoder *self, OwdReason *ret_reason, gs
 /* States are numbered 0..n-1 in order of appearance, the same numbers as OwdHeader.state. */
 guint owd_decoder_n_states (const OwdDecoder *self);
 const OwdStateCounters *owd_decoder_state (const OwdDecoder *self, guint state);
+/* The first state of this address, or NULL. */
+const OwdStateCounters *owd_decoder_first_state (const OwdDecoder *self, const OwdAddr *addr);
+/* Templates compiled, as they were new or had changed, of all states: work that a data record does not make. */
+guint64 owd_decoder_n_templates (const OwdDecoder *self);
 /* Refusals that belong to no state. */
 const guint64 *owd_decoder_unattributed (const OwdDecoder *self);
 void owd_decoder_free (OwdDecoder *self); /* NULL is fine */

@@ -147,13 +147,15 @@ void
 owd_refusals_add (OwdRefusals *self, const OwdDecoder *decoder, const OwdAddr *from, const guint8 *data, gsize len,
                   OwdTime now)
 {
-  Entry entry = { .key = { .from = *from, .version = len >= 2 ? owd_be16 (data) : 0 } }, *known;
+  Entry entry = { .key = { .from = *from } }, *known;
   g_autofree char *name = NULL, *id = NULL;
   OwdReason reason;
   gsize offset;
 
   owd_refusals_tick (self, decoder, now);
   owd_decoder_last_refusal (decoder, &reason, &offset);
+  if (len >= 2 && reason != OWD_REASON_VERSION) /* or noise would be a new case each time */
+    entry.key.version = owd_be16 (data);
   entry.key.domain = claimed_domain (entry.key.version, data, len);
   entry.key.reason = (guint16) reason;
   known = g_hash_table_lookup (self->entries, &entry);

@@ -33,6 +33,26 @@ owd_template_check (const OwdTemplateDef *def)
   return len <= OWD_RECORD_MAX;
 }
 
+/* Time that goes back gives nothing. */
+gboolean
+owd_template_budget_take (OwdTemplateBudget *self, guint most, guint per_s, OwdTime now_ns)
+{
+  OwdTime step_ns = OWD_NS_PER_S / per_s;
+  gint64 back = now_ns > self->since_ns ? (now_ns - self->since_ns) / step_ns : 0;
+
+  if (self->spent == 0 || back >= self->spent) {
+    self->spent = 0;
+    self->since_ns = MAX (self->since_ns, now_ns);
+  } else {
+    self->spent -= (guint) back;
+    self->since_ns += back * step_ns;
+  }
+  if (self->spent >= most)
+    return FALSE;
+  self->spent++;
+  return TRUE;
+}
+
 static void
 template_free (gpointer data)
 {

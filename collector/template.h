@@ -45,12 +45,25 @@ typedef struct {
 /* Templates of a state have that many fields on average at most, so that the limit of templates is one of memory. */
 #define OWD_FIELDS_PER_TEMPLATE 32
 
+/* New or changed templates cost a hundred times what a record does: an exporter may bring as many as it may have at
+ * once, and then OWD_TEMPLATES_PER_S. Zeroed: full. */
+typedef struct {
+  OwdTime since_ns; /* receive time up to which `spent` holds */
+  guint spent;
+} OwdTemplateBudget;
+
+#define OWD_TEMPLATES_PER_S 100
+
+/* Takes one of at most `most`. FALSE: none is left at now. */
+gboolean owd_template_budget_take (OwdTemplateBudget *self, guint most, guint per_s, OwdTime now_ns);
+
 typedef struct {
   GHashTable *by_id;
   OwdTemplate *last;  /* the one looked up last, or NULL */
   OwdTime timeout_ns; /* 0: never */
   guint max_templates;
   guint n_fields; /* of all templates */
+  OwdTemplateBudget budget;
 } OwdTemplateTable;
 
 void owd_template_table_init (OwdTemplateTable *self, guint max_templates, guint64 timeout_ns);

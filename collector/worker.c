@@ -11,9 +11,11 @@
  */
 #include "worker.h"
 #include "endpoints.h"
+#include "fair.h"
 #include "refusals.h"
 #include "trouble.h"
 
+#include <errno.h>
 #include <time.h>
 
 /* A record is in the kernel's hands 200 ms after its arrival at the latest; some of that belongs to the writing. */
@@ -21,6 +23,7 @@
 #define DRAIN_US (2 * G_TIME_SPAN_SECOND)
 #define RETRY_US (100 * G_TIME_SPAN_MILLISECOND)
 #define METRICS_US (2 * G_TIME_SPAN_SECOND)
+#define EXPORTER_NS (2 * OWD_NS_PER_S)
 
 struct OwdWorker {
   GThread *thread;
@@ -30,6 +33,7 @@ struct OwdWorker {
   OwdLogAppender *appender;
   OwdRefusals *refusals;
   OwdEndpoints *endpoints;
+  OwdFair *fair;
   gint stop;           /* atomic */
   gint64 unflushed_us; /* monotonic time of the first record that was not flushed; 0: none */
   gint64 turn_us;      /* monotonic time when this turn began */
@@ -37,7 +41,7 @@ struct OwdWorker {
   OwdSettings *settings;
   OwdSettings *next;  /* atomic; NULL: no others */
   guint64 disallowed; /* datagrams */
-  OwdTrouble disk, reception, access, acceptance, connections;
+  OwdTrouble disk, reception, access, acceptance, connections, steering;
   guint64 dropped_before; /* records, before the disk's present trouble began */
   guint64 drops_said;     /* datagrams dropped by the kernel that have been spoken of, and when */
   gint64 drops_said_us;
@@ -90,15 +94,25 @@ disallow (OwdWorker *self, const OwdAddr *from)
                owd_addr_text (from, addr), self->disallowed);
 }
 
+/* What a datagram costs, in some tenths of a microsecond: taking it, its records, and templates, which are far dearer.
+ */
+static guint
+cost_of (const OwdDatagram *d, guint64 templates)
+{
+  return 6 + (guint) d->len / 64 + 150 * (guint) templates;
+}
+
 static void
 on_datagram (void *user, const OwdDatagram *d)
 {
   OwdWorker *self = user;
+  guint64 templates = owd_decoder_n_templates (self->decoder);
 
   if (!owd_prefix_list_allows (self->settings->allow, self->settings->n_allow, &d->from))
     disallow (self, &d->from);
   else if (owd_decoder_feed (self->decoder, &d->from, d->port, d->recv_ns, d->data, d->len) != OWD_STATUS_OK)
     owd_refusals_add (self->refusals, self->decoder, &d->from, d->data, d->len, d->recv_ns);
+  owd_fair_charge (self->fair, &d->from, cost_of (d, owd_decoder_n_templates (self->decoder) - templates), d->back);
 }
 
 static gboolean
@@ -246,10 +260,77 @@ watch_drops (OwdWorker *self)
   }
 }
 
+/* ---- fairness ---------------------------------------------------------------------------------- */
+
+/* An exporter, as far as can be seen: its records have come for a while. */
+static gboolean
+is_exporter (const OwdStateCounters *c)
+{
+  return c->flows > 0 && c->last_ns - c->first_ns >= EXPORTER_NS;
+}
+
+static gboolean
+is_known (void *user, const OwdAddr *addr)
+{
+  const OwdWorker *self = user;
+  const OwdStateCounters *c = owd_decoder_first_state (self->decoder, addr);
+
+  return c != NULL && is_exporter (c);
+}
+
+static guint
+list_known (void *user, guint32 *ret_hashes, guint n)
+{
+  const OwdWorker *self = user;
+  guint states = owd_decoder_n_states (self->decoder), found = 0;
+
+  for (guint i = 0; i < states && found < n; i++) {
+    const OwdStateCounters *c = owd_decoder_state (self->decoder, i);
+
+    if (is_exporter (c))
+      ret_hashes[found++] = owd_steering_hash (&c->key.addr);
+  }
+  return found;
+}
+
+static void
+on_set_back (void *user, const OwdFairSource *source)
+{
+  char addr[OWD_ADDR_TEXT];
+  g_autofree char *who = source->hash != 0 ? g_strdup_printf ("exporter %s", owd_addr_text (&source->addr, addr))
+                                           : g_strdup ("all addresses that no exporter is known of");
+
+  (void) user;
+  if (source->back)
+    g_warning (
+        "%s: set back, as more comes from there than there is time for: others go first, and what the kernel drops "
+        "of it is counted",
+        who);
+  else
+    g_message ("%s: treated like others again; so far %" G_GUINT64_FORMAT " datagrams were taken and %" G_GUINT64_FORMAT
+               " dropped while it was set back",
+               who, source->datagrams, source->dropped);
+}
+
+static void
+judge_fairness (OwdWorker *self)
+{
+  OwdFairLoad load = { .now_us = self->turn_us, .pressed = owd_listener_pressed (self->listener) };
+
+  for (guint i = 0; i < owd_listener_n_sockets (self->listener); i++)
+    load.back_dropped += owd_listener_socket (self->listener, i)->back_dropped;
+  if (!owd_fair_judge (self->fair, &load))
+    return;
+  if (!owd_listener_steer (self->listener, owd_fair_rule (self->fair)) && owd_trouble_is_news (&self->steering))
+    g_warning ("cannot set anybody back: the kernel does not take the filter: %s", g_strerror (errno));
+}
+
 static void
 answer_metrics (OwdWorker *self)
 {
+  const OwdFairSource *sources;
   guint64 records, dropped;
+  guint n_sources;
 
   if (!g_atomic_int_get (&self->metrics_wanted))
     return;
@@ -260,6 +341,8 @@ answer_metrics (OwdWorker *self)
     self->metrics->disallowed = self->disallowed;
     if (self->settings->geo != NULL)
       owd_endpoints_take (self->endpoints, self->metrics->endpoints);
+    sources = owd_fair_sources (self->fair, &n_sources);
+    g_array_append_vals (self->metrics->set_back, sources, n_sources);
     g_atomic_int_set (&self->metrics_wanted, 0);
     g_cond_signal (&self->metrics_taken);
   }
@@ -292,6 +375,7 @@ run_worker (gpointer data)
     write_log (self, FALSE);
     owd_refusals_tick (self->refusals, self->decoder, now_ns ());
     watch_drops (self);
+    judge_fairness (self);
     answer_metrics (self);
     if (G_UNLIKELY (g_atomic_pointer_get (&self->next) != NULL))
       adopt_settings (self);
@@ -314,6 +398,10 @@ summarise (const OwdWorker *self)
 
     g_message ("%s: %" G_GUINT64_FORMAT " datagrams, %" G_GUINT64_FORMAT " dropped by the kernel", s->address,
                s->datagrams, s->dropped);
+    if (s->back_datagrams + s->back_dropped > 0)
+      g_message ("%s: of sources that were set back: %" G_GUINT64_FORMAT " datagrams, %" G_GUINT64_FORMAT
+                 " dropped by the kernel",
+                 s->address, s->back_datagrams, s->back_dropped);
   }
   if (self->streams != NULL) {
     const OwdStreamCounters *c = owd_stream_listener_counters (self->streams);
@@ -333,12 +421,12 @@ summarise (const OwdWorker *self)
 /* ---- public ------------------------------------------------------------------------------------ */
 
 static gboolean
-open_sockets (OwdWorker *self, const OwdWorkerOptions *options, GError **error)
+open_sockets (OwdWorker *self, const OwdWorkerOptions *options, guint number, GError **error)
 {
   const OwdStreamSink sink
       = { .allows = allows_stream, .message = on_stream_message, .closed = on_stream_closed, .user = self };
 
-  self->listener = owd_listener_new (options->udp, options->receive_buffer, options->workers, error);
+  self->listener = owd_listener_new (options->udp, options->receive_buffer, options->steering, number, error);
   if (self->listener == NULL)
     return FALSE;
   if (options->tcp[0] == NULL && options->tls[0] == NULL)
@@ -352,15 +440,16 @@ open_sockets (OwdWorker *self, const OwdWorkerOptions *options, GError **error)
 }
 
 OwdWorker *
-owd_worker_new (const OwdWorkerOptions *options, OwdSettings *settings, GError **error)
+owd_worker_new (const OwdWorkerOptions *options, guint number, OwdSettings *settings, GError **error)
 {
   OwdWorker *self = g_new0 (OwdWorker, 1);
   OwdDecoderSink sink = { .header = on_header, .flow = on_flow, .user = self };
+  OwdFairSink fairness = { .is_known = is_known, .list_known = list_known, .changed = on_set_back, .user = self };
 
   g_mutex_init (&self->metrics_lock);
   g_cond_init (&self->metrics_taken);
   self->settings = owd_settings_ref (settings);
-  if (open_sockets (self, options, error))
+  if (open_sockets (self, options, number, error))
     self->decoder = owd_decoder_new (&sink, &settings->decoder, error);
   if (self->decoder == NULL) {
     owd_worker_free (self);
@@ -368,6 +457,7 @@ owd_worker_new (const OwdWorkerOptions *options, OwdSettings *settings, GError *
   }
   self->refusals = owd_refusals_new ();
   self->endpoints = owd_endpoints_new ();
+  self->fair = owd_fair_new (&fairness, owd_steering_known_max (options->steering));
   self->beat_ns = now_ns ();
   return self;
 }
@@ -443,6 +533,7 @@ owd_worker_free (OwdWorker *self)
   owd_listener_free (self->listener);
   owd_refusals_free (self->refusals);
   owd_endpoints_free (self->endpoints);
+  owd_fair_free (self->fair);
   owd_settings_unref (self->next);
   owd_settings_unref (self->settings);
   g_mutex_clear (&self->metrics_lock);

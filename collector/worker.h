@@ -17,10 +17,11 @@ typedef struct {
   const char *const *udp, *const *tcp, *const *tls; /* addresses; borrowed for _new; NULL-terminated */
   gsize receive_buffer;                             /* bytes, per socket */
   guint workers;                                    /* how many there will be */
+  OwdSteering *steering;                            /* of all of them */
 } OwdWorkerOptions;
 
-/* Sockets are bound, nothing is received yet. */
-OwdWorker *owd_worker_new (const OwdWorkerOptions *options, OwdSettings *settings,
+/* Sockets are bound, nothing is received yet. number: 0 for the first, and so on. */
+OwdWorker *owd_worker_new (const OwdWorkerOptions *options, guint number, OwdSettings *settings,
                            GError **error) G_GNUC_WARN_UNUSED_RESULT;
 /* (transfer none) Those that it was made with; before _start only. */
 OwdSettings *owd_worker_settings (const OwdWorker *self);

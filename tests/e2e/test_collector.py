@@ -794,6 +794,59 @@ class Live(Case):
         self.assertIn('exporter 127.0.3.128: dropped', warnings[0])
         self.assertIn('3 datagrams from addresses that are not allowed', live.messages())
 
+    def set_back(self, url, name):
+        """The metric NAME of those that are or were set back, by exporter."""
+        with urllib.request.urlopen(url + '/metrics', timeout=10) as answer:
+            text = answer.read().decode()
+        rows = re.findall(r'^oneway_collector_%s\{exporter="([^"]*)",worker="0"\} (\d+)$' % name, text, re.M)
+        return {exporter: int(value) for exporter, value in rows}
+
+    def test_flooder_is_set_back(self):
+        live = self.live(env={'ONEWAY_COLLECTOR_METRICS': '127.0.0.1:0', 'ONEWAY_COLLECTOR_RECEIVE_BUFFER': '256 KiB'})
+        url = re.search(r'metrics on (http://127\.0\.0\.1:\d+)/metrics', live.messages())[1]
+        # ever other templates, which cost the collector far more than the sender
+        bombs = [v9(i, sets((0, b''.join(template(256 + k, [(8, 4), (1, 1 + i)]) for k in range(115)))), 115) for i in range(8)]
+        flooding, sent = threading.Event(), 0
+        bad = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.addCleanup(bad.close)
+        bad.bind(('127.0.9.9', 0))
+        last = 0
+
+        def flood():
+            nonlocal sent
+            while not flooding.is_set():
+                for bomb in bombs:
+                    sent += bad.sendto(bomb, ('127.0.0.1', live.ports[0])) == len(bomb)
+        self.addCleanup(flooding.set)
+        sender = threading.Thread(target=flood)
+        sender.start()
+        for _ in range(200):
+            last = self.send(live, last, 1)
+            if self.set_back(url, 'set_back').get('127.0.9.9'):
+                break
+            time.sleep(0.05)
+        self.assertEqual(self.set_back(url, 'set_back'), {'127.0.9.9': 1}, live.messages())
+        first = last
+        for _ in range(50):  # what comes now is not lost, whatever the flooder does
+            last = self.send(live, last, 2)
+            time.sleep(0.01)
+        flooding.set()
+        sender.join()
+        for _ in range(100):
+            if not self.set_back(url, 'set_back')['127.0.9.9']:
+                break
+            time.sleep(0.1)
+        self.assertEqual(self.set_back(url, 'set_back'), {'127.0.9.9': 0})
+        times, taken, dropped = (self.set_back(url, 'set_back_' + name + '_total')['127.0.9.9']
+                                 for name in ('times', 'datagrams', 'dropped'))
+        self.assertEqual(live.end(), 0)
+        lines = [line for line in live.lines if 'exporter 127.0.9.9: ' in line]
+        self.assertEqual(len([line for line in lines if 'set back' in line and 'warning' in line]), times)
+        self.assertEqual(len([line for line in lines if 'treated like others again' in line]), times)
+        front = re.search(r': (\d+) datagrams, (\d+) dropped by the kernel', live.messages())
+        self.assertEqual(int(front[1]) + int(front[2]) + taken + dropped, sent + last, live.messages())
+        self.assertEqual({i for i, _ in self.check_whole(self.logged())} & set(range(first, last)), set(range(first, last)))
+
     def test_no_prefix(self):
         os.environ['ONEWAY_COLLECTOR_ALLOW'] = '127.0.3.0/33'
         self.addCleanup(os.environ.pop, 'ONEWAY_COLLECTOR_ALLOW')
