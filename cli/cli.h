@@ -15,6 +15,7 @@ int cmd_db (int argc, char **argv);
 int cmd_status (int argc, char **argv);
 int cmd_doctor (int argc, char **argv);
 int cmd_exporters (int argc, char **argv);
+int cmd_events (int argc, char **argv);
 int cmd_paths (int argc, char **argv);
 int cmd_profiles (int argc, char **argv);
 int cmd_timeline (int argc, char **argv);

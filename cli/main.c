@@ -11,8 +11,15 @@ static const struct {
   const char *name;
   int (*run) (int argc, char **argv);
 } COMMANDS[] = {
-  { "db", cmd_db },       { "doctor", cmd_doctor },     { "exporters", cmd_exporters }, { "matrix", cmd_matrix },
-  { "paths", cmd_paths }, { "profiles", cmd_profiles }, { "status", cmd_status },       { "timeline", cmd_timeline },
+  { "db", cmd_db },
+  { "doctor", cmd_doctor },
+  { "events", cmd_events },
+  { "exporters", cmd_exporters },
+  { "matrix", cmd_matrix },
+  { "paths", cmd_paths },
+  { "profiles", cmd_profiles },
+  { "status", cmd_status },
+  { "timeline", cmd_timeline },
 };
 
 static const char SUMMARY[]
@@ -22,6 +29,7 @@ static const char SUMMARY[]
       "  paths              pairs of observation points that have samples\n"
       "  timeline SRC DST   one-way delay over time, as plot and table\n"
       "  matrix             one-way delay between every pair of points\n"
+      "  events             what was out of the ordinary: raised, cleared, and what it rests on\n"
       "  profiles           errors of every exporter's stamps, as oneway-profiler measured them\n"
       "  doctor             what is wrong with which exporter and what to change on it\n"
       "  db migrate|status  create or upgrade the database's schema\n"

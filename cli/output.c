@@ -201,7 +201,7 @@ print_json (const OwdTable *table)
       putchar (':');
       if (cell == NULL || (table->numeric[c] && !is_json_number (cell)))
         printf ("null");
-      else if (table->numeric[c])
+      else if (table->numeric[c] || table->json[c])
         printf ("%s", cell);
       else
         print_json_string (cell);

@@ -45,6 +45,7 @@ static const struct {
   { "profiler", "Measures the errors of every exporter's stamps." },
   { "database", "Where samples and profiles go." },
   { "probe", "The active measurement." },
+  { "events", "Alarms: owd.events. The correlator judges by what is final, in the log's own time." },
 };
 
 /* In the order of sections[]; keys in the order in which they are printed. */
@@ -146,6 +147,21 @@ static const Option options[] = {
   { "database", "retain-1d", TYPE_DURATION, "3650 d", "0", "36500 d", "Roll-ups of 1 d." },
   { "database", "retain-probes", TYPE_DURATION, "90 d", "0", "3650 d",
     "Days of probe results that ended longer than this before the newest one are removed. 0: never." },
+
+  { "events", "threshold", TYPE_DURATION, "400 ms", "0", "1 h",
+    "The 95th percentile of a path's delay in a minute is above this. 0: no such event; so below." },
+  { "events", "level-shift", TYPE_DURATION, "2 ms", "0", "1 min",
+    "The floor of a path's delay has moved by more than this, and than its own noise, against the hour before: a route "
+    "has "
+    "changed, or a clock was set." },
+  { "events", "distribution", TYPE_DOUBLE, "0.35", "0", "1",
+    "Kolmogorov-Smirnov distance of an hour from the same hour of the seven days before." },
+  { "events", "loss", TYPE_DOUBLE, "0.01", "0", "1", "Share of packets lost in a minute, of 100 or more." },
+  { "events", "silent", TYPE_DURATION, "5 min", "0", "1 d", "A busy path has no samples for this long." },
+  { "events", "stalled", TYPE_DURATION, "10 min", "0", "30 d", "The watermark is this far behind the server's clock." },
+  { "events", "raise-after", TYPE_INT, "3", "1", "1440",
+    "Minutes in a row that raise an event of threshold, loss or negative delay." },
+  { "events", "clear-after", TYPE_INT, "5", "1", "1440", "Minutes in a row, well below the threshold, that clear it." },
 };
 
 static const Option exporter_options[] = {
@@ -558,7 +574,7 @@ load_group (Load *load, OwdConfig *self, const char *group)
       return;
     }
   add_fault (load, group, NULL,
-             "unknown section; known: log, collector, correlator, profiler, database, probe, exporter NAME");
+             "unknown section; known: log, collector, correlator, profiler, database, probe, events, exporter NAME");
 }
 
 static gboolean

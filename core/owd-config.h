@@ -5,7 +5,7 @@
  * new one and swaps it whole. Order of precedence: ONEWAY_SECTION_KEY in the environment ('-' becomes '_'), the file,
  * the default. An empty file works.
  *
- *   [log] [collector] [correlator] [profiler] [database] [probe] [exporter NAME]
+ *   [log] [collector] [correlator] [profiler] [database] [probe] [events] [exporter NAME]
  */
 #ifndef OWD_CONFIG_H
 #define OWD_CONFIG_H

@@ -6,6 +6,7 @@
  *   worker.c     a thread, its database connection and its partitions; absence of the database
  *   partition.c  from blocks of the log to committed samples
  *   points.c     names of observation points, rows of owd.exporters
+ *   events.c     rules of events, and when they are evaluated
  */
 #ifndef OWD_CORRELATOR_PROGRAM_H
 #define OWD_CORRELATOR_PROGRAM_H
@@ -44,7 +45,7 @@ struct Worker {
   GPtrArray *points;         /* OwdStateKey by point number */
   GHashTable *point_numbers; /* OwdStateKey -> number + 1 */
   guint failures;            /* of the database in a row */
-  gint64 exporters_us, retained_us;
+  gint64 exporters_us, retained_us, evaluated_us;
   GError *error; /* why the worker ended early */
 };
 
@@ -93,5 +94,10 @@ void points_note (Part *part);
 /* Registers this worker's points, with the names that all states known by now give them. */
 gboolean points_register (Worker *w, GError **error);
 gboolean points_write_exporters (Worker *w, GError **error);
+
+/* events.c: a portion, where it is time; a failure only delays it. */
+void events_evaluate (Worker *w);
+/* All that is final. */
+gboolean events_finish (Worker *w, GError **error);
 
 #endif

@@ -103,20 +103,23 @@ write_side_rows (Worker *w)
     if (!points_write_exporters (w, &error))
       g_info ("%s", error->message);
   }
+  events_evaluate (w);
   if (!w->program->once && us - w->retained_us >= RETAIN_EVERY_US) {
     w->retained_us = us;
     drop_old_tables (w);
   }
 }
 
-/* Names and exporters as all workers together know them, once none of them runs any more. */
+/* Names and exporters as all workers together know them, once none of them runs any more; and the events of a log that
+ * has been worked off. */
 static gboolean
 write_last_rows (Program *p, GError **error)
 {
   for (guint i = 0; i < p->workers->len; i++) {
     Worker *w = g_ptr_array_index (p->workers, i);
 
-    while (!points_register (w, error) || (i == 0 && !points_write_exporters (w, error))) {
+    while (!points_register (w, error) || (i == 0 && !points_write_exporters (w, error))
+           || (i == 0 && p->once && !events_finish (w, error))) {
       if (!worker_try_again (w, error))
         return FALSE;
     }

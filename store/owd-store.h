@@ -95,6 +95,17 @@ typedef struct {
 gboolean owd_store_retain (OwdStore *self, const OwdRetention *keep, guint *ret_dropped,
                            GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
+/* Raises and clears events over what has become final since the last call, an hour of the log at most. ret_more: call
+ * again. Thresholds: sql/functions/event_rules.sql; 0: that rule does not apply. */
+typedef struct {
+  gint64 threshold_ns, level_shift_ns; /* delays */
+  gint64 silent_ns, stalled_ns;
+  double loss, distribution; /* 0 to 1 */
+  guint raise_after, clear_after; /* minutes in a row */
+} OwdEventRules;
+gboolean owd_store_evaluate (OwdStore *self, const OwdEventRules *rules, gboolean *ret_more,
+                             GError **error) G_GNUC_WARN_UNUSED_RESULT;
+
 /* ---- the profiler's side ----------------------------------------------------------------------- */
 
 /* One segment of an exporter state's profile. */
@@ -120,6 +131,7 @@ typedef struct {
   guint n_rows, n_columns;
   char **names;      /* n_columns */
   gboolean *numeric; /* n_columns: a column of numbers */
+  gboolean *json;    /* n_columns: a column of JSON */
   char **cells;      /* row-major, n_rows * n_columns; an entry may be NULL */
 } OwdTable;
 void owd_table_free (OwdTable *table);
@@ -142,6 +154,10 @@ gboolean owd_store_range (OwdStore *self, const char *src, const char *dst, cons
 /* One row: watermark, log_time, samples, partitions, first_sample, last_sample, paths, exporters, sample_bytes,
  * schema_version. */
 OwdTable *owd_store_status (OwdStore *self, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+/* Events that lasted at any time of [from, to), oldest first. from, to: as PostgreSQL reads a timestamptz, or a time
+ * before the watermark as "-15 min"; NULL: without end. open_only: those that still last. */
+OwdTable *owd_store_list_events (OwdStore *self, const char *from, const char *to, gboolean open_only,
+                                 GError **error) G_GNUC_WARN_UNUSED_RESULT;
 /* role, login, ready, advice: group roles (login is NULL) and the logins that have them. */
 OwdTable *owd_store_list_roles (OwdStore *self, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 

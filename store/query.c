@@ -8,6 +8,7 @@
 #include <string.h>
 
 #define TIMESTAMPTZ_OID 1184
+#define JSONB_OID 3802
 
 /* pg_type's oid of the types that are numbers: int8, int2, int4, float4, float8, numeric. */
 static gboolean
@@ -45,10 +46,12 @@ table_of (const PGresult *res)
   table->n_columns = (guint) PQnfields (res);
   table->names = g_new0 (char *, table->n_columns);
   table->numeric = g_new0 (gboolean, table->n_columns);
+  table->json = g_new0 (gboolean, table->n_columns);
   table->cells = g_new0 (char *, (gsize) table->n_rows * table->n_columns);
   for (guint c = 0; c < table->n_columns; c++) {
     table->names[c] = g_strdup (PQfname (res, (int) c));
     table->numeric[c] = is_number (PQftype (res, (int) c));
+    table->json[c] = PQftype (res, (int) c) == JSONB_OID;
     for (guint r = 0; r < table->n_rows; r++)
       if (!PQgetisnull (res, (int) r, (int) c))
         table->cells[(gsize) r * table->n_columns + c] = cell_text (res, (int) r, (int) c);
@@ -67,6 +70,7 @@ owd_table_free (OwdTable *table)
     g_free (table->cells[i]);
   g_free (table->names);
   g_free (table->numeric);
+  g_free (table->json);
   g_free (table->cells);
   g_free (table);
 }
@@ -154,6 +158,25 @@ OwdTable *
 owd_store_status (OwdStore *self, GError **error)
 {
   return owd_store_ask (self, "reading the status", "SELECT * FROM owd.status", 0, NULL, error);
+}
+
+#define EVENT_TIME(p, otherwise)                                                                                       \
+  "CASE WHEN " p "::text IS NULL THEN " otherwise " WHEN left (" p ", 1) = '-'"                                        \
+  " THEN coalesce (w.ts, now ()) + " p "::interval ELSE " p "::timestamptz END"
+
+OwdTable *
+owd_store_list_events (OwdStore *self, const char *from, const char *to, gboolean open_only, GError **error)
+{
+  const char *const values[] = { from, to, open_only ? "t" : "f" };
+
+  return owd_store_ask (
+      self, "reading the events",
+      "SELECT e.event_id, e.kind, e.src, e.dst, e.raised, e.cleared, e.value, e.threshold, e.evidence,"
+      " owd.event_text (e.kind, e.value, e.threshold, e.evidence) AS finding"
+      " FROM owd.events e, owd.watermark w WHERE coalesce (e.cleared, 'infinity') >= " EVENT_TIME (
+          "$1", "'-infinity'") " AND e.raised < " EVENT_TIME ("$2", "'infinity'") " AND (e.cleared IS NULL OR NOT $3)"
+                                                                                  " ORDER BY e.raised, e.event_id",
+      3, values, error);
 }
 
 OwdTable *

@@ -739,3 +739,42 @@ owd_store_retain (OwdStore *self, const OwdRetention *keep, guint *ret_dropped, 
     g_hash_table_remove_all (self->slots);
   return TRUE;
 }
+
+/* ---- events -------------------------------------------------------------------------------------- */
+
+/* Numbers as JSON, whatever the locale. */
+static void
+append_rule (GString *json, const char *name, double value)
+{
+  char text[G_ASCII_DTOSTR_BUF_SIZE];
+
+  g_string_append_printf (json, "%c\"%s\":%s", json->len == 0 ? '{' : ',', name,
+                          g_ascii_dtostr (text, sizeof text, value));
+}
+
+gboolean
+owd_store_evaluate (OwdStore *self, const OwdEventRules *rules, gboolean *ret_more, GError **error)
+{
+  g_autoptr (GString) json = g_string_new (NULL);
+  g_autoptr (PGresult) res = NULL;
+  const char *values[1];
+
+  append_rule (json, "threshold_ms", (double) rules->threshold_ns / OWD_NS_PER_MS);
+  append_rule (json, "level_shift_ms", (double) rules->level_shift_ns / OWD_NS_PER_MS);
+  append_rule (json, "silent_s", (double) rules->silent_ns / OWD_NS_PER_S);
+  append_rule (json, "stalled_s", (double) rules->stalled_ns / OWD_NS_PER_S);
+  append_rule (json, "loss", rules->loss);
+  append_rule (json, "distribution", rules->distribution);
+  append_rule (json, "raise_after", rules->raise_after);
+  append_rule (json, "clear_after", rules->clear_after);
+  g_string_append_c (json, '}');
+  values[0] = json->str;
+  if (!owd_conn_ready (&self->conn, error))
+    return FALSE;
+  res = owd_conn_query (&self->conn, "evaluating events", PGRES_TUPLES_OK, "SELECT owd.evaluate_events ($1::jsonb)", 1,
+                        values, error);
+  if (res == NULL)
+    return FALSE;
+  *ret_more = strcmp (PQgetvalue (res, 0, 0), "t") == 0;
+  return TRUE;
+}

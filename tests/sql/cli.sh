@@ -31,6 +31,7 @@ run () {
   ask exporters
   ask profiles
   ask doctor
+  ask events
   ask matrix
   ask timeline edge-a edge-b
   "$OWD_PG_BIN/psql" -X -q -v ON_ERROR_STOP=1 -o /dev/null -f "$here/fixture.sql" -f "$here/cli.sql"
@@ -41,6 +42,7 @@ run () {
   ask profiles --format csv
   ask doctor
   ask doctor --format json
+  ask events
   ask matrix
   ask matrix --format csv --to '2026-11-22 06:40'
   ask timeline edge-a edge-b

@@ -66,6 +66,15 @@ for command in status paths exporters profiles doctor matrix "timeline 198.18.0.
   expect 0 '' "$bin/oneway" $command --db user=t_reader
 done
 
+# Whoever may connect may listen.
+as t_writer -c "LISTEN owd_events" -c "SELECT pg_sleep (3)" >"$dir/heard" &
+sleep 1
+as owd_test -c "SELECT owd.raise_event ('loss', min (path_id), now (), 0.5, 0.01, '{}') FROM owd.path" >/dev/null
+wait $!
+grep -q '"event_id" : [0-9]*, "kind" : "loss", "state" : "raised".*"src" : "198.18.0.[12]", "dst" : "198.18.0.[12]", "value" : 0.5' "$dir/heard" \
+  || fail "nothing was told of an event: $(cat "$dir/heard")"
+expect 0 "lost" "$bin/oneway" events --to infinity --db user=t_reader
+
 # A reader sees what is public, and nothing else; nobody but the owner is let near the schema itself.
 as t_reader -f "$here/rights.sql" || fail "see rights.sql"
 for statement in "SELECT * FROM owd.log" "SELECT * FROM owd.partition" "SELECT * FROM owd.sample" "SELECT * FROM owd.point" \

@@ -7,5 +7,5 @@ set -eu
 here=$(dirname "$0")
 seed=${OWD_SEED:-$(od -An -N2 -tu2 /dev/urandom | tr -d ' ')}
 echo "OWD_SEED=$seed"
-"$1" db migrate >/dev/null 2>&1
+"$1" db migrate >/dev/null 2>&1 || { "$1" db migrate; exit 1; }
 exec "$OWD_PG_BIN/psql" -X -q -v ON_ERROR_STOP=1 -v seed="$seed" -o /dev/null -f "$here/fixture.sql" -f "$2"

@@ -104,7 +104,7 @@ faults_say_where_and_what (void **state)
                 "FILE: [database] connection: unknown key; known here: conninfo, retain-samples, retain-10s, "
                 "retain-1min, retain-5min, retain-1h, retain-1d, retain-probes");
   assert_fault ("[logs]\n", "FILE: [logs]: unknown section; known: log, collector, correlator, profiler, database, "
-                            "probe, exporter NAME");
+                            "probe, events, exporter NAME");
   assert_fault ("[log]\nsync-interval = 5\n",
                 "FILE: [log] sync-interval: '5' is no duration with unit (ns, us, ms, s, min, h, d), 10 ms to 1 h");
   assert_fault ("[log]\nretain-age = 99999999999999999999 d\n",
