@@ -41,5 +41,5 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION owd.compose (text[], timestamptz, timestamptz, interval) IS
-'One-way delay of a route, composed of its hops (RFC 6049), against the direct measurement between its ends, in ms, in bins of step, aligned to from_ts, over [from_ts, to_ts).
+'One-way delay of a route, composed of its hops (RFC 6049), against the direct measurement between its ends, in ms, positive: seen later at the end, in bins of step, aligned to from_ts, over [from_ts, to_ts).
 n_least: samples of the hop that has the fewest. min_ms, mean_ms: sums over the hops; stderr_ms: standard error of mean_ms. direct_*: the same from first to last point, measured; direct_n = 0 and NULL: no sample. diff_ms = mean_ms - direct_mean_ms, with its standard error. Bins in which a hop has no sample are left out; an unknown name is an error.';

@@ -98,4 +98,4 @@ SELECT m.ts, m.src, m.via, m.dst, m.owd_ms, m.lo_ms, m.hi_ms, m.sigma_ms, m.sum_
 END
 $$;
 COMMENT ON FUNCTION owd.probe_vias (timestamptz, timestamptz, interval) IS
-'Packets of the probe that three observation points saw: delay src to dst beside the sum of src to via and via to dst, in ms, with their intervals. What is not zero between them, beyond the intervals, is a fault of matching or of a profile.';
+'Packets of the probe that three observation points saw: delay src to dst beside the sum of src to via and via to dst, in ms, positive: seen later at dst, with their intervals. What is not zero between them, beyond the intervals, is a fault of matching or of a profile.';

@@ -28,7 +28,7 @@ COMMENT ON COLUMN owd.probe_results.size IS 'Bytes of payload above UDP or TCP.'
 COMMENT ON COLUMN owd.probe_results.rtt_ms IS 'Round trip in ms without the reflector''s own time; NULL: not answered.';
 COMMENT ON COLUMN owd.probe_results.up_ms IS 'One-way delay src to dst in ms as both clocks say; positive: seen later at dst; negative: a clock is off. NULL: not answered, or the target stamps nothing.';
 COMMENT ON COLUMN owd.probe_results.up_lo_ms IS 'Lower end of the interval that holds the truth, from stated clock errors and causality, in ms.';
-COMMENT ON COLUMN owd.probe_results.up_hi_ms IS 'Upper end of the same.';
+COMMENT ON COLUMN owd.probe_results.up_hi_ms IS 'Upper end of the same, in ms.';
 COMMENT ON COLUMN owd.probe_results.down_ms IS 'One-way delay back, dst to src, in ms.';
 COMMENT ON COLUMN owd.probe_results.down_lo_ms IS 'Lower end of its interval in ms.';
 COMMENT ON COLUMN owd.probe_results.down_hi_ms IS 'Upper end of its interval in ms.';
@@ -41,9 +41,9 @@ COMMENT ON COLUMN owd.probe_results.dscp_down IS 'DSCP of the answer as it arriv
 COMMENT ON COLUMN owd.probe_results.own_error_ms IS 'Error that the sender''s clock states, in ms; 16 s: not synchronised.';
 COMMENT ON COLUMN owd.probe_results.peer_error_ms IS 'Error that the reflector''s clock states, in ms; NULL: it states none.';
 COMMENT ON COLUMN owd.probe_results.t1_ns IS 'Departure, ns since 1970 UTC by the sender''s clock.';
-COMMENT ON COLUMN owd.probe_results.t2_ns IS 'Arrival there by the reflector''s clock.';
-COMMENT ON COLUMN owd.probe_results.t3_ns IS 'Departure of the answer by the reflector''s clock.';
-COMMENT ON COLUMN owd.probe_results.t4_ns IS 'Arrival of the answer by the sender''s clock.';
+COMMENT ON COLUMN owd.probe_results.t2_ns IS 'Arrival there, ns since 1970 UTC by the reflector''s clock.';
+COMMENT ON COLUMN owd.probe_results.t3_ns IS 'Departure of the answer, ns since 1970 UTC by the reflector''s clock.';
+COMMENT ON COLUMN owd.probe_results.t4_ns IS 'Arrival of the answer, ns since 1970 UTC by the sender''s clock.';
 COMMENT ON COLUMN owd.probe_results.flow_up IS 'Hash of the packet''s directed 5-tuple: owd.samples.flow of the same packet seen by exporters.';
 COMMENT ON COLUMN owd.probe_results.flow_down IS 'The same of its answer.';
 COMMENT ON COLUMN owd.probe_results.flags IS 'What else is to be said of the packet, as in oneway-probe(1): lost, reordered, unsync, clock, ...';

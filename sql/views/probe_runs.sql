@@ -26,11 +26,11 @@ COMMENT ON COLUMN owd.probe_runs.lost_down IS 'Of these lost on the way back, wh
 COMMENT ON COLUMN owd.probe_runs.duplicates IS 'Answers that came more than once.';
 COMMENT ON COLUMN owd.probe_runs.reordered IS 'Answers that were overtaken.';
 COMMENT ON COLUMN owd.probe_runs.rtt_p50_ms IS 'Median of the round trips in ms; all quantiles are over answered packets.';
-COMMENT ON COLUMN owd.probe_runs.rtt_p95_ms IS '95th percentile of the same.';
+COMMENT ON COLUMN owd.probe_runs.rtt_p95_ms IS '95th percentile of the same, in ms.';
 COMMENT ON COLUMN owd.probe_runs.up_p50_ms IS 'Median one-way delay src to dst in ms; positive: seen later at dst.';
-COMMENT ON COLUMN owd.probe_runs.up_p95_ms IS '95th percentile of the same.';
+COMMENT ON COLUMN owd.probe_runs.up_p95_ms IS '95th percentile of the same, in ms.';
 COMMENT ON COLUMN owd.probe_runs.down_p50_ms IS 'Median one-way delay back in ms.';
-COMMENT ON COLUMN owd.probe_runs.down_p95_ms IS '95th percentile of the same.';
+COMMENT ON COLUMN owd.probe_runs.down_p95_ms IS '95th percentile of the same, in ms.';
 COMMENT ON COLUMN owd.probe_runs.ipdv_up_p50_ms IS 'Median of |IPDV| (RFC 3393) up in ms.';
-COMMENT ON COLUMN owd.probe_runs.ipdv_down_p50_ms IS 'The same on the way back.';
+COMMENT ON COLUMN owd.probe_runs.ipdv_down_p50_ms IS 'The same on the way back, in ms.';
 COMMENT ON COLUMN owd.probe_runs.summary IS 'All of it, as oneway-probe send --format json prints it.';
