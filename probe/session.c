@@ -560,13 +560,22 @@ peer_time (guint64 wire, gboolean ptp, OwdTime near, guint32 *flags)
   return other;
 }
 
+/* Some reflectors put DSCP and ECN of both directions into a byte each, not in the layout of RFC 8972, 4.4. Read by the
+ * RFC their unchanged class looks remarked. So where the other reading is just what was sent, nothing can be said. */
+static gboolean
+class_is_by_bytes (const OwdProbeSession *self, const OwdProbeReply *r)
+{
+  return r->dscp_seen != self->cfg.dscp && r->dscp_seen >> 4 == self->cfg.ecn
+         && ((r->dscp_seen & 15) << 2 | r->ecn_seen) == self->cfg.dscp;
+}
+
 static void
 read_class (const OwdProbeSession *self, const OwdProbeReply *r, const OwdProbeArrival *a, Slot *s)
 {
   s->ttl_there = (gint16) r->ttl;
   s->ttl_here = (gint16) a->ttl;
   s->tos_here = (gint16) a->tos;
-  if ((r->got & OWD_PROBE_ASK_COS) != 0) {
+  if ((r->got & OWD_PROBE_ASK_COS) != 0 && !class_is_by_bytes (self, r)) {
     s->dscp_there = r->dscp_seen;
     s->flags |= r->dscp_seen != self->cfg.dscp ? OWD_PROBE_DSCP_UP : 0;
     s->flags |= r->ecn_seen == 3 && self->cfg.ecn != 3 ? OWD_PROBE_CE_UP : 0;

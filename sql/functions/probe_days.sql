@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: Apache-2.0
 --
--- Probe results by UTC day, made and dropped like those of samples (days.sql). Their time is the probes' own clock, so
+-- Probe results by UTC day, made and dropped like those of samples (tables.sql). Their time is the probes' own clock, so
 -- retention counts back from the newest day that is there.
 CREATE OR REPLACE FUNCTION owd.add_probe_day (day date) RETURNS boolean
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER

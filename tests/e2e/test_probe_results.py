@@ -157,7 +157,8 @@ class Report(unittest.TestCase):
         sql('DROP SCHEMA IF EXISTS owd CASCADE')
         subprocess.run([PROGRAMS['oneway'], 'db', 'migrate'], check=True, stdout=subprocess.DEVNULL,
                        stderr=subprocess.DEVNULL)
-        sql("SELECT owd.add_day (date '2027-01-15'); INSERT INTO owd.point (addr, domain, version, name)"
+        sql("SELECT owd.add_samples (t) FROM generate_series (timestamptz '2027-01-15 00:00+00', '2027-01-15 23:00+00', '1 h') t;"
+            " INSERT INTO owd.point (addr, domain, version, name)"
             " VALUES ('192.0.2.1', 0, 9, 'A'), ('192.0.2.2', 0, 9, 'B'), ('192.0.2.3', 0, 9, 'C');"
             'INSERT INTO owd.path (src_id, dst_id) SELECT a.point_id, b.point_id FROM owd.point a, owd.point b'
             ' WHERE a.name <> b.name')
