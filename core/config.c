@@ -148,6 +148,17 @@ static const Option options[] = {
   { "database", "retain-probes", TYPE_DURATION, "90 d", "0", "3650 d",
     "Days of probe results that ended longer than this before the newest one are removed. 0: never." },
 
+  { "probe", "agent", TYPE_STRING, "", NULL, NULL,
+    "What results of oneway-probe daemon call this machine. Empty: its host name." },
+  { "probe", "seed", TYPE_INT, "0", "0", "4294967295",
+    "With agent and test name it decides when within its period a test begins." },
+  { "probe", "spool", TYPE_STRING, "/var/lib/oneway/probe", NULL, NULL,
+    "Directory where results wait for the database." },
+  { "probe", "spool-size", TYPE_SIZE, "1 GiB", "1 MiB", "1024 TiB",
+    "The oldest results that wait are given up until they are no more than this." },
+  { "probe", "store", TYPE_BOOL, "yes", NULL, NULL,
+    "Whether the daemon loads results into the database. no: they wait for oneway-probe load." },
+
   { "events", "threshold", TYPE_DURATION, "400 ms", "0", "1 h",
     "The 95th percentile of a path's delay in a minute is above this. 0: no such event; so below." },
   { "events", "level-shift", TYPE_DURATION, "2 ms", "0", "1 min",
@@ -162,6 +173,56 @@ static const Option options[] = {
   { "events", "raise-after", TYPE_INT, "3", "1", "1440",
     "Minutes in a row that raise an event of threshold, loss or negative delay." },
   { "events", "clear-after", TYPE_INT, "5", "1", "1440", "Minutes in a row, well below the threshold, that clear it." },
+};
+
+/* [test NAME] and [targets NAME]: what 'oneway-probe daemon' does; see owd_config_n_named(). */
+static const Option test_options[] = {
+  { "test NAME", "enabled", TYPE_BOOL, "yes", NULL, NULL, "Whether it runs." },
+  { "test NAME", "targets", TYPE_LIST, "", NULL, NULL, "Names of [targets] sections. Required." },
+  { "test NAME", "method", TYPE_STRING, "stamp", NULL, NULL,
+    "stamp, tcp-ack, tcp-syn or tcp-connect (see oneway-probe send), path-udp, path-tcp or path-icmp (see oneway-probe "
+    "path)." },
+  { "test NAME", "every", TYPE_DURATION, "20 min", "0", "365 d",
+    "How often it begins, counted from 1970, later by a part of this time that depends on seed, agent and test: "
+    "agents with the same file do not begin together, and a restart changes nothing. 0: without end." },
+  { "test NAME", "count", TYPE_INT, "100", "0", "1000000000",
+    "Packets per target and run, with a path method traces. Without end where 'every' is 0." },
+  { "test NAME", "interval", TYPE_DURATION, "100 ms", "1 us", "30 d", "Between packets, bursts, trains or traces." },
+  { "test NAME", "schedule", TYPE_STRING, "isochronous", NULL, NULL, "isochronous, poisson, burst or train." },
+  { "test NAME", "burst", TYPE_INT, "10", "1", "1000000", "Packets of a burst or train." },
+  { "test NAME", "gap", TYPE_DURATION, "10 ms", "0", "1 d", "Between the packets of a burst." },
+  { "test NAME", "profile", TYPE_STRING, "", NULL, NULL,
+    "voice, conference-up, conference-down or gaming: then interval and size are that application's." },
+  { "test NAME", "size", TYPE_STRING, "", NULL, NULL, "Payloads in bytes, separated by ','. Empty: the least." },
+  { "test NAME", "dscp", TYPE_INT, "0", "0", "63", "Of probes, and wished for the replies." },
+  { "test NAME", "tlvs", TYPE_STRING, "", NULL, NULL, "STAMP: as option --tlvs of oneway-probe send." },
+  { "test NAME", "ports", TYPE_INT, "0", "0", "10000",
+    "Source ports, used in turn. 0: 1, with tcp-ack and tcp-syn 1000." },
+  { "test NAME", "port", TYPE_INT, "0", "0", "65535", "Of targets that name none. 0: the method's own." },
+  { "test NAME", "timeout", TYPE_DURATION, "2 s", "1 ms", "1 h", "What is not answered after this is lost." },
+  { "test NAME", "key-file", TYPE_STRING, "", NULL, NULL, "STAMP: authenticated, with a key from here." },
+  { "test NAME", "key", TYPE_STRING, "", NULL, NULL, "Which key of that file." },
+};
+
+static const Option targets_options[] = {
+  { "targets NAME", "hosts", TYPE_LIST, "", NULL, NULL, "HOST, HOST:PORT or [ADDR]:PORT. Required." },
+  { "targets NAME", "nearest", TYPE_INT, "0", "0", "1000",
+    "Only so many of them: those with the fewest hops, among these the ones with the shortest round trip. 0: all." },
+  { "targets NAME", "look-every", TYPE_DURATION, "1 h", "1 s", "30 d",
+    "How often to find out which ones are nearest." },
+};
+
+typedef struct {
+  const char *kind, *title;
+  const Option *table;
+  gsize n;
+  const char *help;
+} NamedKind;
+
+static const NamedKind named_kinds[] = {
+  { "test", "test NAME", test_options, G_N_ELEMENTS (test_options),
+    "One section per measurement of 'oneway-probe daemon'; results carry its name." },
+  { "targets", "targets NAME", targets_options, G_N_ELEMENTS (targets_options), "A group of hosts to be probed." },
 };
 
 static const Option exporter_options[] = {
@@ -193,10 +254,17 @@ typedef struct {
   OwdConfigExporter shown; /* borrows from the fields above */
 } Exporter;
 
+typedef struct {
+  const NamedKind *kind;
+  char *name;
+  Value *values; /* kind->n */
+} Named;
+
 struct OwdConfig {
   char *path; /* as owd_config_load() was asked for */
   Value values[G_N_ELEMENTS (options)];
   GPtrArray *exporters; /* of Exporter */
+  GPtrArray *named;     /* of Named, in the file's order */
 };
 
 /* ---- scanning ---------------------------------------------------------------------------------- */
@@ -562,8 +630,100 @@ load_exporter (Load *load, OwdConfig *self, const char *group)
 }
 
 static void
+free_named (gpointer data)
+{
+  Named *named = data;
+
+  for (gsize k = 0; k < named->kind->n; k++)
+    clear_value (&named->values[k]);
+  g_free (named->values);
+  g_free (named->name);
+  g_free (named);
+}
+
+/* Returns: FALSE where the group is none of these. */
+static gboolean
+load_named (Load *load, OwdConfig *self, const char *group)
+{
+  for (gsize k = 0; k < G_N_ELEMENTS (named_kinds); k++) {
+    const NamedKind *kind = &named_kinds[k];
+    gsize prefix = strlen (kind->kind);
+    Named *named;
+
+    if (!g_str_has_prefix (group, kind->kind) || group[prefix] != ' ')
+      continue;
+    named = g_new0 (Named, 1);
+    named->kind = kind;
+    named->name = g_strstrip (g_strdup (group + prefix));
+    named->values = g_new0 (Value, kind->n);
+    check_keys (load, kind->table, kind->n, group, kind->title);
+    load_values (load, kind->table, kind->n, group, named->values);
+    if (*named->name == '\0')
+      add_fault (load, group, NULL, "a name is missing after '%s'", kind->kind);
+    g_ptr_array_add (self->named, named);
+    return TRUE;
+  }
+  return FALSE;
+}
+
+static const Value *
+named_value (const Named *named, const char *key, Type type)
+{
+  for (gsize k = 0; k < named->kind->n; k++)
+    if (g_str_equal (named->kind->table[k].key, key) && named->kind->table[k].type == type)
+      return &named->values[k];
+  g_error ("[%s] %s is not in the table of settings with this type", named->kind->title, key);
+}
+
+static const Named *
+find_named (const OwdConfig *self, const char *kind, const char *name)
+{
+  for (guint i = 0; i < self->named->len; i++) {
+    const Named *named = g_ptr_array_index (self->named, i);
+
+    if (g_str_equal (named->kind->kind, kind) && g_str_equal (named->name, name))
+      return named;
+  }
+  return NULL;
+}
+
+static void
+check_method (Load *load, const char *group, const char *method)
+{
+  static const char *const methods[]
+      = { "stamp", "tcp-ack", "tcp-syn", "tcp-connect", "path-udp", "path-tcp", "path-icmp", NULL };
+
+  if (!g_strv_contains (methods, method))
+    add_fault (load, group, "method",
+               "'%s' is none of stamp, tcp-ack, tcp-syn, tcp-connect, path-udp, path-tcp, path-icmp", method);
+}
+
+/* What cannot be told while a single section is read: do tests name targets that there are? */
+static void
+check_named (Load *load, const OwdConfig *self)
+{
+  for (guint i = 0; i < self->named->len; i++) {
+    const Named *named = g_ptr_array_index (self->named, i);
+    gboolean test = g_str_equal (named->kind->kind, "test");
+    const char *key = test ? "targets" : "hosts";
+    g_autofree char *group = g_strdup_printf ("%s %s", named->kind->kind, named->name);
+    char **list = named_value (named, key, TYPE_LIST)->list;
+
+    if (list[0] == NULL)
+      add_fault (load, group, key, "missing");
+    if (test)
+      check_method (load, group, named_value (named, "method", TYPE_STRING)->text);
+    for (; test && *list != NULL; list++)
+      if (find_named (self, "targets", *list) == NULL)
+        add_fault (load, group, key, "there is no section [targets %s]", *list);
+  }
+}
+
+static void
 load_group (Load *load, OwdConfig *self, const char *group)
 {
+  if (load_named (load, self, group))
+    return;
   if (g_str_has_prefix (group, EXPORTER_PREFIX)) {
     load_exporter (load, self, group);
     return;
@@ -573,8 +733,10 @@ load_group (Load *load, OwdConfig *self, const char *group)
       check_keys (load, options, G_N_ELEMENTS (options), group, group);
       return;
     }
-  add_fault (load, group, NULL,
-             "unknown section; known: log, collector, correlator, profiler, database, probe, events, exporter NAME");
+  add_fault (
+      load, group, NULL,
+      "unknown section; known: log, collector, correlator, profiler, database, probe, events, exporter NAME, test "
+      "NAME, targets NAME");
 }
 
 static gboolean
@@ -599,6 +761,7 @@ owd_config_load (const char *path, GError **error)
 
   self->path = g_strdup (path);
   self->exporters = g_ptr_array_new_with_free_func (free_exporter);
+  self->named = g_ptr_array_new_with_free_func (free_named);
   if (path == NULL && g_file_test (DEFAULT_PATH, G_FILE_TEST_EXISTS))
     load.path = DEFAULT_PATH;
   if (load.path != NULL && !read_file (file, load.path, error))
@@ -609,6 +772,7 @@ owd_config_load (const char *path, GError **error)
   groups = g_key_file_get_groups (file, NULL);
   for (char **group = groups; *group != NULL; group++)
     load_group (&load, self, *group);
+  check_named (&load, self);
   if (faults->len > 0) {
     g_set_error_literal (error, OWD_ERROR, OWD_ERROR_CONFIG, faults->str);
     return NULL;
@@ -636,6 +800,7 @@ clear_config (gpointer data)
   for (gsize k = 0; k < G_N_ELEMENTS (self->values); k++)
     clear_value (&self->values[k]);
   g_ptr_array_unref (self->exporters);
+  g_ptr_array_unref (self->named);
   g_free (self->path);
 }
 
@@ -788,6 +953,66 @@ owd_config_point_name (const OwdConfig *self, const OwdStateKey *key, GHashTable
   return g_string_free (name, FALSE);
 }
 
+static const Named *
+nth_named (const OwdConfig *self, const char *kind, guint n)
+{
+  for (guint i = 0; i < self->named->len; i++) {
+    const Named *named = g_ptr_array_index (self->named, i);
+
+    if (g_str_equal (named->kind->kind, kind) && n-- == 0)
+      return named;
+  }
+  return NULL;
+}
+
+const char *
+owd_config_named (const OwdConfig *self, const char *kind, guint n)
+{
+  const Named *named = nth_named (self, kind, n);
+
+  return named != NULL ? named->name : NULL;
+}
+
+static const Value *
+value_of_named (const OwdConfig *self, const char *kind, const char *name, const char *key, Type type)
+{
+  const Named *named = find_named (self, kind, name);
+
+  if (named == NULL)
+    g_error ("there is no section [%s %s]", kind, name);
+  return named_value (named, key, type);
+}
+
+gint64
+owd_config_named_int (const OwdConfig *self, const char *kind, const char *name, const char *key)
+{
+  return value_of_named (self, kind, name, key, TYPE_INT)->i;
+}
+
+gboolean
+owd_config_named_bool (const OwdConfig *self, const char *kind, const char *name, const char *key)
+{
+  return value_of_named (self, kind, name, key, TYPE_BOOL)->i != 0;
+}
+
+gint64
+owd_config_named_duration_ns (const OwdConfig *self, const char *kind, const char *name, const char *key)
+{
+  return value_of_named (self, kind, name, key, TYPE_DURATION)->i;
+}
+
+const char *
+owd_config_named_string (const OwdConfig *self, const char *kind, const char *name, const char *key)
+{
+  return value_of_named (self, kind, name, key, TYPE_STRING)->text;
+}
+
+const char *const *
+owd_config_named_list (const OwdConfig *self, const char *kind, const char *name, const char *key)
+{
+  return (const char *const *) value_of_named (self, kind, name, key, TYPE_LIST)->list;
+}
+
 /* ---- printing ---------------------------------------------------------------------------------- */
 
 static void
@@ -819,6 +1044,13 @@ owd_config_print (const OwdConfig *self)
 
     for (gsize k = 0; k < G_N_ELEMENTS (exporter_options); k++)
       print_value (file, &exporter_options[k], group, &exporter->values[k]);
+  }
+  for (guint i = 0; i < self->named->len; i++) {
+    const Named *named = g_ptr_array_index (self->named, i);
+    g_autofree char *group = g_strdup_printf ("%s %s", named->kind->kind, named->name);
+
+    for (gsize k = 0; k < named->kind->n; k++)
+      print_value (file, &named->kind->table[k], group, &named->values[k]);
   }
   return g_key_file_to_data (file, NULL, NULL);
 }
@@ -884,5 +1116,7 @@ owd_config_man (void)
     man_section (man, sections[k].name, sections[k].help, options, G_N_ELEMENTS (options));
   man_section (man, "exporter NAME", "One section per observation point; NAME is shown instead of the address.",
                exporter_options, G_N_ELEMENTS (exporter_options));
+  for (gsize k = 0; k < G_N_ELEMENTS (named_kinds); k++)
+    man_section (man, named_kinds[k].title, named_kinds[k].help, named_kinds[k].table, named_kinds[k].n);
   return g_string_free (man, FALSE);
 }

@@ -5,7 +5,7 @@
  * new one and swaps it whole. Order of precedence: ONEWAY_SECTION_KEY in the environment ('-' becomes '_'), the file,
  * the default. An empty file works.
  *
- *   [log] [collector] [correlator] [profiler] [database] [probe] [events] [exporter NAME]
+ *   [log] [collector] [correlator] [profiler] [database] [probe] [events] [exporter NAME] [test NAME] [targets NAME]
  */
 #ifndef OWD_CONFIG_H
 #define OWD_CONFIG_H
@@ -61,6 +61,15 @@ const char *owd_config_exporter_name (const OwdConfig *self, const OwdAddr *addr
  * several that differ, with its version where even the domain does not tell two states apart. states: a table whose
  * keys are the OwdStateKeys known, key among them; the name is a function of that set. Returns: (transfer full). */
 char *owd_config_point_name (const OwdConfig *self, const OwdStateKey *key, GHashTable *states);
+
+/* Sections with a name of the user's, kind "test" or "targets": [test NAME], [targets NAME]. Their references have been
+ * checked. Returns: (transfer none) the name of the n-th of its kind, in the file's order; NULL behind the last. */
+const char *owd_config_named (const OwdConfig *self, const char *kind, guint n);
+gint64 owd_config_named_int (const OwdConfig *self, const char *kind, const char *name, const char *key);
+gboolean owd_config_named_bool (const OwdConfig *self, const char *kind, const char *name, const char *key);
+gint64 owd_config_named_duration_ns (const OwdConfig *self, const char *kind, const char *name, const char *key);
+const char *owd_config_named_string (const OwdConfig *self, const char *kind, const char *name, const char *key);
+const char *const *owd_config_named_list (const OwdConfig *self, const char *kind, const char *name, const char *key);
 
 /* The effective settings in the file's own syntax, with unit, range and help as comments. Secrets are left out. */
 char *owd_config_print (const OwdConfig *self);

@@ -41,6 +41,7 @@ static const struct {
   { "reflect", "answer probes", owd_probe_reflect_main },
   { "path", "find the routers on the way, and watch the route", owd_probe_path_main },
   { "report", "hold passive samples against probes of the same packets", owd_probe_report_main },
+  { "daemon", "measure as oneway.conf says", owd_probe_daemon_main },
   { "load", "put spooled results into the database", owd_probe_load_main },
 };
 

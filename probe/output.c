@@ -488,14 +488,36 @@ print_json_route (FILE *out, const OwdProbeLabel *label, const OwdProbeRouteSpan
 }
 
 void
-owd_probe_print_route (FILE *out, OwdProbeFormat format, const OwdProbeLabel *label, const OwdProbeRouteSpan *span,
-                       gint64 first_rtt_ns)
+owd_probe_print_route_csv_header (FILE *out)
+{
+  fputs ("index,target,method,from_ns,to_ns,reached,hops,rtt_ms\n", out);
+}
+
+static void
+print_csv_route (FILE *out, const OwdProbeLabel *label, guint index, const OwdProbeRouteSpan *span)
+{
+  const OwdProbeRoute *route = span->route;
+
+  fprintf (out, "%u,%s,%s,%" G_GINT64_FORMAT ",%" G_GINT64_FORMAT ",%d,%u,", index, label->target, label->method,
+           span->from, span->to, route->reached, route->n);
+  if (route->reached)
+    fprintf (out, "%.6f", ms (route->hop[route->n - 1].rtt_ns));
+  fputc ('\n', out);
+}
+
+void
+owd_probe_print_route (FILE *out, OwdProbeFormat format, const OwdProbeLabel *label, guint index,
+                       const OwdProbeRouteSpan *span, gint64 first_rtt_ns)
 {
   const OwdProbeRoute *route = span->route;
   char from[OWD_TIME_TEXT], to[OWD_TIME_TEXT], text[OWD_ADDR_TEXT];
 
   if (format == OWD_PROBE_JSON) {
     print_json_route (out, label, span, first_rtt_ns);
+    return;
+  }
+  if (format == OWD_PROBE_CSV) {
+    print_csv_route (out, label, index, span);
     return;
   }
   fprintf (out, "%s (%s), %u hops%s, %s to %s\n", label->target, label->method, route->n,
@@ -517,6 +539,8 @@ owd_probe_print_route_change (FILE *out, OwdProbeFormat format, const OwdProbeLa
   gboolean step = c->before_ns != OWD_TIME_NONE && c->after_ns != OWD_TIME_NONE;
   char lo[OWD_TIME_TEXT], hi[OWD_TIME_TEXT];
 
+  if (format == OWD_PROBE_CSV)
+    return;
   if (format == OWD_PROBE_JSON) {
     print_json_label (out, "route_change", label, label->sport);
     fprintf (out, ",\"seq\":%u,\"lo_ns\":%" G_GINT64_FORMAT ",\"hi_ns\":%" G_GINT64_FORMAT ",\"trigger\":\"%s\"",

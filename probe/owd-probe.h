@@ -496,6 +496,24 @@ guint owd_probe_routes_ttl_changes (const OwdProbeRoutes *self);
 gint64 owd_probe_routes_first_rtt_ns (const OwdProbeRoutes *self); /* OWD_TIME_NONE: none */
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (OwdProbeRoutes, owd_probe_routes_free)
 
+/* ---- policy ------------------------------------------------------------------------------------ */
+
+/* How far into its period a test begins: 0 .. every_ns - 1, the same whenever it is asked. */
+gint64 owd_probe_policy_offset_ns (guint32 seed, const char *agent, const char *test, gint64 every_ns);
+/* The first begin after now; every_ns at least 1. */
+OwdTime owd_probe_policy_next (OwdTime now, gint64 every_ns, gint64 offset_ns);
+
+typedef struct {
+  guint hops; /* 0: not reached */
+  gint64 rtt_ns;
+} OwdProbeDistance;
+
+/* The nearest of n: by hops, then by round trip, then in their order; what was not reached is never among them. ret:
+ * room for `wanted` indices. Returns: how many. */
+guint owd_probe_policy_nearest (const OwdProbeDistance *distances, guint n, guint wanted, guint *ret);
+/* How long to leave what has failed so many times in a row. */
+gint64 owd_probe_policy_pause_ns (guint failures);
+
 /* ---- the reflector ----------------------------------------------------------------------------- */
 
 typedef struct {

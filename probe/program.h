@@ -17,6 +17,7 @@ int owd_probe_reflect_main (int argc, char **argv);
 int owd_probe_report_main (int argc, char **argv);
 int owd_probe_load_main (int argc, char **argv);
 int owd_probe_path_main (int argc, char **argv);
+int owd_probe_daemon_main (int argc, char **argv);
 
 /* "20ms", "1.5 s", "2min", "100us", "7d"; at least min_ns. option: for the message. */
 gboolean owd_probe_parse_duration (const char *text, const char *option, gint64 min_ns, gint64 *ret_ns,
@@ -54,9 +55,12 @@ void owd_probe_print_sample (FILE *out, OwdProbeFormat format, const OwdProbeLab
 void owd_probe_print_summary (FILE *out, OwdProbeFormat format, const OwdProbeLabel *label,
                               const OwdProbeSummary *summary, gboolean own_synchronised);
 
-/* table or JSON. first_rtt_ns: of the first packet on this path, OWD_TIME_NONE: not known. */
-void owd_probe_print_route (FILE *out, OwdProbeFormat format, const OwdProbeLabel *label, const OwdProbeRouteSpan *span,
-                            gint64 first_rtt_ns);
+/* index: of the target on the command line. first_rtt_ns: of the first packet on this path, OWD_TIME_NONE: not known.
+ */
+void owd_probe_print_route_csv_header (FILE *out);
+void owd_probe_print_route (FILE *out, OwdProbeFormat format, const OwdProbeLabel *label, guint index,
+                            const OwdProbeRouteSpan *span, gint64 first_rtt_ns);
+/* table or JSON */
 void owd_probe_print_route_change (FILE *out, OwdProbeFormat format, const OwdProbeLabel *label,
                                    const OwdProbeRouteChange *change);
 

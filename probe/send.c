@@ -31,7 +31,7 @@ typedef struct {
   char *interval, *duration, *schedule, *gap, *size, *timeout, *source, *key_file, *key, *peer, *tlvs, *format;
   char *profile, *like, *tcp, *test, *agent, *db, *spool, *user;
   gint count, burst, dscp, ecn, port, ports;
-  gboolean four, six, twamp, ptp, no_packets, live;
+  gboolean four, six, twamp, ptp, no_packets, live, keep_going;
   char **targets;
   Method method; /* from tcp */
 } Options;
@@ -263,14 +263,24 @@ add_targets (OwdProbeSender *self, const Options *o, OwdProbeSessionConfig *cfg,
   if (!parse_sizes (o, sizes, error))
     return FALSE;
   for (gsize i = 0; o->targets != NULL && o->targets[i] != NULL; i++) {
+    g_autoptr (GError) own = NULL;
+
     if (!owd_probe_endpoint_resolve (o->targets[i], (guint16) o->port,
                                      o->four  ? AF_INET
                                      : o->six ? AF_INET6
                                               : AF_UNSPEC,
-                                     FALSE, &to, error))
-      return FALSE;
+                                     FALSE, &to, o->keep_going ? &own : error)) {
+      if (!o->keep_going)
+        return FALSE;
+      g_warning ("left out: %s", own->message);
+      continue;
+    }
     for (guint k = 0; k < sizes->len; k++)
       add_target (self, o, &to, g_array_index (sizes, guint, k), cfg);
+  }
+  if (self->targets->len == 0 && o->targets != NULL) {
+    g_set_error_literal (error, OWD_ERROR, OWD_ERROR_IO, "no target is left");
+    return FALSE;
   }
   if (self->targets->len == 0 || self->targets->len > TARGETS_MAX) {
     g_set_error (error, OWD_ERROR, OWD_ERROR_CONFIG, "want 1 to %d targets; try 'oneway-probe send --help'",
@@ -519,6 +529,7 @@ owd_probe_send_main (int argc, char **argv)
     { "ptp", 0, 0, G_OPTION_ARG_NONE, &o.ptp, "Stamps in PTP format", NULL },
     { "ipv4", '4', 0, G_OPTION_ARG_NONE, &o.four, "Resolve names to IPv4 only", NULL },
     { "ipv6", '6', 0, G_OPTION_ARG_NONE, &o.six, "Resolve names to IPv6 only", NULL },
+    { "keep-going", 'k', 0, G_OPTION_ARG_NONE, &o.keep_going, "Leave out targets whose name is not known", NULL },
     { "format", 'f', 0, G_OPTION_ARG_STRING, &o.format, "table (default), json (lines), csv (packets)", "FORMAT" },
     { "test", 0, 0, G_OPTION_ARG_STRING, &o.test, "What to call this measurement in results", "NAME" },
     { "agent", 0, 0, G_OPTION_ARG_STRING, &o.agent, "What to call this machine in results (its host name)", "NAME" },

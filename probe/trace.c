@@ -29,7 +29,7 @@ enum {
 typedef struct {
   char *method, *interval, *duration, *trips, *timeout, *source, *format, *test, *agent, *db, *spool, *user;
   gint count, port, dscp, max_ttl, tries, silent;
-  gboolean four, six;
+  gboolean four, six, keep_going;
   char **targets;
 } Options;
 
@@ -37,6 +37,7 @@ typedef struct Tracer Tracer;
 
 typedef struct {
   Tracer *tracer;
+  guint index; /* on the command line */
   char *text;
   OwdProbeEndpoint to;
   guint family;
@@ -90,9 +91,9 @@ on_span (const OwdProbeRouteSpan *span, gpointer user)
   Tracer *self = t->tracer;
   gint64 first = span->seq == 0 ? owd_probe_routes_first_rtt_ns (t->routes) : OWD_TIME_NONE;
 
-  owd_probe_print_route (stdout, self->format, &t->label, span, first);
+  owd_probe_print_route (stdout, self->format, &t->label, t->index, span, first);
   if (self->writer != NULL)
-    owd_probe_print_route (owd_probe_writer_out (self->writer), OWD_PROBE_JSON, &t->label, span, first);
+    owd_probe_print_route (owd_probe_writer_out (self->writer), OWD_PROBE_JSON, &t->label, t->index, span, first);
   fflush (stdout);
 }
 
@@ -409,8 +410,9 @@ open_family (Tracer *self, guint k, const OwdProbeEndpoint *from, guint8 tos, GE
 }
 
 static gboolean
-add_target (Tracer *self, const Options *o, const char *text, GError **error)
+add_target (Tracer *self, const Options *o, guint index, GError **error)
 {
+  const char *text = o->targets[index];
   Target *t = g_new0 (Target, 1);
   OwdProbeRouteSink sink = { .span = on_span, .change = on_change, .user = t };
   OwdProbeEndpoint from;
@@ -418,6 +420,7 @@ add_target (Tracer *self, const Options *o, const char *text, GError **error)
 
   g_ptr_array_add (self->targets, t);
   t->tracer = self;
+  t->index = index;
   t->trace = owd_probe_trace_new (&self->cfg);
   t->routes = owd_probe_routes_new (&sink);
   if (!owd_probe_endpoint_resolve (text, (guint16) o->port,
@@ -459,6 +462,23 @@ add_target (Tracer *self, const Options *o, const char *text, GError **error)
   return TRUE;
 }
 
+/* With --keep-going a target that cannot be traced is left out. */
+static gboolean
+add_targets_of (Tracer *self, const Options *o, guint index, GError **error)
+{
+  g_autoptr (GError) own = NULL;
+
+  if (add_target (self, o, index, &own))
+    return TRUE;
+  if (!o->keep_going) {
+    g_propagate_error (error, g_steal_pointer (&own));
+    return FALSE;
+  }
+  g_warning ("left out: %s", own->message);
+  g_ptr_array_remove_index (self->targets, self->targets->len - 1);
+  return TRUE;
+}
+
 static gboolean
 parse_kind (const char *text, OwdProbePathKind *ret, GError **error)
 {
@@ -497,10 +517,6 @@ parse (Tracer *self, Options *o, GError **error)
                                     &self->cfg.timeout_ns, error)
       || !owd_probe_parse_duration (o->duration != NULL ? o->duration : "0", "--duration", 0, &duration_ns, error))
     return FALSE;
-  if (self->format == OWD_PROBE_CSV) {
-    g_set_error_literal (error, OWD_ERROR, OWD_ERROR_CONFIG, "--format: want table or json; routes are no table rows");
-    return FALSE;
-  }
   if (o->port == 0)
     o->port = self->kind == OWD_PROBE_PATH_TCP ? TCP_PORT : UDP_PORT;
   self->end = duration_ns > 0 ? owd_probe_clock_steady () + duration_ns : G_MAXINT64;
@@ -527,8 +543,12 @@ setup (Tracer *self, Options *o, const OwdConfig *config, GError **error)
   if (!parse (self, o, error))
     return FALSE;
   for (guint i = 0; i < n; i++)
-    if (!add_target (self, o, o->targets[i], error))
+    if (!add_targets_of (self, o, i, error))
       return FALSE;
+  if (self->targets->len == 0) {
+    g_set_error_literal (error, OWD_ERROR, OWD_ERROR_IO, "no target is left");
+    return FALSE;
+  }
   if ((o->user != NULL || !stored) && !owd_program_drop_rights (o->user != NULL ? o->user : "nobody", error))
     return FALSE;
   if (stored)
@@ -571,6 +591,8 @@ trace_with (Options *o, const OwdConfig *config, GError **error)
   int status = -1;
 
   if (setup (&self, o, config, error)) {
+    if (self.format == OWD_PROBE_CSV)
+      owd_probe_print_route_csv_header (stdout);
     run (&self);
     status = report (&self);
     if (!owd_probe_writer_close (self.writer, error))
@@ -617,7 +639,8 @@ owd_probe_path_main (int argc, char **argv)
       "TIME" },
     { "ipv4", '4', 0, G_OPTION_ARG_NONE, &o.four, "Resolve names to IPv4 only", NULL },
     { "ipv6", '6', 0, G_OPTION_ARG_NONE, &o.six, "Resolve names to IPv6 only", NULL },
-    { "format", 'f', 0, G_OPTION_ARG_STRING, &o.format, "table (default), json (lines)", "FORMAT" },
+    { "keep-going", 'k', 0, G_OPTION_ARG_NONE, &o.keep_going, "Leave out targets without name or route", NULL },
+    { "format", 'f', 0, G_OPTION_ARG_STRING, &o.format, "table (default), json (lines), csv (no hops)", "FORMAT" },
     { "test", 0, 0, G_OPTION_ARG_STRING, &o.test, "What to call this measurement in results", "NAME" },
     { "agent", 0, 0, G_OPTION_ARG_STRING, &o.agent, "What to call this machine in results (its host name)", "NAME" },
     { "db", 0, 0, G_OPTION_ARG_STRING, &o.db, "Results go into this database, too", "CONNINFO" },

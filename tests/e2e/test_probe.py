@@ -739,8 +739,28 @@ class Path(unittest.TestCase):
         self.assertLess(abs(changes[0]['lo_ns'] - before), 3e8)
         self.assertLess(abs(changes[0]['hi_ns'] - before), 3e8)
 
+    def test_the_nearest_are_asked(self):
+        with tempfile.TemporaryDirectory() as folder:
+            with open(folder + '/conf', 'w', encoding='ascii') as out:
+                out.write(f'[probe]\nspool = {folder}/spool\nstore = no\n[targets some]\nnearest = 2\nhosts = '
+                          f'{self.address(5, 2)};203.0.113.1;{self.address(4, 2)};{self.address(1, 2)}\n'
+                          '[test near]\ntargets = some\nmethod = tcp-ack\nport = 7777\nevery = 0\ninterval = 50 ms\n')
+            daemon = subprocess.Popen(['ip', 'netns', 'exec', TAG + 'a', PROGRAM, 'daemon', '--config', folder + '/conf'],
+                                      stderr=subprocess.PIPE, text=True)
+            lines = iter(daemon.stderr.readline, '')
+            said = next(line for line in lines if 'nearest of' in line)
+            time.sleep(2)
+            daemon.terminate()
+            daemon.communicate(timeout=30)
+            rows = []
+            for name in os.listdir(folder + '/spool'):
+                with open(f'{folder}/spool/{name}', encoding='ascii') as file:
+                    rows += [json.loads(line) for line in file]
+        self.assertRegex(said, rf'{self.address(1, 2)} \(1 hops, .*{self.address(4, 2)} \(2 hops')
+        self.assertEqual({r['dst'] for r in rows}, {self.address(1, 2), self.address(4, 2)})
+
     def test_usage(self):
-        for args in (('path',), ('path', '-m', 'sctp', '::1'), ('path', '--tries', '9', '::1'), ('path', '-f', 'csv', '::1')):
+        for args in (('path',), ('path', '-m', 'sctp', '::1'), ('path', '--tries', '9', '::1'), ('path', '-f', 'xml', '::1')):
             self.assertEqual(run(*args)[0], 2)
 
 

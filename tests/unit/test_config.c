@@ -99,12 +99,13 @@ faults_say_where_and_what (void **state)
   assert_fault ("[log]\npartitions = many\n", "FILE: [log] partitions: 'many' is no whole number, 1 to 256");
   assert_fault ("[log]\npartitions = 257\n",
                 "FILE: [log] partitions: '257' is out of range; allowed: whole number, 1 to 256");
-  assert_fault ("[probe]\nspeed = 1\n", "FILE: [probe] speed: unknown key; known here: none");
+  assert_fault ("[probe]\nspeed = 1\n",
+                "FILE: [probe] speed: unknown key; known here: agent, seed, spool, spool-size, store");
   assert_fault ("[database]\nconnection = x\n",
                 "FILE: [database] connection: unknown key; known here: conninfo, retain-samples, retain-10s, "
                 "retain-1min, retain-5min, retain-1h, retain-1d, retain-probes");
   assert_fault ("[logs]\n", "FILE: [logs]: unknown section; known: log, collector, correlator, profiler, database, "
-                            "probe, events, exporter NAME");
+                            "probe, events, exporter NAME, test NAME, targets NAME");
   assert_fault ("[log]\nsync-interval = 5\n",
                 "FILE: [log] sync-interval: '5' is no duration with unit (ns, us, ms, s, min, h, d), 10 ms to 1 h");
   assert_fault ("[log]\nretain-age = 99999999999999999999 d\n",
@@ -285,6 +286,41 @@ man_page_is_up_to_date (void **state)
     fail_msg ("%s does not show the table of settings; OWD_UPDATE=1 build-check/tests/test_config writes it", MAN_PAGE);
 }
 
+static void
+tests_and_targets_have_names (void **state)
+{
+  g_autoptr (OwdConfig) c = load_text ("[targets core]\nhosts = a;b:8620;[2001:db8::1]:862\nnearest = 2\n"
+                                       "[test one]\ntargets = core\n[test two]\ntargets = core;edge\nevery = 0\n"
+                                       "enabled = no\nmethod = tcp-ack\n[targets edge]\nhosts = c\n",
+                                       NULL);
+  g_autofree char *text = NULL;
+  g_autoptr (OwdConfig) again = NULL;
+
+  (void) state;
+  assert_non_null (c);
+  assert_string_equal (owd_config_named (c, "test", 0), "one");
+  assert_string_equal (owd_config_named (c, "test", 1), "two");
+  assert_null (owd_config_named (c, "test", 2));
+  assert_string_equal (owd_config_named (c, "targets", 1), "edge");
+  assert_true (owd_config_named_bool (c, "test", "one", "enabled"));
+  assert_false (owd_config_named_bool (c, "test", "two", "enabled"));
+  assert_int_equal (owd_config_named_duration_ns (c, "test", "one", "every"), 1200 * OWD_NS_PER_S);
+  assert_int_equal (owd_config_named_int (c, "targets", "core", "nearest"), 2);
+  assert_string_equal (owd_config_named_string (c, "test", "two", "method"), "tcp-ack");
+  assert_string_equal (owd_config_named_list (c, "targets", "core", "hosts")[2], "[2001:db8::1]:862");
+  text = owd_config_print (c);
+  again = load_text (text, NULL);
+  assert_non_null (again);
+  assert_string_equal (owd_config_named_list (again, "test", "two", "targets")[1], "edge");
+  assert_fault ("[test x]\nenabled = no\n", "FILE: [test x] targets: missing");
+  assert_fault ("[test x]\ntargets = y\nmethod = ping\n",
+                "FILE: [test x] method: 'ping' is none of stamp, tcp-ack, tcp-syn, tcp-connect, path-udp, path-tcp, "
+                "path-icmp\nFILE: [test x] targets: there is no section [targets y]");
+  assert_fault ("[targets y]\nhosts = a\nnearest = -1\n",
+                "FILE: [targets y] nearest: '-1' is out of range; allowed: whole number, 0 to 1000");
+  assert_fault ("[test ]\ntargets = y\n[targets y]\nhosts = a\n", "FILE: [test ]: a name is missing after 'test'");
+}
+
 /* One name for every set of states, whatever the order. */
 static void
 point_names (void **state)
@@ -327,6 +363,7 @@ main (void)
     cmocka_unit_test (environment_wins),
     cmocka_unit_test (exporters_have_names),
     cmocka_unit_test (point_names),
+    cmocka_unit_test (tests_and_targets_have_names),
     cmocka_unit_test (exporter_faults),
     cmocka_unit_test (print_can_be_loaded_and_keeps_secrets),
     cmocka_unit_test (man_page_has_every_printed_key),
