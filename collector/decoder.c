@@ -67,6 +67,7 @@ owd_decoder_accept (OwdDecoder *self, OwdState *state, const OwdDatagram *datagr
     c->first_ns = datagram->recv_ns;
   c->last_ns = MAX (c->last_ns, datagram->recv_ns);
   c->port = datagram->port;
+  c->clock_lag_ns = datagram->recv_ns - ((gint64) header->export_s * OWD_NS_PER_S + header->export_frac_ns);
   c->datagrams++;
   c->bytes += datagram->len;
   header->recv_ns = datagram->recv_ns;

@@ -19,6 +19,8 @@
 #include "worker.h"
 
 #define RETAIN_US (60 * G_TIME_SPAN_SECOND)
+#define TICK_US (5 * G_TIME_SPAN_SECOND)
+#define SLOW_SYNC_US (5 * G_TIME_SPAN_SECOND)
 
 typedef struct {
   OwdLogWriter *writer;
@@ -27,6 +29,7 @@ typedef struct {
   GCond changed;
   OwdConfig *config;
   gboolean stop;
+  gint64 sync_ns, longest_sync_ns; /* time that the last sync took, and the longest one */
 } Keeper;
 
 static OwdTime
@@ -57,32 +60,51 @@ retain (OwdLogWriter *writer, const OwdConfig *config)
     g_message ("removed %" G_GINT64_FORMAT " bytes of old segments", removed);
 }
 
+/* Not under the lock: it may take long. Returns the time that it took. */
+static gint64
+sync_log (Keeper *self, OwdTrouble *trouble, OwdTrouble *slowness)
+{
+  g_autoptr (GError) error = NULL;
+  gint64 before_us = g_get_monotonic_time (), took_us;
+
+  if (owd_log_writer_sync (self->writer, &error))
+    (void) owd_trouble_is_over (trouble);
+  else if (owd_trouble_is_news (trouble))
+    g_warning ("%s: the log is not safe against a power failure", error->message);
+  took_us = g_get_monotonic_time () - before_us;
+  if (took_us < SLOW_SYNC_US)
+    (void) owd_trouble_is_over (slowness);
+  else if (owd_trouble_is_news (slowness))
+    g_warning ("the log's disk took %.1f s to sync: it does not keep up, and soon datagrams will be lost",
+               (double) took_us / G_USEC_PER_SEC);
+  return took_us * OWD_NS_PER_US;
+}
+
 static gpointer
 run_keeper (gpointer data)
 {
   Keeper *self = data;
-  OwdTrouble trouble = { 0 };
+  OwdTrouble trouble = { 0 }, slowness = { 0 };
   gint64 sync_us = g_get_monotonic_time (), retain_us = sync_us;
 
   g_mutex_lock (&self->lock);
   while (!self->stop) {
     g_autoptr (OwdConfig) config = owd_config_ref (self->config);
-    g_autoptr (GError) error = NULL;
+    gint64 took_ns;
 
     sync_us += owd_config_duration_ns (config, "log", "sync-interval") / OWD_NS_PER_US;
     while (!self->stop && g_cond_wait_until (&self->changed, &self->lock, sync_us))
       ;
     g_mutex_unlock (&self->lock);
-    if (owd_log_writer_sync (self->writer, &error))
-      (void) owd_trouble_is_over (&trouble);
-    else if (owd_trouble_is_news (&trouble))
-      g_warning ("%s: the log is not safe against a power failure", error->message);
+    took_ns = sync_log (self, &trouble, &slowness);
     if (g_get_monotonic_time () >= retain_us) {
       retain (self->writer, config);
       retain_us = g_get_monotonic_time () + RETAIN_US;
     }
     sync_us = MAX (sync_us, g_get_monotonic_time ()); /* a slow disk is not asked twice at once */
     g_mutex_lock (&self->lock);
+    self->sync_ns = took_ns;
+    self->longest_sync_ns = MAX (self->longest_sync_ns, took_ns);
   }
   g_mutex_unlock (&self->lock);
   return NULL;
@@ -119,7 +141,46 @@ typedef struct {
   const OwdSettingsOverrides *overrides;
   OwdSettings *settings; /* as the workers have them, or are to */
   OwdGeoWatch *geo;      /* NULL: no database is told */
+  GMutex asking;         /* of workers for their counters, one at a time */
+  const char *log_dir;
+  OwdTime since_ns;
 } Live;
+
+/* Counters of those workers that answer. Returns: (transfer full) *ret_n of them, each to be cleared. */
+static OwdMetrics *
+ask_workers (Live *self, guint *ret_n)
+{
+  OwdMetrics *metrics = g_new0 (OwdMetrics, self->workers->len);
+  guint n = 0;
+
+  g_mutex_lock (&self->asking);
+  for (guint i = 0; i < self->workers->len; i++) {
+    owd_metrics_init (&metrics[n]);
+    if (owd_worker_metrics (g_ptr_array_index (self->workers, i), &metrics[n]))
+      n++;
+    else
+      owd_metrics_clear (&metrics[n]);
+  }
+  g_mutex_unlock (&self->asking);
+  *ret_n = n;
+  return metrics;
+}
+
+/* Where not all answer, the notes stay as they were: counters that fall are worse than old ones. */
+static void
+write_notes (Live *self)
+{
+  g_autoptr (GError) error = NULL;
+  guint n;
+  g_autofree OwdMetrics *metrics = ask_workers (self, &n);
+  guint64 max_states = (guint64) self->settings->decoder.max_states * self->workers->len;
+
+  if (n == self->workers->len
+      && !owd_metrics_write_notes (metrics, n, max_states, self->since_ns, now_ns (), self->log_dir, &error))
+    g_debug ("%s", error->message); /* a full disk has been spoken of */
+  for (guint i = 0; i < n; i++)
+    owd_metrics_clear (&metrics[i]);
+}
 
 /* settings: (transfer full). */
 static void
@@ -199,18 +260,31 @@ reload (Live *self)
   owd_program_notify ("READY=1");
 }
 
+static void
+tick (Live *self)
+{
+  write_notes (self);
+  if (self->geo != NULL && owd_geo_watch_look (self->geo))
+    give_settings (self, owd_settings_with_geo (self->settings, owd_geo_watch_get (self->geo)));
+}
+
 /* Returns when it is time to end. */
 static void
 wait_for_signals (int signal_fd, Live *self)
 {
+  gint64 tick_us = g_get_monotonic_time () + TICK_US;
+
   for (;;) {
     struct pollfd p = { .fd = signal_fd, .events = POLLIN };
     struct signalfd_siginfo info;
+    gint64 left_us = tick_us - g_get_monotonic_time ();
 
-    if (poll (&p, 1, self->geo != NULL ? (int) (OWD_GEO_LOOK_US / 1000) : -1) < 0 && errno != EINTR)
+    if (poll (&p, 1, (int) (MAX (left_us, 0) / 1000) + 1) < 0 && errno != EINTR)
       return;
-    if (self->geo != NULL && owd_geo_watch_look (self->geo))
-      give_settings (self, owd_settings_with_geo (self->settings, owd_geo_watch_get (self->geo)));
+    if (g_get_monotonic_time () >= tick_us) {
+      tick (self);
+      tick_us = g_get_monotonic_time () + TICK_US;
+    }
     while (read (signal_fd, &info, sizeof info) == sizeof info) {
       if (info.ssi_signo != SIGHUP)
         return;
@@ -239,21 +313,19 @@ announce (const OwdListener *listener, const OwdStreamListener *streams)
 static void
 write_metrics (void *user, gboolean table, GString *out)
 {
-  const GPtrArray *workers = user;
-  g_autofree OwdMetrics *metrics = g_new0 (OwdMetrics, workers->len);
-  guint n = 0; /* that answered */
+  Live *self = user;
+  guint n;
+  g_autofree OwdMetrics *metrics = ask_workers (self, &n);
+  OwdMetricsProgram program = { .silent = self->workers->len - n };
 
-  for (guint i = 0; i < workers->len; i++) {
-    owd_metrics_init (&metrics[n]);
-    if (owd_worker_metrics (g_ptr_array_index (workers, i), &metrics[n]))
-      n++;
-    else
-      owd_metrics_clear (&metrics[n]);
-  }
+  g_mutex_lock (&self->keeper.lock);
+  program.sync_ns = self->keeper.sync_ns;
+  program.longest_sync_ns = self->keeper.longest_sync_ns;
+  g_mutex_unlock (&self->keeper.lock);
   if (table)
     owd_metrics_write_table (out, metrics, n);
   else
-    owd_metrics_write_openmetrics (out, metrics, n);
+    owd_metrics_write_openmetrics (out, &program, metrics, n);
   for (guint i = 0; i < n; i++)
     owd_metrics_clear (&metrics[i]);
 }
@@ -261,14 +333,14 @@ write_metrics (void *user, gboolean table, GString *out)
 /* Returns: (transfer full), or NULL where it is not wanted or not possible; the collector's work does not hang on it.
  */
 static OwdMetricsServer *
-start_metrics (const char *address, GPtrArray *workers)
+start_metrics (const char *address, Live *live)
 {
   g_autoptr (GError) error = NULL;
   OwdMetricsServer *server;
 
   if (address[0] == '\0')
     return NULL;
-  server = owd_metrics_server_new (address, write_metrics, workers, &error);
+  server = owd_metrics_server_new (address, write_metrics, live, &error);
   if (server != NULL)
     g_message ("metrics on http://%s/metrics", owd_metrics_server_address (server));
   else
@@ -347,18 +419,19 @@ owd_live_bind (OwdConfig *config, const OwdSettingsOverrides *overrides, const c
 }
 
 gboolean
-owd_live_run (GPtrArray *workers, OwdLogWriter *writer, OwdConfig *config, const OwdSettingsOverrides *overrides,
-              int signal_fd, GError **error)
+owd_live_run (GPtrArray *workers, OwdLogWriter *writer, const char *log_dir, OwdConfig *config,
+              const OwdSettingsOverrides *overrides, int signal_fd, GError **error)
 {
-  Live self = { .workers = workers, .overrides = overrides };
+  Live self = { .workers = workers, .overrides = overrides, .log_dir = log_dir, .since_ns = now_ns () };
   OwdMetricsServer *server;
 
   (void) signal (SIGPIPE, SIG_IGN); /* a peer that has gone is found out by errno */
+  g_mutex_init (&self.asking);
   give_settings_and_geo (&self, owd_worker_settings (g_ptr_array_index (workers, 0)));
   start_keeper (&self.keeper, writer, config);
   for (guint i = 0; i < workers->len; i++)
     owd_worker_start (g_ptr_array_index (workers, i), writer);
-  server = start_metrics (owd_config_string (config, "collector", "metrics"), workers);
+  server = start_metrics (owd_config_string (config, "collector", "metrics"), &self);
   announce (owd_worker_listener (g_ptr_array_index (workers, 0)), owd_worker_streams (g_ptr_array_index (workers, 0)));
   owd_program_notify ("READY=1");
   wait_for_signals (signal_fd, &self);
@@ -367,6 +440,8 @@ owd_live_run (GPtrArray *workers, OwdLogWriter *writer, OwdConfig *config, const
   for (guint i = 0; i < workers->len; i++)
     owd_worker_stop (g_ptr_array_index (workers, i));
   stop_keeper (&self.keeper);
+  write_notes (&self);
+  g_mutex_clear (&self.asking);
   owd_settings_unref (self.settings);
   owd_geo_watch_free (self.geo);
   return owd_log_writer_sync (writer, error);

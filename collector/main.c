@@ -168,7 +168,8 @@ run_live (const Options *options, OwdConfig *config, GError **error)
   if (workers == NULL || !owd_rights_drop (user, log_directory (options, config), error))
     return OWD_EXIT_FAILED;
   writer = open_log (options, config, error);
-  if (writer == NULL || !owd_live_run (workers, writer, config, &overrides, signal_fd, error))
+  if (writer == NULL
+      || !owd_live_run (workers, writer, log_directory (options, config), config, &overrides, signal_fd, error))
     return OWD_EXIT_FAILED;
   return OWD_EXIT_DONE;
 }

@@ -11,6 +11,8 @@
 
 #include <stddef.h>
 
+#include "owd-lognotes.h"
+
 void
 owd_metrics_init (OwdMetrics *self)
 {
@@ -172,6 +174,16 @@ put_state_rest (GString *out, const OwdMetrics *workers, guint n)
       g_string_append_printf (out,
                               "oneway_collector_last_seen_seconds{%s} %" G_GINT64_FORMAT ".%09" G_GINT64_FORMAT "\n",
                               labels, c->last_ns / OWD_NS_PER_S, c->last_ns % OWD_NS_PER_S);
+    }
+  begin_family (out, "clock_lag_seconds", "gauge",
+                "Receive time of the last datagram minus its export time, which has whole seconds but in v5");
+  for (guint w = 0; w < n; w++)
+    for (guint i = 0; i < workers[w].states->len; i++) {
+      const OwdStateCounters *c = &g_array_index (workers[w].states, OwdStateCounters, i);
+      g_autofree char *labels = state_labels (c);
+
+      g_string_append_printf (out, "oneway_collector_clock_lag_seconds{%s} %.6f\n", labels,
+                              (double) c->clock_lag_ns / (double) OWD_NS_PER_S);
     }
 }
 
@@ -393,15 +405,36 @@ put_endpoints (GString *out, const OwdMetrics *workers, guint n, gboolean octets
     }
 }
 
+/* name without and with what OpenMetrics wants of a counter's sample */
 static void
-put_log (GString *out, const OwdMetrics *workers, guint n)
+put_seconds (GString *out, const char *name, const char *sample, const char *type, const char *help, gint64 ns)
+{
+  begin_family (out, name, type, help);
+  g_string_append_printf (out, "oneway_collector_%s{} %.6f\n", sample, (double) ns / (double) OWD_NS_PER_S);
+}
+
+static void
+put_log (GString *out, const OwdMetricsProgram *program, const OwdMetrics *workers, guint n)
 {
   guint64 records = 0, dropped = 0;
+  gint64 writing_ns = 0, longest_ns = 0;
 
   for (guint w = 0; w < n; w++) {
     records += workers[w].records;
     dropped += workers[w].dropped;
+    writing_ns += workers[w].writing_ns;
+    longest_ns = MAX (longest_ns, workers[w].longest_write_ns);
   }
+  begin_family (out, "workers", "gauge", "Worker threads, by whether they answered within two seconds");
+  put_sample (out, "workers", "state=\"working\"", n);
+  put_sample (out, "workers", "state=\"held up\"", program->silent);
+  put_seconds (out, "log_write_seconds", "log_write_seconds_total", "counter", "Time that writing blocks took",
+               writing_ns);
+  put_seconds (out, "log_longest_write_seconds", "log_longest_write_seconds", "gauge", "Longest time for one block",
+               longest_ns);
+  put_seconds (out, "log_sync_seconds", "log_sync_seconds", "gauge", "Time that the last sync took", program->sync_ns);
+  put_seconds (out, "log_longest_sync_seconds", "log_longest_sync_seconds", "gauge", "Longest time for one sync",
+               program->longest_sync_ns);
   begin_family (out, "log_records", "counter", "Records given to the log");
   put_sample (out, "log_records_total", "", records);
   begin_family (out, "log_dropped", "counter", "Records that the log's disk refused");
@@ -409,7 +442,7 @@ put_log (GString *out, const OwdMetrics *workers, guint n)
 }
 
 void
-owd_metrics_write_openmetrics (GString *out, const OwdMetrics *workers, guint n)
+owd_metrics_write_openmetrics (GString *out, const OwdMetricsProgram *program, const OwdMetrics *workers, guint n)
 {
   put_state_counters (out, workers, n);
   put_state_rest (out, workers, n);
@@ -418,10 +451,68 @@ owd_metrics_write_openmetrics (GString *out, const OwdMetrics *workers, guint n)
   put_sockets (out, workers, n);
   put_set_back (out, workers, n);
   put_streams (out, workers, n);
-  put_log (out, workers, n);
+  put_log (out, program, workers, n);
   put_endpoints (out, workers, n, FALSE);
   put_endpoints (out, workers, n, TRUE);
   g_string_append (out, "# EOF\n");
+}
+
+/* ---- notes ------------------------------------------------------------------------------------- */
+
+static OwdLogExporterNote
+exporter_note (const OwdStateCounters *c)
+{
+  OwdLogExporterNote note = { .key = c->key,
+                              .datagrams = c->datagrams,
+                              .records = c->flows,
+                              .lost = c->lost,
+                              .reordered = c->reordered,
+                              .restarts = c->restarts,
+                              .given_up = c->refused[OWD_REASON_LATE_DROPPED],
+                              .over_limit = c->refused[OWD_REASON_LIMIT],
+                              .clock_lag_ns = c->clock_lag_ns };
+
+  for (guint r = 0; r < OWD_REASONS; r++)
+    if (r != OWD_REASON_LATE_DROPPED && r != OWD_REASON_LIMIT && r != OWD_REASON_NO_TEMPLATE)
+      note.malformed += c->refused[r];
+  return note;
+}
+
+static void
+add_socket (OwdLogCollectorNote *note, const OwdListenerSocket *s)
+{
+  gboolean is_first = note->buffer_asked == 0;
+
+  note->kernel_dropped += s->dropped;
+  if (!is_first && s->buffer_got >= note->buffer_got)
+    return;
+  note->buffer_asked = s->buffer_asked;
+  note->buffer_got = s->buffer_got;
+}
+
+gboolean
+owd_metrics_write_notes (const OwdMetrics *workers, guint n, guint64 max_states, OwdTime since_ns, OwdTime now_ns,
+                         const char *log_dir, GError **error)
+{
+  g_autoptr (GArray) exporters = g_array_new (FALSE, FALSE, sizeof (OwdLogExporterNote));
+  OwdLogCollectorNote note = { .since_ns = since_ns, .at_ns = now_ns, .max_states = max_states };
+
+  for (guint w = 0; w < n; w++) {
+    for (guint i = 0; i < workers[w].states->len; i++) {
+      OwdLogExporterNote e = exporter_note (&g_array_index (workers[w].states, OwdStateCounters, i));
+
+      g_array_append_val (exporters, e);
+    }
+    for (guint i = 0; i < workers[w].sockets->len; i++)
+      add_socket (&note, &g_array_index (workers[w].sockets, OwdListenerSocket, i));
+    for (guint r = 0; r < OWD_REASONS; r++)
+      note.unattributed += workers[w].unattributed[r];
+    note.over_limit += workers[w].unattributed[OWD_REASON_LIMIT];
+    note.disallowed += workers[w].disallowed;
+    note.log_dropped += workers[w].dropped;
+  }
+  note.states = exporters->len;
+  return owd_log_notes_write (log_dir, &note, (const OwdLogExporterNote *) exporters->data, exporters->len, error);
 }
 
 /* ---- table ------------------------------------------------------------------------------------- */

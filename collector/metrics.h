@@ -19,8 +19,9 @@ typedef struct {
   GArray *set_back;  /* of OwdFairSource; set by the worker */
   OwdStreamCounters streams;
   guint64 unattributed[OWD_REASONS];
-  guint64 records, dropped; /* taken by the log; refused by its disk */
-  guint64 disallowed;       /* datagrams from addresses that are not allowed; set by the worker */
+  guint64 records, dropped;            /* taken by the log; refused by its disk */
+  gint64 writing_ns, longest_write_ns; /* time that writing the log took; set by the worker */
+  guint64 disallowed;                  /* datagrams from addresses that are not allowed; set by the worker */
 } OwdMetrics;
 
 void owd_metrics_init (OwdMetrics *self);
@@ -29,9 +30,20 @@ void owd_metrics_clear (OwdMetrics *self);
 void owd_metrics_take (OwdMetrics *self, const OwdDecoder *decoder, const OwdListener *listener,
                        const OwdStreamListener *streams, guint64 records, guint64 dropped);
 
+/* Of the whole program. */
+typedef struct {
+  guint silent;   /* workers that did not answer */
+  gint64 sync_ns; /* how long the last sync of the log took */
+  gint64 longest_sync_ns;
+} OwdMetricsProgram;
+
 /* workers: n of them. */
-void owd_metrics_write_openmetrics (GString *out, const OwdMetrics *workers, guint n);
+void owd_metrics_write_openmetrics (GString *out, const OwdMetricsProgram *program, const OwdMetrics *workers, guint n);
 void owd_metrics_write_table (GString *out, const OwdMetrics *workers, guint n);
+
+/* What is left beside the log. max_states: over all workers; since_ns: the program's start. */
+gboolean owd_metrics_write_notes (const OwdMetrics *workers, guint n, guint64 max_states, OwdTime since_ns,
+                                  OwdTime now_ns, const char *log_dir, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
 /* ---- HTTP -------------------------------------------------------------------------------------- */
 

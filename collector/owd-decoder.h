@@ -72,6 +72,7 @@ typedef struct {
   guint64 restarts;          /* sequence began anew */
   guint64 refused[OWD_REASONS];
   guint32 sampling;          /* 1 in N as options or v5 header say; 0: nothing said */
+  gint64 clock_lag_ns;       /* last datagram's receive time minus its export time, whole seconds but for v5 */
   guint16 port;              /* last source port */
   guint16 reported;          /* bits 1 << OwdReport: which of report[] have been told */
   guint64 report[OWD_REPORTS];

@@ -326,23 +326,30 @@ judge_fairness (OwdWorker *self)
 }
 
 static void
-answer_metrics (OwdWorker *self)
+take_metrics (const OwdWorker *self, OwdMetrics *metrics)
 {
   const OwdFairSource *sources;
   guint64 records, dropped;
   guint n_sources;
 
+  owd_log_appender_counts (self->appender, &records, &dropped);
+  owd_metrics_take (metrics, self->decoder, self->listener, self->streams, records, dropped);
+  metrics->disallowed = self->disallowed;
+  owd_log_appender_times (self->appender, &metrics->writing_ns, &metrics->longest_write_ns);
+  if (self->settings->geo != NULL)
+    owd_endpoints_take (self->endpoints, metrics->endpoints);
+  sources = owd_fair_sources (self->fair, &n_sources);
+  g_array_append_vals (metrics->set_back, sources, n_sources);
+}
+
+static void
+answer_metrics (OwdWorker *self)
+{
   if (!g_atomic_int_get (&self->metrics_wanted))
     return;
-  owd_log_appender_counts (self->appender, &records, &dropped);
   g_mutex_lock (&self->metrics_lock);
   if (g_atomic_int_get (&self->metrics_wanted)) { /* who asked may have lost patience meanwhile */
-    owd_metrics_take (self->metrics, self->decoder, self->listener, self->streams, records, dropped);
-    self->metrics->disallowed = self->disallowed;
-    if (self->settings->geo != NULL)
-      owd_endpoints_take (self->endpoints, self->metrics->endpoints);
-    sources = owd_fair_sources (self->fair, &n_sources);
-    g_array_append_vals (self->metrics->set_back, sources, n_sources);
+    take_metrics (self, self->metrics);
     g_atomic_int_set (&self->metrics_wanted, 0);
     g_cond_signal (&self->metrics_taken);
   }
@@ -500,6 +507,10 @@ owd_worker_metrics (OwdWorker *self, OwdMetrics *ret_metrics)
   gint64 until_us = g_get_monotonic_time () + METRICS_US;
   gboolean answered;
 
+  if (self->thread == NULL) {
+    take_metrics (self, ret_metrics);
+    return TRUE;
+  }
   g_mutex_lock (&self->metrics_lock);
   self->metrics = ret_metrics;
   g_atomic_int_set (&self->metrics_wanted, 1);
@@ -518,7 +529,7 @@ owd_worker_stop (OwdWorker *self)
 {
   g_atomic_int_set (&self->stop, 1);
   owd_listener_wake (self->listener);
-  g_thread_join (self->thread);
+  g_thread_join (g_steal_pointer (&self->thread));
   summarise (self);
 }
 

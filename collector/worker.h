@@ -33,7 +33,8 @@ void owd_worker_start (OwdWorker *self, OwdLogWriter *writer);
 const OwdListener *owd_worker_listener (const OwdWorker *self);
 /* Likewise; NULL where it has no TCP address. */
 const OwdStreamListener *owd_worker_streams (const OwdWorker *self);
-/* The worker's counters now, from any thread. FALSE: it did not answer within two seconds. */
+/* The worker's counters now, from any thread, one at a time. FALSE: it did not answer within two seconds: its disk holds
+ * it up. */
 gboolean owd_worker_metrics (OwdWorker *self, OwdMetrics *ret_metrics) G_GNUC_WARN_UNUSED_RESULT;
 /* Takes what waits in the sockets, writes it, ends the thread, says what there was. */
 void owd_worker_stop (OwdWorker *self);

@@ -4,6 +4,8 @@
  */
 #include "program.h"
 
+#include "owd-lognotes.h"
+
 static GArray *
 known_states (Program *p, const OwdStateKey *key)
 {
@@ -99,10 +101,60 @@ exporter_row (Program *p, const OwdStateKey *key, const GArray *states)
   return row;
 }
 
+static void
+add_note (OwdExporterRow *row, const OwdLogExporterNote *note)
+{
+  row->is_noted = TRUE;
+  row->datagrams = note->datagrams;
+  row->received = note->records;
+  row->lost = note->lost;
+  row->reordered = note->reordered;
+  row->restarts = note->restarts;
+  row->given_up = note->given_up;
+  row->malformed = note->malformed;
+  row->over_limit = note->over_limit;
+  row->clock_lag_ns = note->clock_lag_ns;
+}
+
+static gboolean
+write_collector (Worker *w, const OwdLogCollectorNote *note, GError **error)
+{
+  const OwdCollectorRow row = { .since_ns = note->since_ns,
+                                .at_ns = note->at_ns,
+                                .states = note->states,
+                                .max_states = note->max_states,
+                                .kernel_dropped = note->kernel_dropped,
+                                .buffer_asked = note->buffer_asked,
+                                .buffer_got = note->buffer_got,
+                                .disallowed = note->disallowed,
+                                .unattributed = note->unattributed,
+                                .over_limit = note->over_limit,
+                                .log_dropped = note->log_dropped };
+
+  return owd_store_collector (w->store, &row, error);
+}
+
+/* By OwdStateKey, which lies in the notes. notes: NULL is none. */
+static GHashTable *
+index_notes (const GArray *notes)
+{
+  GHashTable *by_key = g_hash_table_new (owd_state_key_hash, owd_state_key_equal);
+
+  for (guint i = 0; notes != NULL && i < notes->len; i++) {
+    OwdLogExporterNote *note = &g_array_index (notes, OwdLogExporterNote, i);
+
+    g_hash_table_insert (by_key, &note->key, note);
+  }
+  return by_key;
+}
+
 gboolean
 points_write_exporters (Worker *w, GError **error)
 {
   Program *p = w->program;
+  OwdLogCollectorNote collector;
+  g_autoptr (GArray) notes = owd_log_notes_read (p->log_dir, &collector);
+  g_autoptr (GHashTable) by_key = index_notes (notes);
   g_autoptr (GArray) rows = g_array_new (FALSE, FALSE, sizeof (OwdExporterRow));
   GHashTableIter iter;
   gpointer key, states;
@@ -111,9 +163,13 @@ points_write_exporters (Worker *w, GError **error)
   g_hash_table_iter_init (&iter, p->exporters);
   while (g_hash_table_iter_next (&iter, &key, &states)) {
     OwdExporterRow row = exporter_row (p, key, states);
+    const OwdLogExporterNote *note = g_hash_table_lookup (by_key, key);
 
+    if (note != NULL)
+      add_note (&row, note);
     g_array_append_val (rows, row);
   }
   g_mutex_unlock (&p->lock);
-  return owd_store_exporters (w->store, (const OwdExporterRow *) rows->data, rows->len, error);
+  return owd_store_exporters (w->store, (const OwdExporterRow *) rows->data, rows->len, error)
+         && (notes == NULL || write_collector (w, &collector, error));
 }

@@ -43,6 +43,7 @@ struct OwdLogAppender {
   OwdHeader header;  /* current datagram */
   guint64 serial;    /* of the current datagram, from 1; 0: none yet */
   guint64 records, dropped;
+  gint64 writing_ns, longest_write_ns;
   GError *error; /* first refusal since the last flush or beat */
 };
 
@@ -63,8 +64,12 @@ static OwdStatus
 close_block (OwdLogAppender *self, guint i, OwdTime now)
 {
   OwdLogSlot *slot = &self->slots[i];
+  gint64 before_us = g_get_monotonic_time (), took_ns;
   gboolean ok = owd_log_writer_put (self->writer, i, slot, now, self->error == NULL ? &self->error : NULL);
 
+  took_ns = (g_get_monotonic_time () - before_us) * OWD_NS_PER_US;
+  self->writing_ns += took_ns;
+  self->longest_write_ns = MAX (self->longest_write_ns, took_ns);
   if (!ok)
     self->dropped += slot->records;
   reset_slot (self, slot);
@@ -444,6 +449,13 @@ owd_log_appender_counts (const OwdLogAppender *self, guint64 *ret_records, guint
     *ret_records = self->records;
   if (ret_dropped != NULL)
     *ret_dropped = self->dropped;
+}
+
+void
+owd_log_appender_times (const OwdLogAppender *self, gint64 *ret_total_ns, gint64 *ret_longest_ns)
+{
+  *ret_total_ns = self->writing_ns;
+  *ret_longest_ns = self->longest_write_ns;
 }
 
 void

@@ -76,6 +76,9 @@ gboolean owd_log_appender_beat (OwdLogAppender *self, OwdTime now, GError **erro
 gboolean owd_log_appender_flush (OwdLogAppender *self, OwdTime now, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 /* Records taken; records dropped because the disk refused them. */
 void owd_log_appender_counts (const OwdLogAppender *self, guint64 *ret_records, guint64 *ret_dropped);
+/* Time that blocks took to get into the kernel's hands, all of them and the longest one: a disk that cannot keep up shows
+ * here. */
+void owd_log_appender_times (const OwdLogAppender *self, gint64 *ret_total_ns, gint64 *ret_longest_ns);
 /* Drops what was not flushed. NULL is fine. */
 void owd_log_appender_free (OwdLogAppender *self);
 

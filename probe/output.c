@@ -17,6 +17,7 @@ static const struct {
   { OWD_PROBE_UNSTATED, "unstated" }, { OWD_PROBE_UNSYNC, "unsync" },       { OWD_PROBE_CLOCK, "clock" },
   { OWD_PROBE_DSCP_UP, "dscp_up" },   { OWD_PROBE_DSCP_DOWN, "dscp_down" }, { OWD_PROBE_CE_UP, "ce_up" },
   { OWD_PROBE_CE_DOWN, "ce_down" },   { OWD_PROBE_RESET, "rst" },           { OWD_PROBE_SYN_ACK, "syn_ack" },
+  { OWD_PROBE_FIRST, "first" },
 };
 
 gboolean
@@ -334,6 +335,8 @@ print_json_summary (FILE *out, const OwdProbeLabel *label, const OwdProbeSummary
     fprintf (out, ",\"%s\":%" G_GUINT64_FORMAT, counts[i].name, counts[i].value);
   for (guint i = 0; i < N_STATS; i++)
     print_json_stats (out, stats[i].name, stats[i].stats);
+  if (s->first_rtt_ns != OWD_TIME_NONE)
+    fprintf (out, ",\"first_rtt_ms\":%.6f", ms (s->first_rtt_ns));
   if (s->offset_lo_ns != OWD_TIME_NONE)
     fprintf (out, ",\"offset_lo_ms\":%.6f,\"offset_hi_ms\":%.6f", ms (s->offset_lo_ns), ms (s->offset_hi_ns));
   if (s->own_error_ns >= 0)
@@ -446,6 +449,8 @@ print_table (FILE *out, const OwdProbeLabel *label, const OwdProbeSummary *s, gb
   if (s->up.n > 0)
     fprintf (out, "  PDV p95: up %.3f ms, down %.3f ms\n", ms (s->up.p95_ns - s->up.min_ns),
              ms (s->down.p95_ns - s->down.min_ns));
+  if (s->first_rtt_ns != OWD_TIME_NONE)
+    fprintf (out, "  first packet: %.3f ms, kept apart: it pays for set-up on the way\n", ms (s->first_rtt_ns));
   print_hops (out, "up", s->hops_up_min, s->hops_up_max);
   print_hops (out, "down", s->hops_down_min, s->hops_down_max);
   print_clocks (out, s, own_synchronised);

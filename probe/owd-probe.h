@@ -265,6 +265,7 @@ enum {
   OWD_PROBE_CE_DOWN = 1 << 15,
   OWD_PROBE_RESET = 1 << 16,   /* TCP: answered with RST */
   OWD_PROBE_SYN_ACK = 1 << 17, /* TCP: answered with SYN and ACK */
+  OWD_PROBE_FIRST = 1 << 18,   /* kept out of the distributions: it pays for set-up on the way */
 };
 
 /* One probe packet, final. Delays in ns; OWD_TIME_NONE where there is none. */
@@ -290,12 +291,13 @@ typedef enum {
 } OwdProbePeer;
 
 typedef struct {
-  guint window;       /* packets that can be under way; rounded up to a power of two; 16 .. 2^20 */
-  gint64 timeout_ns;  /* a reply later than this is late: counted, and its packet stays lost */
-  gboolean kernel_tx; /* departures are stamped by the kernel; what it does not stamp has not left */
-  gboolean follow_up; /* samples wait for the follow-up TLV of the next reply */
-  gboolean trip_only; /* the peer is no reflector: replies say which packet they answer, and nothing else */
-  gboolean ptp;       /* format of our own stamps */
+  guint window;         /* packets that can be under way; rounded up to a power of two; 16 .. 2^20 */
+  gint64 timeout_ns;    /* a reply later than this is late: counted, and its packet stays lost */
+  gboolean kernel_tx;   /* departures are stamped by the kernel; what it does not stamp has not left */
+  gboolean first_apart; /* the very first packet is flagged, and counts in no distribution */
+  gboolean follow_up;   /* samples wait for the follow-up TLV of the next reply */
+  gboolean trip_only;   /* the peer is no reflector: replies say which packet they answer, and nothing else */
+  gboolean ptp;         /* format of our own stamps */
   OwdProbePeer peer;
   guint8 dscp, ecn;         /* sent with, and wished for the replies */
   gboolean check_dscp_down; /* the wish was expressed (class-of-service TLV) */
@@ -317,6 +319,7 @@ typedef struct {
   guint32 flags;                                               /* OR over all samples */
   gint hops_up_min, hops_up_max, hops_down_min, hops_down_max; /* -1: not known */
   gint64 own_error_ns, peer_error_ns;                          /* last; -1 not stated */
+  gint64 first_rtt_ns; /* of the first packet, where it is kept apart; OWD_TIME_NONE */
   /* The reflector's clock minus ours lies in between (causality alone); OWD_TIME_NONE without samples. */
   gint64 offset_lo_ns, offset_hi_ns;
   OwdProbeStats rtt, up, down, ipdv_rtt, ipdv_up, ipdv_down, peer_time;

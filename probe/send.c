@@ -341,6 +341,7 @@ setup (OwdProbeSender *self, const Options *o, OwdProbeSchedule *ret_schedule, g
   const char *const peers[] = { "auto", "stateful", "stateless" };
   OwdProbeSessionConfig cfg = { .kernel_tx = o->method != METHOD_TCP_CONNECT,
                                 .trip_only = o->method != METHOD_STAMP,
+                                .first_apart = TRUE,
                                 .ptp = o->ptp,
                                 .dscp = (guint8) o->dscp,
                                 .ecn = (guint8) o->ecn };

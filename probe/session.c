@@ -111,6 +111,7 @@ owd_probe_session_new (const OwdProbeSessionConfig *cfg, OwdProbeSampleSink sink
   self->schedule = owd_probe_histogram_new (FALSE);
   self->sum.hops_up_min = self->sum.hops_up_max = self->sum.hops_down_min = self->sum.hops_down_max = -1;
   self->sum.own_error_ns = self->sum.peer_error_ns = -1;
+  self->sum.first_rtt_ns = OWD_TIME_NONE;
   self->sum.offset_lo_ns = self->sum.offset_hi_ns = OWD_TIME_NONE;
   return self;
 }
@@ -200,7 +201,8 @@ delays (Slot *s)
 static void
 add_ipdv (OwdProbeSession *self, const Slot *a, const Slot *b)
 {
-  if (a == NULL || b == NULL || a->state != SLOT_ANSWERED || b->state != SLOT_ANSWERED)
+  if (a == NULL || b == NULL || a->state != SLOT_ANSWERED || b->state != SLOT_ANSWERED
+      || ((a->flags | b->flags) & OWD_PROBE_FIRST) != 0)
     return;
   owd_probe_histogram_add (self->ipdv_rtt, ABS (b->rtt - a->rtt));
   if (a->up == OWD_TIME_NONE || b->up == OWD_TIME_NONE)
@@ -270,21 +272,31 @@ deliver (OwdProbeSession *self, Slot *s)
     self->sink (&m, self->user);
 }
 
+static void
+add_delays (OwdProbeSession *self, const Slot *s)
+{
+  owd_probe_histogram_add (self->rtt, s->rtt);
+  if (s->up != OWD_TIME_NONE) {
+    owd_probe_histogram_add (self->up, s->up);
+    owd_probe_histogram_add (self->down, s->down);
+    owd_probe_histogram_add (self->peer_time, s->t3 - s->t2);
+  }
+  add_ipdv (self, slot_of (self, s->seq - 1), s);
+  add_ipdv (self, s, slot_of (self, s->seq + 1));
+}
+
 /* The reply's numbers are final. */
 static void
 complete (OwdProbeSession *self, Slot *s)
 {
   delays (s);
   s->state = SLOT_ANSWERED;
-  owd_probe_histogram_add (self->rtt, s->rtt);
-  if (s->up != OWD_TIME_NONE) {
-    owd_probe_histogram_add (self->up, s->up);
-    owd_probe_histogram_add (self->down, s->down);
-    owd_probe_histogram_add (self->peer_time, s->t3 - s->t2);
+  if (s->up != OWD_TIME_NONE)
     add_offset (self, s);
-  }
-  add_ipdv (self, slot_of (self, s->seq - 1), s);
-  add_ipdv (self, s, slot_of (self, s->seq + 1));
+  if ((s->flags & OWD_PROBE_FIRST) != 0)
+    self->sum.first_rtt_ns = s->rtt;
+  else
+    add_delays (self, s);
   deliver (self, s);
 }
 
@@ -480,6 +492,8 @@ owd_probe_session_sent (OwdProbeSession *self, OwdTime t1, guint64 wire, OwdTime
                .ttl_here = -1,
                .tos_here = -1,
                .dscp_there = -1 };
+  if (self->cfg.first_apart && self->sum.sent == 0)
+    s->flags = OWD_PROBE_FIRST;
   self->sum.sent++;
   if (!self->cfg.kernel_tx)
     add_gap (self, s);

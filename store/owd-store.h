@@ -75,7 +75,18 @@ typedef struct {
   gint64 start_step_ns, end_step_ns; /* resolution of its stamps; 0: not known yet */
   gint64 lag_p50_ns, lag_p99_ns;     /* receive time minus stamp; OWD_TIME_NONE: none yet */
   guint32 sampling;                  /* 1 in N, 0 nothing said */
+  /* what the collector noted; without it the columns keep what they have */
+  gboolean is_noted;
+  guint64 datagrams, received; /* datagrams, records */
+  guint64 lost, reordered, restarts, given_up, malformed, over_limit;
+  gint64 clock_lag_ns; /* receive minus export time */
 } OwdExporterRow;
+
+/* What the collector noted of itself. */
+typedef struct {
+  OwdTime since_ns, at_ns; /* its start; the note */
+  guint64 states, max_states, kernel_dropped, buffer_asked, buffer_got, disallowed, unattributed, over_limit, log_dropped;
+} OwdCollectorRow;
 
 /* Registers observation points: sample indices src and dst in later commits of this store refer to this array. Call
  * again whenever it has grown (the keys of a prefix never change). A point is its key; the name is what views show and
@@ -84,6 +95,9 @@ gboolean owd_store_points (OwdStore *self, const OwdPoint *points, gsize n, GErr
 /* Upserts rows of owd.exporters, key (addr, domain, version). */
 gboolean owd_store_exporters (OwdStore *self, const OwdExporterRow *rows, gsize n,
                               GError **error) G_GNUC_WARN_UNUSED_RESULT;
+
+/* Replaces the row of owd.collector. */
+gboolean owd_store_collector (OwdStore *self, const OwdCollectorRow *row, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
 /* How long samples and roll-ups of each resolution are kept; 0: for good. */
 typedef struct {

@@ -612,11 +612,18 @@ by_key (gconstpointer a, gconstpointer b)
   return memcmp (&(*x)->key, &(*y)->key, sizeof (*x)->key);
 }
 
+/* NULL where the collector noted nothing. */
+static const char *
+noted_text (Number *buf, const OwdExporterRow *row, guint64 value)
+{
+  return row->is_noted ? unsigned_text (buf, MIN (value, G_MAXINT64)) : NULL;
+}
+
 static gboolean
 put_exporter (OwdConn *conn, const OwdExporterRow *row, GError **error)
 {
   char addr[OWD_ADDR_TEXT];
-  Number n[13];
+  Number n[22];
   const char *const values[] = { owd_addr_text (&row->key.addr, addr),
                                  unsigned_text (&n[0], row->key.domain),
                                  unsigned_text (&n[1], row->key.version),
@@ -631,19 +638,35 @@ put_exporter (OwdConn *conn, const OwdExporterRow *row, GError **error)
                                  unsigned_text (&n[8], MIN (row->segments, G_MAXINT32)),
                                  time_text (&n[9], row->lag_p50_ns),
                                  time_text (&n[10], row->lag_p99_ns),
-                                 unsigned_text (&n[11], row->sampling) };
+                                 unsigned_text (&n[11], row->sampling),
+                                 noted_text (&n[13], row, row->datagrams),
+                                 noted_text (&n[14], row, row->received),
+                                 noted_text (&n[15], row, row->lost),
+                                 noted_text (&n[16], row, row->reordered),
+                                 noted_text (&n[17], row, row->restarts),
+                                 noted_text (&n[18], row, row->given_up),
+                                 noted_text (&n[19], row, row->malformed),
+                                 noted_text (&n[20], row, row->over_limit),
+                                 row->is_noted ? signed_text (&n[21], row->clock_lag_ns) : NULL };
   g_autoptr (PGresult) res = owd_conn_query (
       conn, "writing an exporter's row", PGRES_COMMAND_OK,
       "INSERT INTO owd.exporter AS e (addr, domain, version, name, first_ts, last_ts, start_step_ns, end_step_ns,"
       " records, boot_lo_ns,"
-      " boot_hi_ns, segments, lag_p50_ns, lag_p99_ns, sampling) VALUES ($1::inet, $2, $3, $4,"
+      " boot_hi_ns, segments, lag_p50_ns, lag_p99_ns, sampling, datagrams, received, lost, reordered, restarts,"
+      " given_up, malformed, over_limit, clock_lag_ns) VALUES ($1::inet, $2, $3, $4,"
       " owd.ts_of_ns ($5), owd.ts_of_ns ($6), nullif ($7::bigint, 0), nullif ($8::bigint, 0), $9, $10, $11, $12, $13,"
-      " $14, $15)"
+      " $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24)"
       " ON CONFLICT (addr, domain, version) DO UPDATE SET name = excluded.name, first_ts = excluded.first_ts,"
       " last_ts = excluded.last_ts, start_step_ns = excluded.start_step_ns,"
       " end_step_ns = excluded.end_step_ns, records = excluded.records,"
       " boot_lo_ns = excluded.boot_lo_ns, boot_hi_ns = excluded.boot_hi_ns, segments = excluded.segments,"
-      " lag_p50_ns = excluded.lag_p50_ns, lag_p99_ns = excluded.lag_p99_ns, sampling = excluded.sampling",
+      " lag_p50_ns = excluded.lag_p50_ns, lag_p99_ns = excluded.lag_p99_ns, sampling = excluded.sampling,"
+      " datagrams = coalesce (excluded.datagrams, e.datagrams), received = coalesce (excluded.received, e.received),"
+      " lost = coalesce (excluded.lost, e.lost), reordered = coalesce (excluded.reordered, e.reordered),"
+      " restarts = coalesce (excluded.restarts, e.restarts), given_up = coalesce (excluded.given_up, e.given_up),"
+      " malformed = coalesce (excluded.malformed, e.malformed),"
+      " over_limit = coalesce (excluded.over_limit, e.over_limit),"
+      " clock_lag_ns = coalesce (excluded.clock_lag_ns, e.clock_lag_ns)",
       G_N_ELEMENTS (values), values, error);
 
   return res != NULL;
@@ -669,6 +692,33 @@ owd_store_exporters (OwdStore *self, const OwdExporterRow *rows, gsize n, GError
   if (!fine)
     owd_conn_rollback (&self->conn);
   return fine;
+}
+
+gboolean
+owd_store_collector (OwdStore *self, const OwdCollectorRow *row, GError **error)
+{
+  Number n[11];
+  const char *const values[] = { time_text (&n[0], row->since_ns),           time_text (&n[1], row->at_ns),
+                                 unsigned_text (&n[2], row->states),         unsigned_text (&n[3], row->max_states),
+                                 unsigned_text (&n[4], row->kernel_dropped), unsigned_text (&n[5], row->buffer_asked),
+                                 unsigned_text (&n[6], row->buffer_got),     unsigned_text (&n[7], row->disallowed),
+                                 unsigned_text (&n[8], row->unattributed),   unsigned_text (&n[9], row->over_limit),
+                                 unsigned_text (&n[10], row->log_dropped) };
+  g_autoptr (PGresult) res = NULL;
+
+  if (!owd_conn_ready (&self->conn, error))
+    return FALSE;
+  res = owd_conn_query (
+      &self->conn, "writing the collector's row", PGRES_COMMAND_OK,
+      "INSERT INTO owd.collection AS c (since, at, states, max_states, kernel_dropped, buffer_asked, buffer_got,"
+      " disallowed, unattributed, over_limit, log_dropped)"
+      " VALUES (owd.ts_of_ns ($1), owd.ts_of_ns ($2), $3, $4, $5, $6, $7, $8, $9, $10, $11)"
+      " ON CONFLICT (one) DO UPDATE SET since = excluded.since, at = excluded.at, states = excluded.states,"
+      " max_states = excluded.max_states, kernel_dropped = excluded.kernel_dropped,"
+      " buffer_asked = excluded.buffer_asked, buffer_got = excluded.buffer_got, disallowed = excluded.disallowed,"
+      " unattributed = excluded.unattributed, over_limit = excluded.over_limit, log_dropped = excluded.log_dropped",
+      G_N_ELEMENTS (values), values, error);
+  return res != NULL;
 }
 
 /* ---- profiles ------------------------------------------------------------------------------------ */

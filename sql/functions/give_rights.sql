@@ -56,7 +56,7 @@ BEGIN
     ), tables (name, rights) AS (VALUES
       ('schema_code', 'SELECT'), ('log', 'SELECT, INSERT'), ('partition', 'SELECT, INSERT, UPDATE'),
       ('point', 'SELECT, INSERT, UPDATE (name)'), ('path', 'SELECT, INSERT, UPDATE (first_ts, last_ts)'),
-      ('exporter', 'SELECT, INSERT, UPDATE'), ('sample', 'SELECT, INSERT'), ('excess', 'SELECT, INSERT'), ('tally', 'SELECT, INSERT'),
+      ('exporter', 'SELECT, INSERT, UPDATE'), ('collection', 'SELECT, INSERT, UPDATE'), ('sample', 'SELECT, INSERT'), ('excess', 'SELECT, INSERT'), ('tally', 'SELECT, INSERT'),
       ('rollup', 'SELECT, INSERT, DELETE'), ('resolution', 'SELECT, UPDATE'), ('profile', 'SELECT, INSERT'),
       ('event_mark', 'SELECT, UPDATE'), ('event', 'SELECT, INSERT'), ('alarm', 'SELECT, INSERT'),
       ('event_mark', 'SELECT'), ('event', 'SELECT'), ('alarm', 'SELECT'),

@@ -757,6 +757,12 @@ class Live(Case):
         self.assertAlmostEqual(samples['oneway_collector_last_seen_seconds', of % (9, 10)], time.time(), delta=30)
         self.assertEqual(samples['oneway_collector_log_records_total', None], 5)
         self.assertEqual(samples['oneway_collector_log_dropped_total', None], 0)
+        self.assertAlmostEqual(samples['oneway_collector_clock_lag_seconds', of % (7, 9)], time.time() - T0, delta=30)
+        self.assertEqual(samples['oneway_collector_workers', 'state="working"'], 2)
+        self.assertEqual(samples['oneway_collector_workers', 'state="held up"'], 0)
+        self.assertGreater(samples['oneway_collector_log_write_seconds_total', None], 0)
+        self.assertGreaterEqual(samples['oneway_collector_log_longest_sync_seconds', None],
+                                samples['oneway_collector_log_sync_seconds', None])
         self.assertEqual(sum(v for (name, _), v in samples.items() if name == 'oneway_collector_socket_datagrams_total'), 7)
         self.assertGreater(sum(v for (name, _), v in samples.items() if name == 'oneway_collector_refused_total'), 0)
         with urllib.request.urlopen(url, timeout=10) as answer:
@@ -767,6 +773,9 @@ class Live(Case):
         caught.exception.close()
         with socket.create_connection(url[7:].split(':')):  # a client that says nothing holds up nobody for long
             self.assertEqual(live.end(), 0)
+        with open(os.path.join(self.log, 'collector.notes'), encoding='ascii') as f:
+            notes = [line.split() for line in f]
+        self.assertEqual([n[1:6] for n in notes if n[0] == 'exporter' and n[2] == '7'], [['127.0.0.1', '7', '9', '2', '2']])
 
     def test_allowed_exporters(self):
         live = self.live(listen=('*:0',), env={'ONEWAY_COLLECTOR_ALLOW': '127.0.3.0/25; ::1',

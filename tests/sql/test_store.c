@@ -781,7 +781,20 @@ exporters_are_replaced (void **state)
   assert_works (owd_store_exporters (store, rows, 2, &error));
   rows[0].records = 301;
   assert_works (owd_store_exporters (store, rows, 2, &error));
+  assert_sql ("t", "SELECT count (lost) = 0 AND count (clock_lag_ms) = 0 FROM owd.exporters");
+  rows[0].is_noted = TRUE;
+  rows[0].datagrams = 100;
+  rows[0].received = 3000;
+  rows[0].lost = 30;
+  rows[0].given_up = 2;
+  rows[0].clock_lag_ns = -1234567890;
+  assert_works (owd_store_exporters (store, rows, 2, &error));
+  rows[0].is_noted = FALSE; /* and what was noted stays */
+  assert_works (owd_store_exporters (store, rows, 2, &error));
   assert_works (owd_store_exporters (store, NULL, 0, &error));
+  assert_sql ("100,3000,30,0,0,2,0,0,-1234.56789",
+              "SELECT concat_ws (',', datagrams, received, lost, reordered, restarts, given_up, malformed, over_limit,"
+              " clock_lag_ms) FROM owd.exporters WHERE version = 10");
   table = owd_store_list_exporters (store, &error);
   assert_works (table != NULL);
   assert_int_equal (table->n_rows, 2);
@@ -791,6 +804,80 @@ exporters_are_replaced (void **state)
       " lag_p99_ms, sampling) FROM owd.exporters WHERE version = 10");
   assert_sql ("192.0.2.9,1000,t",
               "SELECT concat_ws (',', addr, sampling, boot IS NULL) FROM owd.exporters WHERE version = 5");
+}
+
+static gboolean
+has_finding (OwdStore *store, const char *name, const char *part)
+{
+  GError *error = NULL;
+  g_autoptr (OwdTable) table = owd_store_list_findings (store, &error);
+
+  assert_works (table != NULL);
+  for (guint r = 0; r < table->n_rows; r++)
+    if (g_str_equal (table->cells[r * table->n_columns], name)
+        && strstr (table->cells[r * table->n_columns + 1], part) != NULL)
+      return TRUE;
+  return FALSE;
+}
+
+/* What the collector counts leads to advice, and only where there is something to do. */
+static void
+notes_become_findings (void **state)
+{
+  OwdExporterRow row = { .name = "edge-n",
+                         .key.version = 9,
+                         .first_ns = T0,
+                         .last_ns = T0,
+                         .boot_lo_ns = OWD_TIME_NONE,
+                         .boot_hi_ns = OWD_TIME_NONE,
+                         .lag_p50_ns = OWD_TIME_NONE,
+                         .lag_p99_ns = OWD_TIME_NONE,
+                         .is_noted = TRUE,
+                         .datagrams = 9990,
+                         .received = 100000,
+                         .clock_lag_ns = 700000000 };
+  OwdCollectorRow fine
+      = { .since_ns = T0, .at_ns = T0, .states = 5, .max_states = 4096, .buffer_asked = 1024, .buffer_got = 1024 };
+  OwdCollectorRow bad = { .since_ns = T0,
+                          .at_ns = T0,
+                          .states = 4096,
+                          .max_states = 4096,
+                          .kernel_dropped = 17,
+                          .buffer_asked = 33554432,
+                          .buffer_got = 212992,
+                          .over_limit = 12,
+                          .log_dropped = 5 };
+  g_autoptr (OwdStore) store = open_store (NULL);
+  GError *error = NULL;
+
+  (void) state;
+  assert_true (owd_addr_parse ("192.0.2.77", &row.key.addr));
+  assert_works (owd_store_exporters (store, &row, 1, &error));
+  assert_works (owd_store_collector (store, &fine, &error));
+  assert_false (has_finding (store, "oneway-collector", ""));
+  assert_false (has_finding (store, "edge-n", "lost"));
+  assert_false (has_finding (store, "edge-n", "clock"));
+
+  row.lost = 10;
+  row.given_up = 3;
+  row.malformed = 4;
+  row.over_limit = 5;
+  row.clock_lag_ns = -2500000000;
+  assert_works (owd_store_exporters (store, &row, 1, &error));
+  assert_works (owd_store_collector (store, &bad, &error));
+  assert_true (has_finding (store, "edge-n", "10 datagrams were lost on their way to the collector, 0.10 %,"));
+  assert_true (has_finding (store, "edge-n", "3 data sets could not be read"));
+  assert_true (has_finding (store, "edge-n", "4 times what it sent could not be read"));
+  assert_true (has_finding (store, "edge-n", "5 templates or states"));
+  assert_true (has_finding (store, "edge-n", "at least 2.5 s ahead"));
+  assert_true (has_finding (store, "oneway-collector", "dropped 17 datagrams"));
+  assert_true (has_finding (store, "oneway-collector", "is 208 KiB, not the 32768 KiB asked for"));
+  assert_true (has_finding (store, "oneway-collector", "already keeps 4096 exporter states"));
+  assert_true (has_finding (store, "oneway-collector", "5 flow records were lost"));
+  row.clock_lag_ns = 8200000000;
+  assert_works (owd_store_exporters (store, &row, 1, &error));
+  assert_true (has_finding (store, "edge-n", "come 8.2 s after their own export time"));
+  assert_sql ("4096", "SELECT states FROM owd.collector");
 }
 
 /* The second writer of a day has seen that it is missing, and waits. */
@@ -961,6 +1048,7 @@ main (void)
     T (watermark_is_the_last_microsecond_over),
     T (points_are_the_same_for_every_store),
     T (exporters_are_replaced),
+    T (notes_become_findings),
     T (profiles_are_appended),
     T (makes_a_day_once),
     T (drops_old_tables),

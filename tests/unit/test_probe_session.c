@@ -212,6 +212,35 @@ an_unstated_error_leaves_causality (void **state)
 }
 
 static void
+the_first_packet_is_kept_apart (void **state)
+{
+  Net net;
+  OwdProbeSummary sum;
+  guint32 seq;
+
+  (void) state;
+  setup (&net, (OwdProbeSessionConfig){ .first_apart = TRUE });
+  seq = sent (&net);
+  {
+    OwdProbeReply r = reply_to (&net, seq, net.now, net.peer_seq++);
+
+    assert_int_equal (arrives (&net, &r, net.now + 900 * MS), OWD_STATUS_OK); /* set-up */
+  }
+  assert_true ((net.last.flags & OWD_PROBE_FIRST) != 0);
+  for (guint i = 0; i < 10; i++) {
+    good (&net);
+    assert_int_equal (net.last.flags & OWD_PROBE_FIRST, 0);
+  }
+  sum = finish (&net);
+  assert_int_equal (sum.answered, 11);
+  assert_int_equal (sum.rtt.n, 10);
+  assert_int_equal (sum.up.n, 10);
+  assert_int_equal (sum.ipdv_rtt.n, 9);
+  assert_int_equal (sum.rtt.max_ns, UP + DOWN);
+  assert_int_equal (sum.first_rtt_ns, 900 * MS - STAY);
+}
+
+static void
 kernel_stamp_replaces_ours (void **state)
 {
   Net net;
@@ -765,6 +794,7 @@ main (void)
     cmocka_unit_test (another_clock_moves_owd_and_nothing_else),
     cmocka_unit_test (a_clock_off_by_more_than_it_says_is_named),
     cmocka_unit_test (an_unstated_error_leaves_causality),
+    cmocka_unit_test (the_first_packet_is_kept_apart),
     cmocka_unit_test (kernel_stamp_replaces_ours),
     cmocka_unit_test (follow_up_refines_the_reply_before),
     cmocka_unit_test (loss_is_told_by_direction),
