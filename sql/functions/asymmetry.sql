@@ -18,6 +18,7 @@ RETURNS TABLE (bin timestamptz, n_ab bigint, n_ba bigint, min_diff_ms float8, me
                offset_ms float8, offset_lo_ms float8, offset_hi_ms float8)
 LANGUAGE plpgsql STABLE SECURITY DEFINER PARALLEL SAFE ROWS 100 COST 20000
 SET search_path = pg_catalog, pg_temp
+SET timezone = 'UTC'
 AS $$
 #variable_conflict use_column
 DECLARE

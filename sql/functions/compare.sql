@@ -44,6 +44,7 @@ RETURNS TABLE (n1 bigint, n2 bigint, mean1_ms float8, mean2_ms float8, mean_shif
                p99_shift_ms float8, ks float8, ks_most float8, p_value float8)
 LANGUAGE plpgsql STABLE SECURITY DEFINER PARALLEL SAFE ROWS 1 COST 50000
 SET search_path = pg_catalog, pg_temp
+SET timezone = 'UTC'
 AS $$
 #variable_conflict use_column
 DECLARE

@@ -10,6 +10,7 @@ RETURNS TABLE (bin timestamptz, n_least bigint, min_ms float8, mean_ms float8, s
                diff_stderr_ms float8)
 LANGUAGE plpgsql STABLE SECURITY DEFINER PARALLEL SAFE ROWS 100 COST 100000
 SET search_path = pg_catalog, pg_temp
+SET timezone = 'UTC'
 AS $$
 #variable_conflict use_column
 DECLARE

@@ -6,6 +6,7 @@ CREATE OR REPLACE FUNCTION owd.connected (from_ts timestamptz, to_ts timestamptz
 RETURNS TABLE (pairs bigint, working bigint, share float8, last_sample timestamptz)
 LANGUAGE plpgsql STABLE SECURITY DEFINER PARALLEL SAFE ROWS 1 COST 100000
 SET search_path = pg_catalog, pg_temp
+SET timezone = 'UTC'
 AS $$
 BEGIN
   PERFORM owd.check_range ('owd.connected', from_ts, to_ts);

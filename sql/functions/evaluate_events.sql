@@ -126,6 +126,7 @@ COMMENT ON FUNCTION owd.take_profiles (integer) IS 'Events: steps of clocks in p
 CREATE OR REPLACE FUNCTION owd.evaluate_events (rules jsonb) RETURNS boolean
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
+SET timezone = 'UTC'
 AS $$
 #variable_conflict use_column
 DECLARE

@@ -4,6 +4,7 @@ CREATE OR REPLACE FUNCTION owd.heatmap (src text, dst text, from_ts timestamptz,
 RETURNS TABLE (bin timestamptz, lo_ms float8, hi_ms float8, n bigint)
 LANGUAGE plpgsql STABLE SECURITY DEFINER PARALLEL SAFE ROWS 1000 COST 20000
 SET search_path = pg_catalog, pg_temp
+SET timezone = 'UTC'
 AS $$
 #variable_conflict use_column
 DECLARE

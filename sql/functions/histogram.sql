@@ -4,6 +4,7 @@ CREATE OR REPLACE FUNCTION owd.histogram (src text, dst text, from_ts timestampt
 RETURNS TABLE (lo_ms float8, hi_ms float8, n bigint, share float8, upto float8)
 LANGUAGE plpgsql STABLE SECURITY DEFINER PARALLEL SAFE ROWS 200 COST 20000
 SET search_path = pg_catalog, pg_temp
+SET timezone = 'UTC'
 AS $$
 #variable_conflict use_column
 DECLARE

@@ -9,6 +9,7 @@ RETURNS TABLE (src text, dst text, n bigint, min_ms float8, mean_ms float8, p50_
                loss float8, last_seen timestamptz)
 LANGUAGE plpgsql STABLE SECURITY DEFINER PARALLEL SAFE ROWS 1000 COST 100000
 SET search_path = pg_catalog, pg_temp
+SET timezone = 'UTC'
 SET plan_cache_mode = force_custom_plan
 SET jit = off
 AS $$

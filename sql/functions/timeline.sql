@@ -23,6 +23,7 @@ RETURNS TABLE (bin timestamptz, n bigint, min_ms float8, mean_ms float8, stderr_
                p95_ms float8, p99_ms float8, max_ms float8, ipdv_ms float8, loss float8)
 LANGUAGE plpgsql STABLE SECURITY DEFINER PARALLEL SAFE ROWS 100 COST 10000
 SET search_path = pg_catalog, pg_temp
+SET timezone = 'UTC'
 SET plan_cache_mode = force_custom_plan
 SET jit = off
 AS $$

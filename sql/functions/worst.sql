@@ -13,6 +13,7 @@ RETURNS TABLE (src text, dst text, samples bigint, p50_ms float8, p95_ms float8,
                excess_ms float8, sigma_ms float8, loss float8)
 LANGUAGE plpgsql STABLE SECURITY DEFINER PARALLEL SAFE ROWS 10 COST 200000
 SET search_path = pg_catalog, pg_temp
+SET timezone = 'UTC'
 AS $$
 #variable_conflict use_column
 DECLARE

@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: Apache-2.0
 --
--- The functions above timeline and matrix, against definitions written out the slow way over owd.samples, on random
+-- Every function of the public interface that sums samples up, against definitions written out the slow way over the samples, on random
 -- samples with random questions. The seed is printed; OWD_SEED repeats it.
 SELECT setseed (:seed / 65536.0);
 
@@ -38,7 +38,7 @@ END $$;
 -- One path's bins: everything that the definitions below are made of.
 CREATE FUNCTION test.bins (want_src text, want_dst text, from_ts timestamptz, to_ts timestamptz, step interval)
 RETURNS TABLE (bin timestamptz, n bigint, lowest numeric, mean numeric, err numeric, reach numeric) LANGUAGE sql AS $$
-  SELECT from_ts + k::float8 * step, count (*), min (d), avg (d), greatest (coalesce (var_samp (d), 0), avg (sigma * sigma)) / count (*),
+  SELECT from_ts + k::float8 * extract (epoch FROM step)::float8 * interval '1 second', count (*), min (d), avg (d), greatest (coalesce (var_samp (d), 0), avg (sigma * sigma)) / count (*),
          sqrt (12 * avg (sigma * sigma))
     FROM (SELECT s.owd_ms::numeric AS d, s.sigma_ms::numeric AS sigma,
                  floor ((extract (epoch FROM s.ts) - extract (epoch FROM from_ts)) / extract (epoch FROM step)) AS k
@@ -135,7 +135,7 @@ BEGIN
       FROM (SELECT *, rank () OVER (ORDER BY excess_ms DESC) AS place FROM owd.worst (from_ts, to_ts, 1000)) g
       FULL JOIN (SELECT src, dst, t.n AS samples, t.p50, t.p95, b.p50 AS before, t.sigma
                    FROM test.ranked (from_ts, to_ts) t
-                   LEFT JOIN test.ranked (CASE WHEN isfinite (to_ts) AND isfinite (from_ts) THEN from_ts - (to_ts - from_ts) ELSE 'infinity' END,
+                   LEFT JOIN test.ranked (CASE WHEN isfinite (to_ts) AND isfinite (from_ts) THEN from_ts - make_interval (secs => extract (epoch FROM to_ts - from_ts)) ELSE 'infinity' END,
                                           CASE WHEN isfinite (to_ts) THEN from_ts ELSE 'infinity' END) b USING (src, dst)) w USING (src, dst)
      WHERE g.samples IS DISTINCT FROM w.samples
         OR NOT (test.percent (g.p50_ms, w.p50) AND test.percent (g.p95_ms, w.p95) AND test.percent (g.before_p50_ms, w.before))
@@ -157,6 +157,60 @@ BEGIN
   RETURN rows;
 END $$;
 
+-- timeline, by rank; ipdv with the predecessor of the same exporter states.
+CREATE FUNCTION test.timeline (want_src text, want_dst text, from_ts timestamptz, to_ts timestamptz, step interval)
+RETURNS TABLE (bin timestamptz, n bigint, v float8[], q float8[]) LANGUAGE sql AS $$
+  WITH jumps AS (
+    SELECT s.ts, s.owd_ns, p.path_id, abs (s.owd_ns - lag (s.owd_ns) OVER (PARTITION BY p.path_id ORDER BY s.ts, s.part, s.seq)) / 1e6 AS jump
+      FROM owd.sample s JOIN owd.path p USING (path_id) JOIN owd.point a ON a.point_id = p.src_id JOIN owd.point b ON b.point_id = p.dst_id
+     WHERE a.name = want_src AND b.name = want_dst AND s.ts >= from_ts AND s.ts < to_ts
+  ), ranked AS (
+    SELECT date_bin (step, j.ts, from_ts) AS bin, j.owd_ns / 1e6 AS d, j.jump, row_number () OVER w AS rank, count (*) OVER (PARTITION BY date_bin (step, j.ts, from_ts)) AS size
+      FROM jumps j WINDOW w AS (PARTITION BY date_bin (step, j.ts, from_ts) ORDER BY j.owd_ns)
+  )
+  SELECT r.bin, b.n, ARRAY[min (r.d), max (r.d), max (b.mean), max (sqrt (b.err)), avg (r.jump)]::float8[],
+         ARRAY[min (r.d) FILTER (WHERE rank >= 0.05 * size), min (r.d) FILTER (WHERE rank >= 0.5 * size),
+               min (r.d) FILTER (WHERE rank >= 0.95 * size), min (r.d) FILTER (WHERE rank >= 0.99 * size)]::float8[]
+    FROM ranked r JOIN test.bins (want_src, want_dst, from_ts, to_ts, step) b ON b.bin = r.bin
+   GROUP BY r.bin, b.n
+$$;
+
+CREATE FUNCTION test.ask_timeline (a text, b text, from_ts timestamptz, to_ts timestamptz, step interval) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+  wrong record;
+BEGIN
+  FOR wrong IN
+    SELECT g::text AS got, w::text AS want
+      FROM owd.timeline (a, b, from_ts, to_ts, step) g FULL JOIN test.timeline (a, b, from_ts, to_ts, step) w USING (bin)
+     WHERE g.n IS DISTINCT FROM w.n OR g.loss IS NOT NULL
+        OR NOT coalesce (test.all_near (ARRAY[g.min_ms, g.max_ms, g.mean_ms, g.stderr_ms, g.ipdv_ms], w.v), false)
+        OR NOT (test.percent (g.p05_ms, w.q[1]) AND test.percent (g.p50_ms, w.q[2]) AND test.percent (g.p95_ms, w.q[3]) AND test.percent (g.p99_ms, w.q[4]))
+  LOOP
+    RAISE EXCEPTION 'timeline % % % % %: got %, want %', a, b, from_ts, to_ts, step, wrong.got, wrong.want;
+  END LOOP;
+END $$;
+
+-- matrix: every pair, also those that have nothing
+CREATE FUNCTION test.ask_matrix (from_ts timestamptz, to_ts timestamptz) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+  wrong record;
+BEGIN
+  FOR wrong IN
+    SELECT g::text AS got, w::text AS want
+      FROM owd.matrix (from_ts, to_ts) g
+      FULL JOIN (SELECT DISTINCT a.name AS src, b.name AS dst FROM owd.path p JOIN owd.point a ON a.point_id = p.src_id
+                   JOIN owd.point b ON b.point_id = p.dst_id) e USING (src, dst)
+      LEFT JOIN test.ranked (from_ts, to_ts) w USING (src, dst)
+      LEFT JOIN (SELECT src, dst, min (owd_ms) AS lowest, avg (owd_ms) AS mean FROM owd.samples WHERE ts >= from_ts AND ts < to_ts GROUP BY 1, 2) m USING (src, dst)
+     WHERE g.n IS DISTINCT FROM coalesce (w.n, 0) OR e.src IS NULL OR g.loss IS NOT NULL
+        OR NOT test.all_near (ARRAY[g.min_ms, g.mean_ms, g.sigma_ms], ARRAY[m.lowest, m.mean, w.sigma])
+        OR NOT (test.percent (g.p50_ms, w.p50) AND test.percent (g.p95_ms, w.p95))
+        OR g.last_seen IS DISTINCT FROM (SELECT max (ts) FROM owd.samples s WHERE (s.src, s.dst) = (e.src, e.dst) AND s.ts < to_ts)
+  LOOP
+    RAISE EXCEPTION 'matrix % %: got %, want %', from_ts, to_ts, wrong.got, wrong.want;
+  END LOOP;
+END $$;
+
 -- Cells: every sample is in the one whose edges hold it, and in no other.
 CREATE FUNCTION test.ask_cells (want_src text, want_dst text, from_ts timestamptz, to_ts timestamptz, step interval, merge integer) RETURNS bigint
 LANGUAGE plpgsql AS $$
@@ -169,7 +223,7 @@ BEGIN
                      UNION ALL SELECT bin, lo_ms, hi_ms, n, NULL, NULL FROM owd.heatmap (want_src, want_dst, from_ts, to_ts, step, merge)) h
      WHERE h.n = 0 OR h.lo_ms >= h.hi_ms OR (h.hi_ms - h.lo_ms) > 1.0001 * (power (1.02, merge) - 1) * least (abs (h.lo_ms), abs (h.hi_ms)) + 3e-6
         OR h.n <> (SELECT count (*) FROM owd.samples s
-                    WHERE s.src = want_src AND s.dst = want_dst AND s.ts >= coalesce (h.bin, from_ts) AND s.ts < least (to_ts, coalesce (h.bin + step, to_ts))
+                    WHERE s.src = want_src AND s.dst = want_dst AND s.ts >= coalesce (h.bin, from_ts) AND s.ts < least (to_ts, coalesce (h.bin + make_interval (secs => extract (epoch FROM step)), to_ts))
                       AND CASE WHEN h.hi_ms > 0 AND h.lo_ms > 0 THEN s.owd_ms > h.lo_ms AND s.owd_ms <= h.hi_ms
                                WHEN h.hi_ms > 0 THEN s.owd_ms BETWEEN h.lo_ms AND h.hi_ms ELSE s.owd_ms >= h.lo_ms AND s.owd_ms < h.hi_ms END)
         OR NOT test.near (h.share, CASE WHEN h.bin IS NULL THEN h.n::float8 / total END)
@@ -222,6 +276,7 @@ END $$;
 DO $$
 DECLARE
   names text[] := ARRAY['a', 'b', 'c', 'd', 'lonely'];
+  zones text[] := ARRAY['UTC', 'Europe/Berlin', 'America/St_Johns', 'Pacific/Apia', 'Asia/Kathmandu'];
   steps interval[] := ARRAY['1 us', '0.37 s', '10 s', '1 min', '77 s', '5 min', '1 h', '3 h 7 min 1.000001 s', '1 day', '40 days'];
   f timestamptz;
   u timestamptz;
@@ -230,6 +285,8 @@ DECLARE
   routes bigint := 0;
 BEGIN
   FOR i IN 1 .. 60 LOOP
+    -- clocks change in Berlin in the middle of the samples; nothing may depend on it
+    PERFORM set_config ('timezone', zones[1 + floor (random () * 5)::integer], true);
     f := '2026-03-28 17:00+00'::timestamptz + random () * interval '10 hours';
     f := CASE WHEN i % 2 = 0 THEN date_bin ('10 min', f, '2026-01-01+00') ELSE f END;
     u := CASE WHEN i % 9 = 0 THEN 'infinity' WHEN i % 7 = 0 THEN f WHEN i % 11 = 0 THEN f - interval '1 hour'
@@ -240,12 +297,20 @@ BEGIN
     PERFORM test.ask_route ((SELECT array_agg (names[1 + (random () * 3)::integer]) FROM generate_series (1, 2 + i % 3)), f, u, s);
     PERFORM test.ask_cells (names[1 + i % 4], names[1 + (i / 4) % 5], f, u, greatest (s, '10 s'), (ARRAY[1, 2, 7, 10, 100, 1000])[1 + i % 6]);
     PERFORM test.ask_compare (names[1 + i % 4], names[1 + (i / 4) % 5], f, u, '2026-03-28 21:00+00', '2026-03-28 23:00+00');
+    PERFORM test.ask_timeline (names[1 + i % 4], names[1 + (i / 4) % 5], f, u, s), test.ask_timeline ('a', 'b', f, u, s);
+    PERFORM test.ask_matrix (CASE WHEN i % 13 = 0 THEN '-infinity' ELSE f END, u);
     PERFORM test.ask_range (CASE WHEN i % 13 = 0 THEN '-infinity' ELSE f END, u);
   END LOOP;
   ASSERT asked > 100 AND routes > 30, format ('only %s and %s bins to compare', asked, routes);
   ASSERT test.ask_pair ('b', 'a', '1970-01-01+00', '2200-01-01+00', '18000 days') = 2;
   ASSERT test.ask_route (ARRAY['a', 'b'], '2026-03-28+00', '2026-03-31+00', '1 day') = 2;
   ASSERT test.ask_route (ARRAY['a', 'b', 'a', 'b', 'c', 'd'], '2026-03-28+00', '2026-03-31+00', '1 day') > 0;
+  PERFORM set_config ('timezone', 'Europe/Berlin', true);
+  PERFORM test.ask_timeline ('a', 'b', '2026-03-27 20:20+00', '2026-04-02+00', '1 day'), test.ask_timeline ('a', 'b', '2026-03-28 00:00+00', '2026-04-02+00', '1 day'),
+          test.ask_timeline ('a', 'b', '2026-03-28 21:20+00', '2026-04-02+00', '1 day'), test.ask_range ('2026-03-29 20:30+00', '2026-03-30 20:30+00'),
+          test.ask_range ('2026-03-29 00:30+00', '2026-03-29 12:30+00'), test.ask_range ('2026-03-29 03:00+00', '2026-03-29 10:00+00');
+  PERFORM test.ask_pair ('a', 'b', '2026-03-28 21:20+00', '2026-04-02+00', '1 day'), test.ask_cells ('a', 'b', '2026-03-28 21:20+00', '2026-04-02+00', '1 day', 3);
+  PERFORM set_config ('timezone', 'UTC', true);
   ASSERT test.ask_cells ('a', 'b', '1970-01-01+00', 'infinity', '40000 days', 10) = 800;
   PERFORM test.ask_compare ('a', 'b', '-infinity', 'infinity', '-infinity', '2026-03-28 23:00+00');
   PERFORM test.ask_compare ('a', 'b', '2026-03-28 20:00+00', '2026-03-28 22:00+00', '2026-03-28 22:00+00', '2026-03-29 04:00+00');

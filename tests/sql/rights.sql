@@ -28,6 +28,14 @@ BEGIN
      AND NOT coalesce (p.proconfig @> ARRAY['search_path=pg_catalog, pg_temp'], false);
   ASSERT wrong IS NULL, 'search_path is not pinned: ' || wrong;
 
+  -- A day has 24 hours, whatever the caller's clock does.
+  SELECT string_agg (p.proname, ', ') INTO wrong
+    FROM pg_proc p
+   WHERE p.pronamespace = 'owd'::regnamespace AND obj_description (p.oid, 'pg_proc') !~ 'private' AND p.provolatile = 's'
+     AND pg_get_function_arguments (p.oid) ~ 'timestamp with time zone' AND p.proname !~ '^probe_'
+     AND NOT coalesce (p.proconfig @> ARRAY['TimeZone=UTC'], false);
+  ASSERT wrong IS NULL, 'the session''s time zone may matter in: ' || wrong;
+
   -- A table that was forgotten would be noticed by whoever uses the role, and nobody else.
   SELECT string_agg (c.relname, ', ') INTO wrong
     FROM pg_class c
