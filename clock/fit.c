@@ -136,6 +136,9 @@ owd_boot_fit (const OwdBoot *self, guint32 segment, OwdBootFit *ret_fit)
   fit.skew_lo95_ppm = skew_quantile (l, TAIL);
   fit.skew_hi95_ppm = skew_quantile (l, 1 - TAIL);
   fit.boot_ns = fit.lo_ns + (fit.hi_ns - fit.lo_ns) / 2;
+  fit.even_ns = NAN;
+  if (fit.skew_lo_ppm <= 0 && fit.skew_hi_ppm >= 0)
+    fit.even_ns = height_at (l, 0) + 2 * (double) self->jitter_ns;
   fit.boot_sd_ns = (gint64) ((double) (fit.hi_ns - fit.lo_ns) / sqrt (12));
   if (m.area > 0) {
     fit.skew_ppm = x0 + m.x / m.area;

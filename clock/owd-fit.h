@@ -17,6 +17,7 @@ G_BEGIN_DECLS
 typedef struct {
   gint64 lo_ns, hi_ns; /* boot time at uptime_ms, Unix ns; with room for a skew that is not quite constant */
   gint64 boot_ns, boot_sd_ns;
+  double even_ns; /* what hi_ns - lo_ns would be if wall clock and uptime ran evenly; NAN: they do not */
   gint64 uptime_ms;                          /* unwrapped */
   double skew_ppm, skew_lo_ppm, skew_hi_ppm; /* wall clock against uptime, as in OwdBootLines */
   double skew_lo95_ppm, skew_hi95_ppm;       /* likewise; its 95 % range */

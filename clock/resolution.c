@@ -9,7 +9,7 @@
  * a quarter of nonsense does no harm. With few stamps many candidates are consistent, and the answer is too large
  * rather than too small.
  *
- * Cost: OWD_STEP_CANDIDATES divisions per stamp used; after 1024 stamps only every 16th is used.
+ * Cost: OWD_STEP_CANDIDATES divisions per stamp used; after 256 stamps only every 32nd is used.
  */
 #include "owd-fit.h"
 
@@ -19,8 +19,9 @@ static const guint32 CANDIDATE_US[OWD_STEP_CANDIDATES] = {
   10000, 16000, 20000, 32000, 50000, 64000, 100000, 128000, 250000, 256000, 500000, 1000000, 1024000,
 };
 
-#define USE_ALL 1024
-#define USE_ONE_IN 16
+#define ALL_US 128000000 /* a multiple of each candidate: residues of the remainder are those of the stamp */
+#define USE_ALL 256
+#define USE_ONE_IN 32
 #define KNOWN 32
 
 /* The leading residue has led for most of the time, and three of four stamps agree with it. */
@@ -33,15 +34,18 @@ consistent (const OwdResolution *self, const OwdStepVote *v)
 void
 owd_resolution_add (OwdResolution *self, guint64 us)
 {
+  guint32 rest;
+
   if (self->seen < G_MAXUINT32)
     self->seen++;
   if (self->seen > USE_ALL && self->seen % USE_ONE_IN != 0)
     return;
   self->n++;
   self->step_us = 0;
+  rest = (guint32) (us % ALL_US);
   for (guint i = 0; i < OWD_STEP_CANDIDATES; i++) {
     OwdStepVote *v = &self->vote[i];
-    guint32 residue = (guint32) (us % CANDIDATE_US[i]);
+    guint32 residue = rest % CANDIDATE_US[i];
 
     v->n++;
     if (residue == v->phase && v->vote > 0) {

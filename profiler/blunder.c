@@ -16,7 +16,9 @@
 #define OLD_TIMES 8                        /* nor what is less than this often the age of nine in ten */
 #define AHEAD_LEAST_NS (2 * OWD_NS_PER_S)  /* header times are cut to the second */
 #define LOOK_FIRST 64                      /* records before ranks count */
-#define LOOK_EVERY 1024                    /* records between two looks at the ranks */
+#define LOOK_EVERY 4096                    /* records between two looks at the ranks */
+#define RANK_ALL 1024                      /* so many ages make the ranks, then */
+#define RANK_ONE_IN 4
 #define SLIP_TOLERANCE_NS (300 * OWD_NS_PER_S)
 
 #define SLIP_US_NS ((G_GINT64_CONSTANT (1) << 32) * OWD_NS_PER_US)
@@ -65,7 +67,7 @@ blunder_add (Blunders *self, const Ages *ages, gint64 slack_ns)
   self->n++;
   if (self->start.n == LOOK_FIRST && (self->old_ns > OLD_LEAST_NS || self->ahead_ns > AHEAD_LEAST_NS))
     self->count[OWD_BLUNDER_FUTURE] = self->count[OWD_BLUNDER_PAST] = self->count[OWD_BLUNDER_SLIP] = 0;
-  if (!ages->zero) {
+  if (!ages->zero && (self->n <= RANK_ALL || self->n % RANK_ONE_IN == 0)) {
     lag_add (&self->start, ages->start_ns);
     lag_add (&self->end, ages->end_ns);
   }

@@ -9,6 +9,42 @@
 #include "owd-fit.h"
 #include "owd-profiler.h"
 
+/* ---- batch.c: what a profile takes of records ---------------------------------------------------- */
+
+/* What is only counted. Zeroed is empty. */
+typedef struct {
+  guint32 sent; /* records by the exporter's own count: a biflow is one, and so is one that the log holds twice */
+  guint32 seen; /* records, without second views behind a NAT */
+  guint32 tcp, syn;
+  guint32 sampled, sampling_lo, sampling_hi; /* records that tell a sampling, and which */
+} Counts;
+void counts_add (Counts *self, const OwdFlow *flow);
+
+/* What is measured, in one cache line. */
+typedef struct {
+  guint64 hash; /* of the flow as this exporter sees it: direction, interface and side are part of it */
+  guint64 start_raw, end_raw;
+  gint64 init_ms;
+  guint32 in_if;
+  guint16 tcp_flags;
+  guint8 proto, end_reason, start_kind, end_kind;
+  guint8 single; /* one packet */
+} Record;
+void record_from_flow (Record *ret, const OwdFlow *flow);
+/* Of many records of an exporter one in eight is measured, but always the same flows, so that continuations are
+ * recognised. records: of this exporter so far. */
+gboolean record_is_chosen (const OwdFlow *flow, guint64 records);
+
+/* Both belong to the header given last. */
+void owd_profile_add_counts (OwdProfile *self, const Counts *counts);
+void owd_profile_add_record (OwdProfile *self, const Record *record);
+/* One datagram's header, from two partitions. */
+static inline gboolean
+owd_profile_same_header (const OwdHeader *a, const OwdHeader *b)
+{
+  return a->recv_ns == b->recv_ns && a->seq == b->seq && a->export_s == b->export_s && a->port == b->port;
+}
+
 /* ---- lag.c: quantiles of times from ms to years in bounded memory --------------------------------- */
 
 /* Bins of 1 ms up to 16 ms, then 16 to each doubling: no quantile is off by more than 3 % of its value. */
@@ -72,6 +108,8 @@ typedef struct {
   EdgeHist length;       /* end minus start of these */
   guint64 reasons;       /* records that tell why they ended (IE 136) */
   guint64 repeats, anew; /* continuations with the start of the flow; with one of their own */
+  guint8
+      tag[RECENT_FLOWS]; /* of the flow in that place, 0: none; so that most records need no look at the place itself */
   RecentFlow recent[RECENT_FLOWS];
 } Timeouts;
 
@@ -82,7 +120,7 @@ typedef struct {
 } TimedFlow;
 
 /* TRUE: only silence can have ended it. */
-gboolean timeout_add (Timeouts *self, const OwdFlow *flow, const TimedFlow *timed);
+gboolean timeout_add (Timeouts *self, const Record *record, const TimedFlow *timed);
 void timeout_merge (Timeouts *self, const Timeouts *other);
 typedef struct {
   OwdEstimate active_s, inactive_s, repeats;
@@ -149,7 +187,8 @@ typedef struct {
 
 Seen sequence_header (Sequence *self, const OwdHeader *header, gboolean restarted);
 /* current: of the datagram that came last, else of an earlier one. */
-void sequence_record (Sequence *self, const OwdFlow *flow, gboolean current);
+/* records: as the exporter counts them. */
+void sequence_records (Sequence *self, guint32 records, gboolean current);
 void sequence_merge (Sequence *self, const Sequence *later);
 void sequence_summary (const Sequence *self, OwdEstimate *ret_lost, OwdEstimate *ret_loss);
 

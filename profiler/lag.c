@@ -86,7 +86,7 @@ lag_count_above (const LagHist *self, double ms)
 }
 
 /* The bounds follow from the ranks that the quantile may have had, and the width of the bins. Records are not alike by
- * chance alone: those of one datagram share their lag, so ranks are given four times the binomial's room. */
+ * chance alone: those of one datagram share their lag, so ranks are given five times the binomial's room. */
 OwdEstimate
 lag_estimate (const LagHist *self, double q)
 {
@@ -94,7 +94,7 @@ lag_estimate (const LagHist *self, double q)
 
   if (n * MIN (q, 1 - q) < 4)
     return estimate_unknown ("too few records", self->n);
-  spread = 4 * BOUND_SD * sqrt (q * (1 - q) / n);
+  spread = 5 * BOUND_SD * sqrt (q * (1 - q) / n);
   value = lag_quantile_ms (self, q);
   lo = lag_quantile_ms (self, MAX (q - spread, 0));
   hi = lag_quantile_ms (self, MIN (q + spread, 1));

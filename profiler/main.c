@@ -4,7 +4,7 @@
  *
  * One pass over all partitions at once, merged by the receive time of their headers: so the profile of an exporter sees
  * its datagrams in the order in which they came, and the copies of a header that stand in several partitions come right
- * after each other. Memory: one open block per partition and one profile per exporter state.
+ * after each other. Memory: one open block per partition, one batch, and one profile per exporter state.
  */
 #include "owd-flowlog.h"
 #include "owd-profiler.h"
@@ -24,8 +24,9 @@ typedef struct {
   gboolean open; /* block is valid */
   gboolean end;
   OwdHeader header;
-  OwdProfile *profile; /* of header's state; borrowed; NULL: outside of the time range */
-  GPtrArray *states;   /* state of the reader -> OwdProfile, borrowed */
+  gboolean wanted; /* header lies in the time range, */
+  guint number;    /* its state's number in the batch */
+  GArray *numbers; /* state of the reader -> that number plus 1 */
 } Cursor;
 
 typedef struct {
@@ -35,27 +36,36 @@ typedef struct {
   OwdTime from_ns, to_ns; /* OWD_TIME_NONE, G_MAXINT64: no limit */
   OwdLogInfo info;
   GHashTable *profiles; /* OwdStateKey -> OwdProfile */
+  GHashTable *numbers;  /* the same keys -> number in the batch, plus 1 */
+  OwdProfileBatch *batch;
   double skew_bound_ppm;
 } Program;
 
 /* ---- reading the log -------------------------------------------------------------------------------- */
 
-static OwdProfile *
-profile_of (Program *p, Cursor *c, const OwdHeader *h)
+/* Number of the header's state in the batch. */
+static guint
+number_of (Program *p, Cursor *c, const OwdHeader *h)
 {
-  OwdProfile *profile;
+  gpointer known;
+  guint *number;
 
-  if (h->state < c->states->len && g_ptr_array_index (c->states, h->state) != NULL)
-    return g_ptr_array_index (c->states, h->state);
-  profile = g_hash_table_lookup (p->profiles, &h->key);
-  if (profile == NULL) {
-    profile = owd_profile_new (&h->key, p->skew_bound_ppm);
-    g_hash_table_insert (p->profiles, g_memdup2 (&h->key, sizeof h->key), profile);
+  if (h->state >= c->numbers->len)
+    g_array_set_size (c->numbers, h->state + 1);
+  number = &g_array_index (c->numbers, guint, h->state);
+  if (*number != 0)
+    return *number - 1;
+  known = g_hash_table_lookup (p->numbers, &h->key);
+  if (known == NULL) {
+    OwdProfile *profile = owd_profile_new (&h->key, p->skew_bound_ppm);
+    OwdStateKey *key = g_memdup2 (&h->key, sizeof h->key);
+
+    known = GUINT_TO_POINTER (owd_profile_batch_add (p->batch, profile) + 1);
+    g_hash_table_insert (p->profiles, key, profile);
+    g_hash_table_insert (p->numbers, key, known);
   }
-  if (h->state >= c->states->len)
-    g_ptr_array_set_size (c->states, (gint) h->state + 1);
-  g_ptr_array_index (c->states, h->state) = profile;
-  return profile;
+  *number = GPOINTER_TO_UINT (known);
+  return *number - 1;
 }
 
 static gboolean
@@ -104,15 +114,17 @@ advance (Program *p, Cursor *c, GError **error)
   for (;;) {
     while (c->open && owd_log_block_next (&c->block, &type, &c->header, &flow)) {
       if (type == OWD_ITEM_FLOW) {
-        if (c->profile != NULL)
-          owd_profile_add_flow (c->profile, &flow);
+        if (c->wanted)
+          owd_profile_batch_flow (p->batch, &flow);
         continue;
       }
-      c->profile = in_range (p, &c->header) ? profile_of (p, c, &c->header) : NULL;
-      if (c->profile != NULL)
-        return TRUE;
+      c->wanted = in_range (p, &c->header);
+      if (!c->wanted)
+        continue;
+      c->number = number_of (p, c, &c->header);
+      return TRUE;
     }
-    c->profile = NULL;
+    c->wanted = FALSE;
     if (!next_block (p, c, error))
       return FALSE;
     if (c->end)
@@ -126,14 +138,14 @@ cursor_clear (gpointer data)
   Cursor *c = data;
 
   owd_log_reader_free (c->reader);
-  g_clear_pointer (&c->states, g_ptr_array_unref);
+  g_clear_pointer (&c->numbers, g_array_unref);
 }
 
 static gboolean
 cursor_open (Program *p, Cursor *c, guint part, GError **error)
 {
   c->part = part;
-  c->states = g_ptr_array_new ();
+  c->numbers = g_array_new (FALSE, TRUE, sizeof (guint));
   c->reader = owd_log_reader_open (p->log_dir, part, 0, error);
   return c->reader != NULL && advance (p, c, error);
 }
@@ -158,11 +170,13 @@ read_log (Program *p, GError **error)
         first = c;
     }
     if (first == NULL)
-      return TRUE;
-    owd_profile_add_header (first->profile, &first->header);
+      break;
+    owd_profile_batch_header (p->batch, first->number, &first->header);
     if (!advance (p, first, error))
       return FALSE;
   }
+  owd_profile_batch_flush (p->batch);
+  return TRUE;
 }
 
 /* ---- report ----------------------------------------------------------------------------------------- */
@@ -386,10 +400,14 @@ main (int argc, char **argv)
     return status;
   p.profiles
       = g_hash_table_new_full (owd_state_key_hash, owd_state_key_equal, g_free, (GDestroyNotify) owd_profile_free);
+  p.numbers = g_hash_table_new (owd_state_key_hash, owd_state_key_equal);
+  p.batch = owd_profile_batch_new ();
   if (settings (&p, argc, &error))
     status = run (&p, &error);
   if (error != NULL)
     status = owd_program_fail (PROGRAM, error);
+  owd_profile_batch_free (p.batch);
+  g_hash_table_unref (p.numbers);
   g_hash_table_unref (p.profiles);
   g_free (p.log_dir);
   g_free (p.db);

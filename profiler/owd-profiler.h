@@ -34,6 +34,20 @@ void owd_profile_free (OwdProfile *self); /* NULL is fine */
 void owd_profile_add_header (OwdProfile *self, const OwdHeader *header);
 /* A record of the header given last. */
 void owd_profile_add_flow (OwdProfile *self, const OwdFlow *flow);
+
+/* The same for many exporters at once, whose datagrams come mixed: kept for a while and given to one profile after the
+ * other, which is several times as fast. Profiles must live until the flush, and take nothing else meanwhile. */
+typedef struct OwdProfileBatch OwdProfileBatch;
+OwdProfileBatch *owd_profile_batch_new (void);
+void owd_profile_batch_free (OwdProfileBatch *self); /* NULL is fine; what was not flushed is lost */
+/* Returns: the number by which the batch knows it. */
+guint owd_profile_batch_add (OwdProfileBatch *self, OwdProfile *profile);
+void owd_profile_batch_header (OwdProfileBatch *self, guint number, const OwdHeader *header);
+/* A record of the header given last. */
+void owd_profile_batch_flow (OwdProfileBatch *self, const OwdFlow *flow);
+/* Gives what is there to the profiles. */
+void owd_profile_batch_flush (OwdProfileBatch *self);
+
 /* Adds what `later` has learnt of the same exporter state over a range of time behind that of self. What was learnt of
  * the clock is later's, older segments stay in the list. */
 void owd_profile_merge (OwdProfile *self, const OwdProfile *later);
@@ -65,6 +79,7 @@ typedef struct {
   OwdTime boot_at_ns;   /* boot time holds for this instant (exporter's clock), */
   OwdEstimate boot_ms;  /* ms since 1970; lo, hi: hard bounds */
   OwdEstimate skew_ppm; /* uptime against the exporter's wall clock; positive: uptime is fast */
+  double even_ms;       /* width of boot_ms if there is no skew at all; NAN: there is one */
   double over_s;        /* boot time and skew rest on so much uptime around boot_at_ns */
   double jitter_ms;     /* by so much header times and uptimes contradict a straight line */
   guint32 headers;
@@ -169,6 +184,7 @@ void owd_profile_plan_text (const OwdProfilePlan *plan, GString *out);
 void owd_profile_plan_json (const OwdProfilePlan *plan, GString *out);
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (OwdProfile, owd_profile_free)
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (OwdProfileBatch, owd_profile_batch_free)
 
 G_END_DECLS
 

@@ -9,16 +9,14 @@
  * against the exporter's wall clock, which headers show in whole seconds only: receive time less the least receive
  * time minus header time of the last minutes is as good as that clock itself.
  *
- * Cost: all records are counted; from the first hundred thousand on one in eight is measured, which changes no figure
- * by more than its range.
+ * Cost: all records are counted; once there are many at last one in eight is measured (batch.c), which changes no figure by
+ * more than its range.
  */
 #include "internal.h"
 
 #include <math.h>
 #include <string.h>
 
-#define MEASURE_ALL (1 << 17)
-#define MEASURE_ONE_IN 8
 #define LOOK_EVERY 512 /* records that silence ended, until the age at which they leave is known */
 #define TRANSIT_WINDOW_NS (300 * OWD_NS_PER_S)
 #define LOCKED_HEADERS 24    /* at least so many headers before "locked to the second" is said, */
@@ -33,9 +31,6 @@
 #define SLEW_MS 128      /* smaller steps are none; */
 #define SLEW_MOST_MS 500 /* larger ones are; */
 #define BENT_MS 5        /* between them this decides: a single gap may come from the step itself */
-
-#define TCP_PROTO 6
-#define TCP_SYN 2
 
 struct OwdProfile {
   OwdStateKey key;
@@ -52,6 +47,7 @@ struct OwdProfile {
   gint64 transit_min_ns[2];   /* least of receive minus header time: in this window, and in the one before */
   OwdTime transit_from_ns;
 
+  OwdFlow stamps;     /* of the current record: nothing else is set in it */
   guint8 kind[2];     /* of stamps, as seen last */
   guint64 raw[2];     /* likewise */
   guint32 changes[2]; /* stamps that differed from the one before */
@@ -182,6 +178,7 @@ describe_segment (const OwdProfile *self, guint32 number)
                           .cause = self->segment_cause,
                           .step_ms = estimate_unknown ("no step", 0),
                           .headers = self->segment_headers,
+                          .even_ms = NAN,
                           .jitter_ms = (double) self->clock.boot.jitter_ns / (double) OWD_NS_PER_MS };
   OwdBootFit fit;
 
@@ -193,6 +190,7 @@ describe_segment (const OwdProfile *self, guint32 number)
     s.skew_ppm = skew_estimate (self, &fit);
     s.boot_at_ns = fit.boot_ns + fit.uptime_ms * OWD_NS_PER_MS;
     s.over_s = (double) fit.span_ms / 1000;
+    s.even_ms = fit.even_ns / (double) OWD_NS_PER_MS;
   } else {
     s.boot_ms = s.skew_ppm = estimate_unknown ("no header with an uptime", 0);
     s.boot_at_ns = s.to_ns;
@@ -294,18 +292,12 @@ restarted (const OwdProfile *self, const OwdHeader *h)
          && h->recv_ns >= self->last_ns && owd_uptime_diff_ms (h->uptime_ms, self->header.uptime_ms) < -10000;
 }
 
-static gboolean
-same_header (const OwdHeader *a, const OwdHeader *b)
-{
-  return a->recv_ns == b->recv_ns && a->seq == b->seq && a->export_s == b->export_s && a->port == b->port;
-}
-
 void
 owd_profile_add_header (OwdProfile *self, const OwdHeader *header)
 {
   Seen seen;
 
-  if (self->headers > 0 && same_header (header, &self->header)) {
+  if (self->headers > 0 && owd_profile_same_header (header, &self->header)) {
     return;
   }
   seen = sequence_header (&self->sequence, header, restarted (self, header));
@@ -331,8 +323,7 @@ owd_profile_add_header (OwdProfile *self, const OwdHeader *header)
 
 /* Age at export, and the stamp on its own scale. FALSE: no stamp, or none that has an age. */
 static gboolean
-age_of (const OwdProfile *self, const OwdFlow *flow, OwdStampKind kind, guint64 raw, gint64 *ret_age_ns,
-        gint64 *ret_own_ns)
+age_of (const OwdProfile *self, OwdStampKind kind, guint64 raw, gint64 *ret_age_ns, gint64 *ret_own_ns)
 {
   const OwdHeader *h = &self->header;
   OwdTime t;
@@ -344,7 +335,7 @@ age_of (const OwdProfile *self, const OwdFlow *flow, OwdStampKind kind, guint64 
     *ret_own_ns = (self->clock.boot.use_uptime_ms - age_ms) * OWD_NS_PER_MS;
     return TRUE;
   }
-  t = owd_flow_claim (h, flow, kind, raw);
+  t = owd_flow_claim (h, &self->stamps, kind, raw);
   if (t == OWD_TIME_NONE)
     return FALSE;
   *ret_own_ns = t;
@@ -365,93 +356,99 @@ one_clock (const OwdProfile *self)
 
 /* By so much the ages of good stamps may seem off. */
 static gint64
-slack_of (const OwdProfile *self, const OwdFlow *flow)
+slack_of (const OwdProfile *self, const Record *record)
 {
-  gint64 slack_ns = owd_clock_step (&self->clock, flow->start_kind, OWD_STAMP_START).bound_ns
-                    + owd_clock_step (&self->clock, flow->end_kind, OWD_STAMP_END).bound_ns;
+  gint64 slack_ns = owd_clock_step (&self->clock, record->start_kind, OWD_STAMP_START).bound_ns
+                    + owd_clock_step (&self->clock, record->end_kind, OWD_STAMP_END).bound_ns;
 
   return slack_ns + 2 * OWD_NS_PER_MS;
 }
 
 static void
-count_record (OwdProfile *self, const OwdFlow *flow)
+learn (OwdProfile *self, const Record *record)
 {
-  self->records++;
-  self->peak = MAX (self->peak, ++self->in_second);
-  if (flow->sampling > 0) {
-    self->sampling_lo = self->sampling_said == 0 ? flow->sampling : MIN (self->sampling_lo, flow->sampling);
-    self->sampling_hi = MAX (self->sampling_hi, flow->sampling);
-    self->sampling_said++;
-  }
-  if (flow->proto == TCP_PROTO && flow->flags & OWD_FLOW_FLAGS) {
-    self->tcp++;
-    self->syn += (flow->tcp_flags & TCP_SYN) != 0;
-  }
+  owd_clock_learn (&self->clock, &self->stamps);
+  self->changes[0] += record->start_raw != self->raw[0];
+  self->changes[1] += record->end_raw != self->raw[1];
+  self->raw[0] = record->start_raw;
+  self->raw[1] = record->end_raw;
 }
 
 static void
-learn (OwdProfile *self, const OwdFlow *flow)
+measure (OwdProfile *self, const Record *record)
 {
-  owd_clock_learn (&self->clock, flow);
-  self->changes[0] += flow->start_raw != self->raw[0];
-  self->changes[1] += flow->end_raw != self->raw[1];
-  self->raw[0] = flow->start_raw;
-  self->raw[1] = flow->end_raw;
-}
-
-static void
-measure (OwdProfile *self, const OwdFlow *flow)
-{
-  gint64 slack_ns = slack_of (self, flow), idle_edge_ns = 0;
+  gint64 slack_ns = slack_of (self, record), idle_edge_ns = 0;
   TimedFlow t;
 
-  self->kind[0] = flow->start_kind;
-  self->kind[1] = flow->end_kind;
-  t.ages.zero = flow->start_raw == 0 || flow->end_raw == 0;
-  if (!age_of (self, flow, flow->start_kind, flow->start_raw, &t.ages.start_ns, &t.start_ns)
-      || !age_of (self, flow, flow->end_kind, flow->end_raw, &t.ages.end_ns, &t.end_ns)) {
-    learn (self, flow);
+  self->stamps.start_kind = record->start_kind;
+  self->stamps.end_kind = record->end_kind;
+  self->stamps.start_raw = record->start_raw;
+  self->stamps.end_raw = record->end_raw;
+  self->stamps.init_ms = record->init_ms;
+  self->kind[0] = record->start_kind;
+  self->kind[1] = record->end_kind;
+  t.ages.zero = record->start_raw == 0 || record->end_raw == 0;
+  if (!age_of (self, record->start_kind, record->start_raw, &t.ages.start_ns, &t.start_ns)
+      || !age_of (self, record->end_kind, record->end_raw, &t.ages.end_ns, &t.end_ns)) {
+    learn (self, record);
     return;
   }
-  if (flow->start_kind == OWD_STAMP_DELTA_US)
+  if (record->start_kind == OWD_STAMP_DELTA_US)
     t.ages.zero = FALSE;
   if (blunder_add (&self->blunders, &t.ages, slack_ns))
     return;
-  learn (self, flow);
+  learn (self, record);
   lag_add (&self->lag[0], owd_time_add (t.ages.start_ns, self->transit_ns));
   lag_add (&self->lag[1], owd_time_add (t.ages.end_ns, self->transit_ns));
-  t.hash = owd_flow_hash (flow) ^ flow->in_if ^ (guint64) (flow->flags & OWD_FLOW_EGRESS) << 32;
-  if (!timeout_add (&self->timeouts, flow, &t))
+  t.hash = record->hash;
+  if (!timeout_add (&self->timeouts, record, &t))
     return;
   /* the send time that other stamps are held against is not known to the ms */
-  if (flow->end_kind != OWD_STAMP_UPTIME_MS || !one_clock (self))
+  if (record->end_kind != OWD_STAMP_UPTIME_MS || !one_clock (self))
     return;
   if (self->groups.base_ns == 0 && self->timeouts.idle.n % LOOK_EVERY == 0)
     idle_edge_ns = timeout_idle_edge_ns (&self->timeouts);
   if (self->groups.base_ns != 0 || idle_edge_ns != 0)
-    group_add (&self->groups, idle_edge_ns, flow->in_if, t.ages.end_ns);
+    group_add (&self->groups, idle_edge_ns, record->in_if, t.ages.end_ns);
 }
 
-/* One in eight, but always the same flows, so that continuations are recognised. */
-static gboolean
-is_chosen (const OwdProfile *self, const OwdFlow *flow)
+void
+owd_profile_add_counts (OwdProfile *self, const Counts *counts)
 {
-  guint mix = flow->sport ^ flow->dport ^ flow->src.b[15] ^ flow->dst.b[15];
+  if (self->doubled || self->headers == 0)
+    return;
+  sequence_records (&self->sequence, counts->sent, self->current);
+  self->records += counts->seen;
+  self->in_second += counts->seen;
+  self->peak = MAX (self->peak, self->in_second);
+  if (counts->sampled > 0) {
+    self->sampling_lo = self->sampling_said == 0 ? counts->sampling_lo : MIN (self->sampling_lo, counts->sampling_lo);
+    self->sampling_hi = MAX (self->sampling_hi, counts->sampling_hi);
+    self->sampling_said += counts->sampled;
+  }
+  self->tcp += counts->tcp;
+  self->syn += counts->syn;
+}
 
-  return self->records <= MEASURE_ALL || (mix ^ mix >> 3 ^ mix >> 6) % MEASURE_ONE_IN == 0;
+void
+owd_profile_add_record (OwdProfile *self, const Record *record)
+{
+  if (self->measured && !self->doubled)
+    measure (self, record);
 }
 
 void
 owd_profile_add_flow (OwdProfile *self, const OwdFlow *flow)
 {
-  if (self->doubled || self->headers == 0)
+  Counts counts = { 0 };
+  Record record;
+
+  counts_add (&counts, flow);
+  owd_profile_add_counts (self, &counts);
+  if (!record_is_chosen (flow, self->records))
     return;
-  sequence_record (&self->sequence, flow, self->current);
-  if (flow->flags & OWD_FLOW_POST_NAT)
-    return;
-  count_record (self, flow);
-  if (self->measured && is_chosen (self, flow))
-    measure (self, flow);
+  record_from_flow (&record, flow);
+  owd_profile_add_record (self, &record);
 }
 
 /* ---- merge ----------------------------------------------------------------------------------------- */
@@ -687,8 +684,10 @@ tell_slews (OwdProfileSummary *s)
     g->cause = OWD_SEGMENT_SLEW;
     s->slews++;
     s->steps--;
-    for (guint k = i - 1; k <= i; k++)
+    for (guint k = i - 1; k <= i; k++) {
       s->segment[k].boot_ms = s->segment[k].skew_ppm = estimate_unknown (why, s->segment[k].headers);
+      s->segment[k].even_ms = NAN;
+    }
   }
 }
 

@@ -108,6 +108,7 @@ json_segments (GString *out, const OwdProfileSummary *s, guint segment)
     json_time (out, "to", g->to_ns);
     g_string_append_printf (out, "\"cause\":\"%s\",\"headers\":%u,\"boot_at_ns\":%" G_GINT64_FORMAT ",",
                             CAUSE_NAMES[g->cause], g->headers, g->boot_at_ns);
+    json_field (out, "even_ms", g->even_ms);
     json_field (out, "over_s", g->over_s);
     json_field (out, "jitter_ms", g->jitter_ms);
     json_estimate (out, "step_ms", &g->step_ms);
@@ -238,7 +239,7 @@ find_clock (const OwdProfileSummary *s, GPtrArray *out)
          "Boot time is not identifiable better than %.0f ms, because exports are locked to the second: each delay from "
          "or to this router may be off by as much. Change its export timer to anything but whole seconds, or use "
          "absolute stamps (IPFIX flowStartMilliseconds).",
-         width_ms);
+         isfinite (last->even_ms) ? last->even_ms : width_ms);
   else if (s->uptime == OWD_UPTIME_FLOATING)
     say (out,
          "The uptime in its headers does not follow time: every datagram has an epoch of its own (fprobe does so). "
@@ -457,10 +458,15 @@ text_segment (const OwdProfileSegment *g, GString *out)
     line (out, "reboot", "seen at %s", owd_time_text (g->from_ns, from));
   line (out, "valid", "%s to %s, %u headers", owd_time_text (g->from_ns, from), owd_time_text (g->to_ns, to),
         g->headers);
-  if (g->boot_ms.known)
-    line (out, "boot time", "%s, in an interval of %.1f ms",
-          owd_time_text ((OwdTime) (g->boot_ms.value * (double) OWD_NS_PER_MS), boot), g->boot_ms.hi - g->boot_ms.lo);
-  else
+  if (g->boot_ms.known) {
+    g_autofree char *even = isfinite (g->even_ms) && !g->skew_ppm.known
+                                ? g_strdup_printf (" (%.1f ms if its uptime has no skew)", g->even_ms)
+                                : g_strdup ("");
+
+    line (out, "boot time", "%s, in an interval of %.1f ms%s",
+          owd_time_text ((OwdTime) (g->boot_ms.value * (double) OWD_NS_PER_MS), boot), g->boot_ms.hi - g->boot_ms.lo,
+          even);
+  } else
     line (out, "boot time", "not identifiable (%s)", g->boot_ms.why);
   if (g->skew_ppm.known)
     line (out, "uptime skew", "%+.2f ppm, in [%+.2f, %+.2f]", g->skew_ppm.value, g->skew_ppm.lo, g->skew_ppm.hi);

@@ -87,17 +87,16 @@ sequence_header (Sequence *self, const OwdHeader *header, gboolean restarted)
   return SEEN_NEW;
 }
 
-/* A biflow is one record, and so is one that the log holds a second time for its translated addresses. */
 void
-sequence_record (Sequence *self, const OwdFlow *flow, gboolean current)
+sequence_records (Sequence *self, guint32 records, gboolean current)
 {
-  if (flow->flags & (OWD_FLOW_REVERSE | OWD_FLOW_POST_NAT))
-    return;
   if (current) {
-    self->records++;
-  } else if (!self->counts_datagrams && self->missing > 0) {
-    self->missing--;
-    self->got++;
+    self->records += records;
+  } else if (!self->counts_datagrams) {
+    guint64 late = MIN (self->missing, records);
+
+    self->missing -= late;
+    self->got += late;
   }
 }
 

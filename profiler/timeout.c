@@ -129,8 +129,10 @@ edge_estimate (const EdgeHist *self, guint from, gint64 slack_ns, const char *wh
 static gboolean
 repeats_start (Timeouts *self, const TimedFlow *t)
 {
-  RecentFlow *r = &self->recent[t->hash % RECENT_FLOWS];
-  gboolean same = r->hash == t->hash && r->end_ns != 0;
+  guint i = t->hash % RECENT_FLOWS;
+  guint8 tag = (guint8) (t->hash >> 56) | 1;
+  RecentFlow *r = &self->recent[i];
+  gboolean same = self->tag[i] == tag && r->hash == t->hash;
   gboolean repeats = same && t->start_ns == r->start_ns && t->end_ns > r->end_ns;
 
   if (repeats)
@@ -139,32 +141,34 @@ repeats_start (Timeouts *self, const TimedFlow *t)
            && r->end_ns - r->start_ns > CONTINUES_NS)
     self->anew++;
   /* short flows were not cut: they leave their place to those that were */
-  if (same || t->end_ns - t->start_ns > CONTINUES_NS)
+  if (same || t->end_ns - t->start_ns > CONTINUES_NS) {
+    self->tag[i] = tag;
     *r = (RecentFlow){ .hash = t->hash, .start_ns = t->start_ns, .end_ns = t->end_ns };
+  }
   return repeats;
 }
 
 gboolean
-timeout_add (Timeouts *self, const OwdFlow *flow, const TimedFlow *timed)
+timeout_add (Timeouts *self, const Record *record, const TimedFlow *timed)
 {
-  gboolean closed = flow->proto == TCP_PROTO && (flow->tcp_flags & TCP_FIN_RST) != 0;
-  gboolean single = flow->packets == 1 && timed->start_ns == timed->end_ns && !closed;
+  gboolean closed = record->proto == TCP_PROTO && (record->tcp_flags & TCP_FIN_RST) != 0;
+  gboolean single = record->single && timed->start_ns == timed->end_ns && !closed;
   gboolean repeats = repeats_start (self, timed);
 
-  if (flow->end_reason != OWD_END_UNKNOWN) {
+  if (record->end_reason != OWD_END_UNKNOWN) {
     if (self->reasons++ == 0) {
       self->idle = (EdgeHist){ 0 };
       self->active = self->length = (EdgeHist){ 0 };
     }
-    single = flow->end_reason == OWD_END_IDLE;
-    if (!single && flow->end_reason != OWD_END_ACTIVE)
+    single = record->end_reason == OWD_END_IDLE;
+    if (!single && record->end_reason != OWD_END_ACTIVE)
       return FALSE;
   } else if (self->reasons > 0) {
     return FALSE;
   }
   if (single) {
     edge_add (&self->idle, timed->ages.end_ns);
-  } else if (!repeats && flow->packets != 1) {
+  } else if (!repeats && !record->single) {
     edge_add (&self->active, timed->ages.start_ns);
     edge_add (&self->length, timed->end_ns - timed->start_ns);
   }
