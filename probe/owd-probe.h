@@ -493,6 +493,8 @@ gboolean owd_probe_routes_add (OwdProbeRoutes *self, const OwdProbeRoute *route,
 gboolean owd_probe_routes_trip (OwdProbeRoutes *self, OwdTime when, gint64 rtt_ns, gint ttl_there, gint ttl_here);
 /* Reports what is open. */
 void owd_probe_routes_finish (OwdProbeRoutes *self);
+/* The route that holds now. FALSE: none is known yet. */
+gboolean owd_probe_routes_current (const OwdProbeRoutes *self, OwdProbeRouteSpan *ret_span);
 guint owd_probe_routes_changes (const OwdProbeRoutes *self);
 guint owd_probe_routes_unsteady (const OwdProbeRoutes *self); /* traces that no second one confirmed */
 guint owd_probe_routes_ttl_changes (const OwdProbeRoutes *self);

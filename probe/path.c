@@ -546,12 +546,19 @@ median_trip (const OwdProbeRoutes *self, OwdTime when, gboolean before, guint *r
   return sorted[n / 2];
 }
 
+gboolean
+owd_probe_routes_current (const OwdProbeRoutes *self, OwdProbeRouteSpan *ret)
+{
+  *ret = (OwdProbeRouteSpan){ .seq = self->seq, .route = &self->current, .from = self->from, .to = self->seen };
+  return self->known;
+}
+
 static void
 report_span (OwdProbeRoutes *self)
 {
-  OwdProbeRouteSpan span = { .seq = self->seq, .route = &self->current, .from = self->from, .to = self->seen };
+  OwdProbeRouteSpan span;
 
-  if (self->known && self->sink.span != NULL)
+  if (owd_probe_routes_current (self, &span) && self->sink.span != NULL)
     self->sink.span (&span, self->sink.user);
 }
 

@@ -97,6 +97,18 @@ on_span (const OwdProbeRouteSpan *span, gpointer user)
   fflush (stdout);
 }
 
+/* To the database a route that holds is told after every trace; readers of it do not want to wait for its end. */
+static void
+store_current (const Target *t)
+{
+  Tracer *self = t->tracer;
+  OwdProbeRouteSpan span;
+
+  if (self->writer != NULL && owd_probe_routes_current (t->routes, &span))
+    owd_probe_print_route (owd_probe_writer_out (self->writer), OWD_PROBE_JSON, &t->label, t->index, &span,
+                           OWD_TIME_NONE);
+}
+
 static void
 on_change (const OwdProbeRouteChange *change, gpointer user)
 {
@@ -273,9 +285,13 @@ end_trace (Tracer *self, Target *t, OwdTime now)
   t->tracing = FALSE;
   t->traced = now;
   t->traces++;
-  if (route->n > 0 && owd_probe_routes_add (t->routes, route, t->began, t->by_ttl)
+  if (route->n == 0)
+    return;
+  if (owd_probe_routes_add (t->routes, route, t->began, t->by_ttl)
       && (self->count == 0 || t->traces < (guint) self->count))
     start_trace (self, t, now, TRUE);
+  else
+    store_current (t);
 }
 
 /* Whatever is due for a target. Returns: when to look again. */

@@ -61,6 +61,7 @@ BEGIN
       ('event_mark', 'SELECT, UPDATE'), ('event', 'SELECT, INSERT'), ('alarm', 'SELECT, INSERT'),
       ('event_mark', 'SELECT'), ('event', 'SELECT'), ('alarm', 'SELECT'),
       ('probe_run', 'SELECT, INSERT, UPDATE (summary)'), ('probe_packet', 'SELECT, INSERT'),
+      ('probe_route', 'SELECT, INSERT, UPDATE'), ('probe_route_change', 'SELECT, INSERT'),
       ('validation_row', 'SELECT, INSERT, UPDATE')
     ), commands (place, text) AS (
       SELECT 1, 'REVOKE ALL ON ALL FUNCTIONS IN SCHEMA owd FROM PUBLIC'

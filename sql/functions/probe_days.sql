@@ -48,6 +48,12 @@ BEGIN
   DELETE FROM owd.probe_run r
    WHERE r.run_ns < extract (epoch FROM horizon) * 1000000000
      AND NOT EXISTS (SELECT FROM owd.probe_packet p WHERE p.run_id = r.run_id);
+  WITH old AS (
+    DELETE FROM owd.probe_route r USING (SELECT max (to_ns) AS newest FROM owd.probe_route) m
+     WHERE r.to_ns < m.newest - extract (epoch FROM keep) * 1000000000
+    RETURNING r.agent, r.run_ns, r.target, r.method, r.seq)
+  DELETE FROM owd.probe_route_change c USING old
+   WHERE (c.agent, c.run_ns, c.target, c.method, c.seq) = (old.agent, old.run_ns, old.target, old.method, old.seq);
   RETURN dropped;
 END
 $$;

@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: Apache-2.0
 --
--- Lines of oneway-probe send --format json into tables. The lines are what is printed, spooled and stored alike, so
+-- Lines of oneway-probe send and path --format json into tables. The lines are what is printed, spooled and stored alike, so
 -- there is one format, and PostgreSQL reads it. Lines have keys: what is there already is left alone, so that a spool
 -- file, or a batch whose fate is not known, can simply be loaded again.
 CREATE OR REPLACE FUNCTION owd.load_probe_lines (lines text) RETURNS bigint
@@ -45,6 +45,7 @@ BEGIN
     FROM unnest (items) j
    WHERE j ->> 'type' = 'summary' AND r.agent = j ->> 'agent' AND r.run_ns = (j -> 'run_ns')::bigint
      AND r.target = j ->> 'target' AND r.size = (j -> 'size')::integer;
+  PERFORM owd.load_probe_routes (items);
   RETURN n;
 END
 $$;

@@ -184,6 +184,44 @@ class Daemon(unittest.TestCase):
         self.assertEqual((first, tests), ('0', '1'))
         self.assertEqual(int(n), int(last))  # every one, but number 1, which is never sent
 
+    def test_routes_in_the_database(self):
+        sql('DROP SCHEMA IF EXISTS owd CASCADE')
+        subprocess.run([PROGRAMS['oneway'], 'db', 'migrate'], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        key = {'agent': 'a', 'run_ns': 1795330014000000000, 'target': 't:33434', 'method': 'path-udp'}
+        flow = {'proto': 17, 'src': '192.0.2.1', 'dst': '192.0.2.9', 'sport': 20000, 'dport': 33434}
+
+        def route(seq, begin, end, *hops):
+            return {'type': 'route', **key, **flow, 'size': 0, 'seq': seq, 'from_ns': key['run_ns'] + begin * 10**9,
+                    'to_ns': key['run_ns'] + end * 10**9, 'reached': True,
+                    'hops': [{'ttl': k, 'addr': h, 'rtt_ms': k} if h else {'ttl': k} for k, h in enumerate(hops, 1)]}
+
+        lines = [route(0, 0, 10, '192.0.2.2', None, '192.0.2.9'), route(0, 0, 20, '192.0.2.2', '192.0.2.3', '192.0.2.9'),
+                 route(1, 31, 31, '192.0.2.2', None, '192.0.2.9'),
+                 {'type': 'route_change', **key, 'seq': 1, 'lo_ns': key['run_ns'] + 29 * 10**9, 'hi_ns': key['run_ns'] + 30 * 10**9,
+                  'trigger': 'ttl', 'n_before': 16, 'n_after': 3, 'rtt_before_ms': 3, 'rtt_after_ms': 4.5}]
+        text = '\n'.join(json.dumps(line) for line in lines)
+        for batch in (text, text, json.dumps(lines[0])):  # again, and an older line late
+            sql(f"SELECT owd.load_probe_lines ('{batch}')")
+        rows = sql("SELECT jsonb_agg (to_jsonb (r) ORDER BY seq)::text FROM (SELECT src, dst, mode, seq, n_hops, hops, trigger, "
+                   'step_ms, extract (epoch FROM upper (valid) - lower (valid)) AS held, lower (valid) - changed_before '
+                   'AS behind FROM owd.probe_routes) r')
+        first, second = json.loads(' '.join(rows))
+        self.assertEqual((first['src'], first['dst'], first['mode'], first['seq'], first['n_hops'], first['held']),
+                         ('a', 't:33434', 'path-udp', 0, 3, 20))
+        self.assertEqual((first['hops'], first['trigger']), (['192.0.2.2', '192.0.2.3', '192.0.2.9'], None))
+        self.assertEqual((second['hops'], second['trigger'], second['step_ms'], second['behind']),
+                         (['192.0.2.2', None, '192.0.2.9'], 'ttl', 1.5, '00:00:01'))
+        if os.geteuid() != 0:
+            return
+        done = subprocess.run([PROGRAMS['oneway-probe'], 'path', '-i', '200ms', '-c', '3', '--db', '', '--agent', 'here',
+                               '127.0.0.1'], capture_output=True, text=True, timeout=30, check=False)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertEqual(sql("SELECT dst, hops FROM owd.probe_routes WHERE src = 'here'"), ['127.0.0.1:33434|{127.0.0.1}'])
+        sql("UPDATE owd.probe_route SET from_ns = from_ns - 2 * 86400 * 10^9::bigint, to_ns = to_ns - 2 * 86400 * 10^9::bigint "
+            "WHERE agent = 'a' AND seq = 0")
+        sql("SELECT owd.drop_probe_days (interval '36 hours')")  # counted from the newest
+        self.assertEqual(sql("SELECT seq FROM owd.probe_routes WHERE src = 'a' ORDER BY seq"), ['1'])
+
     def test_settings_are_checked(self):
         for tests, why in (('', 'no enabled section'), ('[test x]\ntargets = here\nmethod = ping\n', 'none of stamp'),
                            ('[test x]\ntargets = here\nenabled = no\n', 'no enabled section')):
