@@ -184,10 +184,13 @@ static const Option test_options[] = {
     "path)." },
   { "test NAME", "every", TYPE_DURATION, "20 min", "0", "365 d",
     "How often it begins, counted from 1970, later by a part of this time that depends on seed, agent and test: "
-    "agents with the same file do not begin together, and a restart changes nothing. 0: without end." },
+    "agents with the same file do not begin together, and a restart changes nothing. With path methods: how often "
+    "paths "
+    "are traced. 0: without end." },
   { "test NAME", "count", TYPE_INT, "100", "0", "1000000000",
-    "Packets per target and run, with a path method traces. Without end where 'every' is 0." },
-  { "test NAME", "interval", TYPE_DURATION, "100 ms", "1 us", "30 d", "Between packets, bursts, trains or traces." },
+    "Packets per target and run. Of no meaning with path methods, or where 'every' is 0." },
+  { "test NAME", "interval", TYPE_DURATION, "100 ms", "1 us", "30 d",
+    "Between packets, bursts or trains; with path methods between packets over the whole path, 1 s at least." },
   { "test NAME", "schedule", TYPE_STRING, "isochronous", NULL, NULL, "isochronous, poisson, burst or train." },
   { "test NAME", "burst", TYPE_INT, "10", "1", "1000000", "Packets of a burst or train." },
   { "test NAME", "gap", TYPE_DURATION, "10 ms", "0", "1 d", "Between the packets of a burst." },

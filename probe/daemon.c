@@ -26,6 +26,9 @@ enum {
   END_WAIT_MS = 10000, /* for measurements to end in good order */
 };
 
+#define TRACES_NS (300 * OWD_NS_PER_S) /* where a test of paths says nothing else */
+#define TRIPS_MIN_NS OWD_NS_PER_S      /* between packets over a whole path */
+
 typedef struct Daemon Daemon;
 
 /* Those of a group that a test asks. */
@@ -92,6 +95,14 @@ is_path (const Test *t)
   return g_str_has_prefix (t->method, "path-");
 }
 
+/* One process measures on and on. Of paths it traces every so often: only a process that knows the route of before can
+ * tell of a change. */
+static gboolean
+is_endless (const Test *t)
+{
+  return t->every_ns == 0 || is_path (t);
+}
+
 /* ---- command lines ----------------------------------------------------------------------------- */
 
 static void
@@ -132,7 +143,7 @@ add_common (GStrvBuilder *args, const Test *t)
   add_formatted (args, "--dscp", "%" G_GINT64_FORMAT, number (t, "dscp"));
   if (number (t, "port") != 0)
     add_formatted (args, "--port", "%" G_GINT64_FORMAT, number (t, "port"));
-  if (t->every_ns > 0 && number (t, "count") > 0)
+  if (!is_endless (t) && number (t, "count") > 0)
     add_formatted (args, "--count", "%" G_GINT64_FORMAT, number (t, "count"));
 }
 
@@ -182,7 +193,8 @@ command_of (const Test *t)
   if (is_path (t)) {
     add (args, "--format", "json");
     add (args, "--method", t->method + strlen ("path-"));
-    add_formatted (args, "--interval", "%" G_GINT64_FORMAT "ns", duration (t, "interval"));
+    add_formatted (args, "--interval", "%" G_GINT64_FORMAT "ns", t->every_ns > 0 ? t->every_ns : TRACES_NS);
+    add_formatted (args, "--trips", "%" G_GINT64_FORMAT "ns", MAX (duration (t, "interval"), TRIPS_MIN_NS));
   } else {
     add_send (args, t);
   }
@@ -251,7 +263,9 @@ on_timer (gpointer user)
   Test *t = user;
 
   t->timer = 0;
-  if (owd_probe_clock_real () >= t->due)
+  if (is_endless (t) && t->child != 0)
+    kill (t->child, SIGINT); /* it is time to see who is nearest */
+  else if (owd_probe_clock_real () >= t->due)
     begin (t);
   else
     call_when_due (t);
@@ -264,7 +278,7 @@ call_when_due (Test *t)
 {
   OwdTime now = owd_probe_clock_real ();
 
-  if (t->every_ns > 0)
+  if (!is_endless (t) || (t->due == 0 && t->every_ns > 0)) /* of paths, the first trace */
     t->due = owd_probe_policy_next (now, t->every_ns, t->offset_ns);
   else
     t->due = now + (t->failures > 0 ? owd_probe_policy_pause_ns (t->failures) : 0);
@@ -384,6 +398,23 @@ end_look (Test *t)
 
 /* ---- runs -------------------------------------------------------------------------------------- */
 
+/* Ends a run without end when it is time to look who is nearest. */
+static void
+call_for_look (Test *t)
+{
+  gint64 look_ns = G_MAXINT64;
+
+  for (guint k = 0; k < t->groups->len; k++) {
+    const Group *g = &g_array_index (t->groups, Group, k);
+
+    if (g->nearest > 0)
+      look_ns = MIN (look_ns, g->look_ns);
+  }
+  g_clear_handle_id (&t->timer, g_source_remove);
+  if (look_ns < G_MAXINT64)
+    t->timer = g_timeout_add_seconds ((guint) (look_ns / OWD_NS_PER_S), on_timer, t);
+}
+
 static void
 begin (Test *t)
 {
@@ -399,7 +430,9 @@ begin (Test *t)
     return;
   command = command_of (t);
   if (spawn (t, command, -1, &error)) {
-    if (t->every_ns > 0)
+    if (is_endless (t))
+      call_for_look (t);
+    else
       call_when_due (t);
     return;
   }
@@ -443,7 +476,7 @@ on_end (GPid pid, gint status, gpointer user)
     judge_end (t, status);
   if (looked)
     begin (t);
-  else if (t->every_ns == 0)
+  else if (is_endless (t))
     call_when_due (t);
 }
 

@@ -123,6 +123,18 @@ class Daemon(unittest.TestCase):
         self.assertEqual(len(self.rows()), 1)  # the second run ended in good order
         self.assertFalse(os.path.exists(f'/proc/{child}'))
 
+    @unittest.skipUnless(os.geteuid() == 0, 'needs root')
+    def test_paths_are_one_run(self):
+        self.write(tests='[test way]\ntargets = near\nmethod = path-icmp\nevery = 1 s\n[targets near]\nhosts = 127.0.0.1\n'
+                   'nearest = 1\nlook-every = 3 s\n')
+        daemon = self.start()
+        self.wait(lambda: len({r['run_ns'] for r in self.rows('route')}) >= 2)  # looked again, and went on
+        self.wait(lambda: len(self.rows('route')) > 4)
+        said = self.stop(daemon)
+        self.assertEqual(said.count('nearest of [targets near]'), 1, said)
+        self.assertNotIn('failed', said)
+        self.assertEqual({(r['target'], r['seq'], len(r['hops'])) for r in self.rows('route')}, {('127.0.0.1', 0, 1)})
+
     def test_reload(self):
         self.write(tests='[test first]\ntargets = here\nevery = 0\ninterval = 20 ms\n[test off]\ntargets = here\nenabled = no\n')
         daemon = self.start()
