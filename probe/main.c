@@ -42,6 +42,7 @@ static const struct {
   { "path", "find the routers on the way, and watch the route", owd_probe_path_main },
   { "report", "hold passive samples against probes of the same packets", owd_probe_report_main },
   { "daemon", "measure as oneway.conf says", owd_probe_daemon_main },
+  { "calibrate", "bound exporters' clocks by probes", owd_probe_calibrate_main },
   { "load", "put spooled results into the database", owd_probe_load_main },
 };
 

@@ -15,6 +15,7 @@
 int owd_probe_send_main (int argc, char **argv);
 int owd_probe_reflect_main (int argc, char **argv);
 int owd_probe_report_main (int argc, char **argv);
+int owd_probe_calibrate_main (int argc, char **argv);
 int owd_probe_load_main (int argc, char **argv);
 int owd_probe_path_main (int argc, char **argv);
 int owd_probe_daemon_main (int argc, char **argv);

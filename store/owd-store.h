@@ -215,6 +215,22 @@ gboolean owd_store_probe_range (OwdStore *self, const char *from, const char *to
 /* lines: JSON lines of `oneway-probe report --format json`, into owd.validation; rows of the same key are replaced. */
 gboolean owd_store_validation_lines (OwdStore *self, const char *lines, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
+/* An exporter's stamp of a probe packet against that of the probe's end beside it (owd.probe_stamps), with the largest
+ * step that the exporter's stamps are known to have; 0: none is known. Texts are borrowed for the call. */
+typedef struct {
+  const char *point, *clock;
+  OwdTime sent;
+  gint64 residual_ns, step_ns;
+  gboolean later;        /* the packet passed the exporter after the probe's end */
+  double clock_error_ms; /* NaN: not stated */
+} OwdProbeStamp;
+typedef void (*OwdProbeStampSink) (const OwdProbeStamp *stamp, void *user);
+/* In the order of point, clock, time. */
+gboolean owd_store_probe_stamps (OwdStore *self, OwdTime from, OwdTime to, gint64 slack_ns, OwdProbeStampSink sink,
+                                 void *user, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+/* lines: JSON lines of `oneway-probe calibrate --format json`, into owd.calibration; rows of the same key are replaced. */
+gboolean owd_store_calibration_lines (OwdStore *self, const char *lines, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+
 /* Drops the days of probe results that ended longer than keep_ns before the end of the newest one. */
 gboolean owd_store_retain_probes (OwdStore *self, gint64 keep_ns, guint *ret_dropped,
                                   GError **error) G_GNUC_WARN_UNUSED_RESULT;

@@ -37,6 +37,14 @@ owd_store_validation_lines (OwdStore *self, const char *lines, GError **error)
 }
 
 gboolean
+owd_store_calibration_lines (OwdStore *self, const char *lines, GError **error)
+{
+  guint64 n;
+
+  return ask_number (self, "writing the calibration", "SELECT owd.load_calibration_lines ($1)", lines, &n, error);
+}
+
+gboolean
 owd_store_retain_probes (OwdStore *self, gint64 keep_ns, guint *ret_dropped, GError **error)
 {
   char seconds[24];
@@ -139,6 +147,42 @@ owd_store_probe_vias (OwdStore *self, OwdTime from, OwdTime to, gint64 slack_ns,
 
     get_doubles (res, i, 3, into, G_N_ELEMENTS (into));
     sink (&v, user);
+  }
+  return res != NULL;
+}
+
+static gint64
+get_int (const PGresult *res, int row, int column)
+{
+  return g_ascii_strtoll (PQgetvalue (res, row, column), NULL, 10);
+}
+
+gboolean
+owd_store_probe_stamps (OwdStore *self, OwdTime from, OwdTime to, gint64 slack_ns, OwdProbeStampSink sink, void *user,
+                        GError **error)
+{
+  g_autoptr (PGresult) res = NULL;
+  Range range;
+
+  range_init (&range, from, to, slack_ns);
+  res = ask_range (
+      self, "comparing stamps with the probe's",
+      "SELECT s.point, s.clock, (extract (epoch FROM s.ts) * 1000000)::bigint * 1000, s.residual_ns,"
+      " coalesce (e.step_ns, 0), s.later::integer, s.clock_error_ms"
+      " FROM owd.probe_stamps (owd.ts_of_ns ($1), owd.ts_of_ns ($2), $3::interval) s"
+      " LEFT JOIN (SELECT x.name, (max (greatest (x.start_step_ms, x.end_step_ms)) * 1000000)::bigint AS step_ns"
+      " FROM owd.exporters x GROUP BY x.name) e ON e.name = s.point ORDER BY s.point, s.clock, s.ts",
+      &range, 3, error);
+  for (int i = 0; res != NULL && i < PQntuples (res); i++) {
+    const OwdProbeStamp s = { .point = PQgetvalue (res, i, 0),
+                              .clock = PQgetvalue (res, i, 1),
+                              .sent = get_int (res, i, 2),
+                              .residual_ns = get_int (res, i, 3),
+                              .step_ns = get_int (res, i, 4),
+                              .later = get_int (res, i, 5) != 0,
+                              .clock_error_ms = get_double (res, i, 6) };
+
+    sink (&s, user);
   }
   return res != NULL;
 }

@@ -62,7 +62,7 @@ BEGIN
       ('event_mark', 'SELECT'), ('event', 'SELECT'), ('alarm', 'SELECT'),
       ('probe_run', 'SELECT, INSERT, UPDATE (summary)'), ('probe_packet', 'SELECT, INSERT'),
       ('probe_route', 'SELECT, INSERT, UPDATE'), ('probe_route_change', 'SELECT, INSERT'),
-      ('validation_row', 'SELECT, INSERT, UPDATE')
+      ('validation_row', 'SELECT, INSERT, UPDATE'), ('calibration_row', 'SELECT, INSERT, UPDATE')
     ), commands (place, text) AS (
       SELECT 1, 'REVOKE ALL ON ALL FUNCTIONS IN SCHEMA owd FROM PUBLIC'
       UNION ALL SELECT 1, format ('REVOKE ALL ON ALL %s IN SCHEMA owd FROM %I', o.kind, r.name)

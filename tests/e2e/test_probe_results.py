@@ -20,7 +20,7 @@ NOWHERE = 'host=/nonexistent'
 def sql(text):
     """Rows of texts."""
     done = subprocess.run([os.path.join(os.environ['OWD_PG_BIN'], 'psql'), '-XqAt', '-F', '\t', '-v',
-                           'ON_ERROR_STOP=1', '-c', text], capture_output=True, text=True, check=True)
+                           'ON_ERROR_STOP=1', '-f', '-'], input=text, capture_output=True, text=True, check=True)
     return [line.split('\t') for line in done.stdout.splitlines()]
 
 
@@ -48,12 +48,20 @@ def probe(*args):
     return done.returncode, done.stdout, done.stderr
 
 
+def migrate():
+    sql('DROP SCHEMA IF EXISTS owd CASCADE')
+    subprocess.run([PROGRAMS['oneway'], 'db', 'migrate'], check=True, stdout=subprocess.DEVNULL,
+                   stderr=subprocess.DEVNULL)
+
+
 class Results(unittest.TestCase):
 
+    @classmethod
+    def setUpClass(cls):
+        migrate()
+
     def setUp(self):
-        sql('DROP SCHEMA IF EXISTS owd CASCADE')
-        subprocess.run([PROGRAMS['oneway'], 'db', 'migrate'], check=True, stdout=subprocess.DEVNULL,
-                       stderr=subprocess.DEVNULL)
+        sql('TRUNCATE owd.probe_run, owd.probe_packet')
         folder = tempfile.TemporaryDirectory(prefix='oneway-spool-')
         self.addCleanup(folder.cleanup)
         self.spool = folder.name
@@ -129,12 +137,14 @@ class Results(unittest.TestCase):
         self.assertEqual(probe('load')[0], 2)
 
     def test_schema_is_missing(self):
+        self.addCleanup(migrate)
         sql('DROP SCHEMA owd CASCADE')
         status, _, err = probe('send', '--db', '', '-c', '3', '127.0.0.1:9')
         self.assertEqual(status, 1)
         self.assertIn('oneway db migrate', err)
 
     def test_retention_drops_whole_days(self):
+        migrate()  # without the days of other tests
         lines = '\n'.join(
             json.dumps({'type': 'packet', 'agent': 'a', 'run_ns': t, 'target': 't:862', 'size': 44, 'method': 'stamp',
                         'proto': 17, 'src': '192.0.2.1', 'dst': '192.0.2.2', 'sport': 1, 'dport': 862, 'seq': 0,
@@ -153,15 +163,17 @@ class Report(unittest.TestCase):
 
     HOUR = 1_800_000_000  # 2027-01-15 08:00 UTC
 
-    def setUp(self):
-        sql('DROP SCHEMA IF EXISTS owd CASCADE')
-        subprocess.run([PROGRAMS['oneway'], 'db', 'migrate'], check=True, stdout=subprocess.DEVNULL,
-                       stderr=subprocess.DEVNULL)
+    @classmethod
+    def setUpClass(cls):
+        migrate()
         sql("SELECT owd.add_samples (t) FROM generate_series (timestamptz '2027-01-15 00:00+00', '2027-01-15 23:00+00', '1 h') t;"
             " INSERT INTO owd.point (addr, domain, version, name)"
             " VALUES ('192.0.2.1', 0, 9, 'A'), ('192.0.2.2', 0, 9, 'B'), ('192.0.2.3', 0, 9, 'C');"
             'INSERT INTO owd.path (src_id, dst_id) SELECT a.point_id, b.point_id FROM owd.point a, owd.point b'
             ' WHERE a.name <> b.name')
+
+    def setUp(self):
+        sql('TRUNCATE owd.probe_run, owd.probe_packet, owd.sample, owd.exporter, owd.validation_row, owd.calibration_row')
         self.packets = []
         self.samples = []
 
@@ -281,6 +293,80 @@ class Report(unittest.TestCase):
         row = self.report()[0]['2027-01-15T08:00:00.000000000Z', 'A', 'C', 'via']
         self.assertEqual((row['via'], row['n'], row['bias_ms'], row['inside']), ('B', 10, 0.5, 1))
         self.assertEqual(sql("SELECT via, probe_src, n FROM owd.validation WHERE quantity = 'via'"), [['B', '', '10']])
+
+    def stamps(self, step_ms, offsets, n):
+        """n packets whose passage A and B have stamped by clocks that are so many ms ahead, in steps."""
+        self.store_exporters(step_ms)
+
+        def stamp(point, t_ms):
+            return (t_ms + offsets[point]) // step_ms * step_ms + step_ms / 2
+
+        for seq in range(n):
+            sent = 1000 * 1.01 * step_ms * seq / 1000 + 0.123  # sweeps the step in 100 packets, ms
+            self.packet(seq, sent / 1000)
+            arrived = sent + 20.0
+            back = arrived + 0.05
+            home = back + 12.0
+            self.sample('A', 'B', 2 * seq, stamp('A', sent) / 1000, stamp('B', arrived) - stamp('A', sent))
+            self.sample('B', 'A', 2 * seq + 1, stamp('B', back) / 1000, stamp('A', home) - stamp('B', back))
+        self.store()
+
+    @staticmethod
+    def store_exporters(step_ms):
+        sql('INSERT INTO owd.exporter (addr, domain, version, name, first_ts, last_ts, start_step_ns, end_step_ns, records,'
+            ' segments, sampling) SELECT addr, domain, version, name, to_timestamp (0), to_timestamp (0),'
+            f' {step_ms} * 1000000, {step_ms} * 1000000, 1, 1, 0 FROM owd.point')
+
+    def calibrate(self, *args, expect=0):
+        status, out, err = probe('calibrate', '-f', 'json', *args)
+        self.assertEqual(status, expect, err)
+        return {(r['point'], r['clock']): r for r in map(json.loads, out.splitlines())}, err
+
+    def test_calibration_finds_offsets(self):
+        self.stamps(10, {'A': 3.217, 'B': -5.431}, 400)
+        rows, _ = self.calibrate('--dry-run')
+        self.assertEqual(sql('SELECT count (*) FROM owd.calibration'), [['0']])
+        self.assertEqual(sorted(rows), [('A', 'here'), ('B', '198.51.100.1:862')])
+        for point, offset in (('A', 3.217), ('B', -5.431)):
+            row = next(r for key, r in rows.items() if key[0] == point)
+            self.assertLess(row['lo_ms'], offset)
+            self.assertGreater(row['hi_ms'], offset)
+            self.assertLess(row['hi_ms'] - row['lo_ms'], 0.5)  # ten times closer than one stamp's 10 ms are good for
+            self.assertLess(abs(row['offset_ms'] - offset), 0.15)
+            self.assertEqual((row['n'], row['checked'], row['held'], row['rejected'], row['moved']),
+                             (400, 400, 400, 0, False))
+        probe('calibrate')
+        probe('calibrate')
+        self.assertEqual(sql('SELECT point, addr, domain, version, n, held FROM owd.calibration ORDER BY point'),
+                         [['A', '192.0.2.1', '0', '9', '400', '400'], ['B', '192.0.2.2', '0', '9', '400', '400']])
+        # beside the profile: corrected by it, both one-way delays are the probe's
+        a, b = (float(row[0]) for row in sql('SELECT offset_ms FROM owd.calibration ORDER BY point'))
+        row = self.report('--dry-run')[0]['2027-01-15T08:00:00.000000000Z', 'A', 'B', 'up']
+        self.assertAlmostEqual(row['mean_ms'] - (b - a), 0, delta=0.3)
+        self.assertGreater(abs(row['mean_ms']), 8)
+
+    def test_calibration_says_what_it_lacks(self):
+        self.assertIn('0 stamps', self.calibrate(expect=3)[1])
+        self.packet(0, 0)
+        self.sample('A', 'B', 0, 0, 20)
+        self.store()
+        self.assertIn('no step of its stamps', self.calibrate(expect=3)[1])
+        self.store_exporters(10)
+        self.assertIn('2 stamps of exporters', self.calibrate(expect=3)[1])  # A only later, B only earlier
+        self.assertEqual(probe('calibrate', '--window', 'now')[0], 2)
+
+    def test_calibration_of_locked_phases(self):
+        self.store_exporters(100)
+        for seq in range(50):
+            self.packet(seq, seq)
+            self.sample('A', 'B', 2 * seq, seq + 0.05, 0)
+            self.sample('B', 'A', 2 * seq + 1, seq + 0.05, 0)
+        self.store()
+        rows, err = self.calibrate()
+        self.assertIn('--interval 101.000ms', err)
+        for row in rows.values():
+            self.assertLess(row['swept'], 0.1)
+            self.assertGreater(row['hi_ms'] - row['lo_ms'], 50)
 
 
 if __name__ == '__main__':
