@@ -375,7 +375,10 @@ class Ends(unittest.TestCase):
             ip('-n', line, 'link', 'set', 'dev', end, 'up')
             ip('-n', space, 'addr', 'add', address, 'dev', 'eth0')
             ip('-n', space, 'link', 'set', 'eth0', 'up')
-        self.line = subprocess.Popen(['ip', 'netns', 'exec', line, DELAYLINE, '-a', 'a', '-b', 'b', '--ab', '6', '--ba', '11'],
+        self.start_line(('ip', 'netns', 'exec', line))
+
+    def start_line(self, inside):
+        self.line = subprocess.Popen([*inside, DELAYLINE, '-a', 'a', '-b', 'b', '--ab', '6', '--ba', '11'],
                                      stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1)
         self.line.stdout.readline()
 
@@ -547,6 +550,65 @@ class Flood(Ends):
         self.assertIn('not authentic', said)
 
 
+RELAY = """
+import select, socket, struct, sys
+ends = [socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3)) for _ in range(2)]
+for end, name in zip(ends, 'ab'):
+    end.bind((name, 0))
+changes = [int(v) for v in sys.argv[1:]]  # per direction: and, or
+print('ready', flush=True)
+while True:
+    for end in select.select(ends, [], [])[0]:
+        frame, address = end.recvfrom(2000)
+        way = ends.index(end)
+        if address[2] == socket.PACKET_OUTGOING:
+            continue
+        frame = bytearray(frame)
+        if frame[12:14] == b'\\x08\\0' and frame[23] == 17:
+            frame[15] = frame[15] & changes[2 * way] | changes[2 * way + 1]
+            frame[24:26] = frame[40:42] = bytes(2)  # both checksums; the sender has left UDP's to its "hardware"
+            total = sum(struct.unpack('!10H', frame[14:34]))
+            struct.pack_into('!H', frame, 24, ~(total + (total >> 16)) & 0xffff)
+        ends[1 - way].send(frame)
+"""
+
+
+@unittest.skipUnless(can_make_namespaces(), 'needs root and network namespaces')
+class Bleaching(Ends):
+    """A network that changes the traffic class on one of the two ways."""
+
+    def start_line(self, inside):
+        self.line_at = inside
+        self.line = None
+
+    def clear(self):
+        if self.line is None:
+            del self.line
+        super().clear()
+
+    def classes(self, *changes):
+        """Returns: packets and summary of a run over a line with these changes."""
+        self.line = subprocess.Popen([*self.line_at, sys.executable, '-c', RELAY, *map(str, changes)], stdout=subprocess.PIPE,
+                                     text=True)
+        self.line.stdout.readline()
+        with Reflector(listen=('198.18.7.2:0',), prefix=self.inside(1)) as there:
+            _, packets, sums, err = send('-c', '10', '-i', '20ms', '--dscp', '46', '--ecn', '1', '--timeout', '1s',
+                                         f'198.18.7.2:{there.ports[0]}', prefix=self.inside(0))
+        self.line.kill()
+        self.line.communicate()
+        self.line = None
+        self.assertEqual(sums[0]['answered'], 10, err)
+        return packets, sums[0]
+
+    def test_each_way_is_told(self):
+        for changes, seen, counts in (((0xff, 0, 0xff, 0), (46, 46), (0, 0, 0, 0)), ((0x03, 0, 0xff, 0), (0, 46), (10, 0, 0, 0)),
+                                      ((0xff, 0, 0x03, 0x20), (46, 8), (0, 10, 0, 0)), ((0xff, 3, 0xff, 0), (46, 46), (0, 0, 10, 0)),
+                                      ((0xff, 0, 0xff, 3), (46, 46), (0, 0, 0, 10))):
+            packets, total = self.classes(*changes)
+            self.assertEqual({(p['dscp_up'], p['dscp_down']) for p in packets}, {seen})  # of the first packet, too
+            self.assertEqual(tuple(total[k] for k in ('dscp_changed_up', 'dscp_changed_down', 'ce_up', 'ce_down')), counts)
+
+
 SNIFFER = """
 import socket, struct, sys
 sock = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3))
@@ -666,6 +728,14 @@ class Tcp(Ends):
         packets, total = self.send('--tcp', 'connect', '-c', '60', '-i', '10ms', '--timeout', '3s', '198.18.7.2:8080')
         self.assertGreater(total['lost'], 3)
         self.assertLess(max(p['rtt_ms'] for p in packets if 'lost' not in p['flags']), 500)
+
+    def test_ipv6(self):
+        for kind in ('ack', 'syn', 'connect'):
+            _, packets, sums, err = send('--tcp', kind, '-c', '5', '-i', '10ms', '[::1]:9')
+            self.assertEqual((sums[0]['answered'], packets[0]['src']), (5, '::1'), err)
+        for method in ('udp', 'tcp', 'icmp'):
+            status, out, err = run('path', '-m', method, '-f', 'json', '::1')
+            self.assertEqual((status, [h['addr'] for h in json.loads(out)['hops']]), (0, ['::1']), err)
 
     def test_the_firewall_is_left_alone(self):
         self.send('--tcp', 'ack', '-c', '20', '-i', '1ms', '--source', '198.18.7.1:21000', '198.18.7.2:7777')

@@ -82,6 +82,8 @@ read_path (const guint8 *data, gsize size)
     if (size >= 28) /* so that some quote fits */
       memcpy (flow.dst.b, data + size - 28, sizeof flow.dst.b);
     for (guint with_ip = 0; with_ip < 2; with_ip++) {
+      if (with_ip != 0 && size >= 12)
+        owd_addr_set_v4 (&flow.dst, data + size - 12);
       if (owd_probe_path_read_icmp (&flow, data, size, with_ip == 0, with_ip != 0, &answer) == OWD_STATUS_OK)
         g_assert (answer.verdict <= OWD_PROBE_PATH_REFUSED);
       if (owd_probe_path_read_own (&flow, data, size, with_ip != 0, &answer) == OWD_STATUS_OK)
