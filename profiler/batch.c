@@ -106,7 +106,7 @@ owd_profile_batch_free (OwdProfileBatch *self)
 guint
 owd_profile_batch_add (OwdProfileBatch *self, OwdProfile *profile)
 {
-  Slot slot = { .profile = profile };
+  Slot slot = { .profile = profile, .records = owd_profile_records (profile) };
 
   g_array_append_val (self->slots, slot);
   return self->slots->len - 1;

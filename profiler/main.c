@@ -10,6 +10,7 @@
 #include "owd-profiler.h"
 #include "owd-program.h"
 #include "owd-store.h"
+#include "state.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -33,6 +34,11 @@ typedef struct {
   OwdConfig *config;
   char *log_dir, *db, *from_text, *to_text, *format;
   gboolean dry_run, plan;
+  char *state_file; /* --from last */
+  gboolean goes_on;
+  State *before;          /* of the run before; NULL: there is none */
+  guint64 *offsets;       /* behind what was read, by partition */
+  guint64 datagrams;      /* read in this run */
   OwdTime from_ns, to_ns; /* OWD_TIME_NONE, G_MAXINT64: no limit */
   OwdLogInfo info;
   GHashTable *profiles; /* OwdStateKey -> OwdProfile */
@@ -42,6 +48,18 @@ typedef struct {
 } Program;
 
 /* ---- reading the log -------------------------------------------------------------------------------- */
+
+/* profile: (transfer full). Returns: its number in the batch plus 1, as a pointer. */
+static gpointer
+enter (Program *p, OwdProfile *profile)
+{
+  OwdStateKey *key = g_memdup2 (owd_profile_key (profile), sizeof *key);
+  gpointer known = GUINT_TO_POINTER (owd_profile_batch_add (p->batch, profile) + 1);
+
+  g_hash_table_insert (p->profiles, key, profile);
+  g_hash_table_insert (p->numbers, key, known);
+  return known;
+}
 
 /* Number of the header's state in the batch. */
 static guint
@@ -56,14 +74,8 @@ number_of (Program *p, Cursor *c, const OwdHeader *h)
   if (*number != 0)
     return *number - 1;
   known = g_hash_table_lookup (p->numbers, &h->key);
-  if (known == NULL) {
-    OwdProfile *profile = owd_profile_new (&h->key, p->skew_bound_ppm);
-    OwdStateKey *key = g_memdup2 (&h->key, sizeof h->key);
-
-    known = GUINT_TO_POINTER (owd_profile_batch_add (p->batch, profile) + 1);
-    g_hash_table_insert (p->profiles, key, profile);
-    g_hash_table_insert (p->numbers, key, known);
-  }
+  if (known == NULL)
+    known = enter (p, owd_profile_new (&h->key, p->skew_bound_ppm));
   *number = GPOINTER_TO_UINT (known);
   return *number - 1;
 }
@@ -146,7 +158,7 @@ cursor_open (Program *p, Cursor *c, guint part, GError **error)
 {
   c->part = part;
   c->numbers = g_array_new (FALSE, TRUE, sizeof (guint));
-  c->reader = owd_log_reader_open (p->log_dir, part, 0, error);
+  c->reader = owd_log_reader_open (p->log_dir, part, p->before != NULL ? p->before->offsets[part] : 0, error);
   return c->reader != NULL && advance (p, c, error);
 }
 
@@ -171,12 +183,54 @@ read_log (Program *p, GError **error)
     }
     if (first == NULL)
       break;
+    p->datagrams++;
     owd_profile_batch_header (p->batch, first->number, &first->header);
     if (!advance (p, first, error))
       return FALSE;
   }
   owd_profile_batch_flush (p->batch);
+  p->offsets = g_new (guint64, p->info.partitions);
+  for (guint i = 0; i < cursors->len; i++)
+    p->offsets[i] = owd_log_reader_offset (g_array_index (cursors, Cursor, i).reader);
   return TRUE;
+}
+
+/* ---- from one night to the next --------------------------------------------------------------------- */
+
+/* Without a usable state the whole log is read. */
+static void
+go_on (Program *p)
+{
+  g_autoptr (GError) unusable = NULL;
+
+  p->before = state_load (p->state_file, &p->info, &unusable);
+  if (p->before == NULL) {
+    g_message ("%s: the whole log is read", unusable->message);
+    return;
+  }
+  for (guint i = 0; i < p->before->profiles->len; i++)
+    (void) enter (p, g_ptr_array_index (p->before->profiles, i));
+  /* they belong to the table now */
+  g_ptr_array_set_free_func (p->before->profiles, NULL);
+}
+
+static void
+leave_state (Program *p)
+{
+  State state = { .offsets = p->offsets, .n_offsets = p->info.partitions, .until_ns = OWD_TIME_NONE };
+  g_autoptr (GPtrArray) profiles = g_ptr_array_new ();
+  g_autoptr (GError) refused = NULL;
+  GHashTableIter iter;
+  gpointer profile;
+
+  g_hash_table_iter_init (&iter, p->profiles);
+  while (g_hash_table_iter_next (&iter, NULL, &profile)) {
+    g_ptr_array_add (profiles, profile);
+    state.until_ns = MAX (state.until_ns, owd_profile_until (profile));
+  }
+  state.profiles = profiles;
+  if (!state_save (p->state_file, &p->info, &state, &refused))
+    g_warning ("%s: the next run will read the whole log", refused->message);
 }
 
 /* ---- report ----------------------------------------------------------------------------------------- */
@@ -249,7 +303,7 @@ row_clear (gpointer data)
   g_free (((OwdProfileRow *) data)->measured);
 }
 
-/* One row per segment. */
+/* One row per segment, or part of it, that this run has read. */
 static void
 add_rows (Program *p, const OwdProfileSummary *s, GArray *rows)
 {
@@ -257,8 +311,13 @@ add_rows (Program *p, const OwdProfileSummary *s, GArray *rows)
 
   for (guint i = 0; i < s->n_segments; i++) {
     OwdProfileRow row = { .key = s->key, .from_ns = s->segment[i].from_ns, .to_ns = s->segment[i].to_ns };
-    GString *json = g_string_new (NULL);
+    GString *json;
 
+    if (p->before != NULL && row.to_ns <= p->before->until_ns)
+      continue;
+    if (p->before != NULL)
+      row.from_ns = MAX (row.from_ns, p->before->until_ns + OWD_NS_PER_US); /* as fine as the database */
+    json = g_string_new (NULL);
     g_strlcpy (row.name, name, sizeof row.name);
     owd_profile_json (s, name, i, json);
     row.measured = g_string_free (json, FALSE);
@@ -289,15 +348,6 @@ write_profiles (Program *p, const GPtrArray *all, GError **error)
   for (guint i = 0; i < all->len; i++)
     add_rows (p, g_ptr_array_index (all, i), rows);
   return owd_store_profiles (store, (const OwdProfileRow *) rows->data, rows->len, error);
-}
-
-/* --from last: goes on where the profiles in the database end. */
-static gboolean
-resume (Program *p, GError **error)
-{
-  g_autoptr (OwdStore) store = open_store (p, error);
-
-  return store != NULL && owd_store_profiled (store, &p->from_ns, error);
 }
 
 /* ---- the program ------------------------------------------------------------------------------------ */
@@ -345,12 +395,15 @@ settings (Program *p, int argc, GError **error)
   p->skew_bound_ppm = owd_config_double (p->config, "correlator", "clock-skew-bound-ppm");
   p->from_ns = OWD_TIME_NONE;
   p->to_ns = G_MAXINT64;
-  if (g_strcmp0 (p->from_text, "last") == 0) {
-    if (!resume (p, error))
-      return FALSE;
-  } else if (!parse_time ("--from", p->from_text, &p->from_ns, error)) {
+  p->goes_on = g_strcmp0 (p->from_text, "last") == 0;
+  if (p->goes_on && p->to_text != NULL) {
+    g_set_error (error, OWD_ERROR, OWD_ERROR_CONFIG, "--from last reads up to the end of the log: leave --to out");
     return FALSE;
   }
+  if (p->state_file == NULL)
+    p->state_file = g_build_filename (p->log_dir, "profiler.state", NULL);
+  if (!p->goes_on && !parse_time ("--from", p->from_text, &p->from_ns, error))
+    return FALSE;
   return parse_time ("--to", p->to_text, &p->to_ns, error);
 }
 
@@ -359,8 +412,16 @@ run (Program *p, GError **error)
 {
   g_autoptr (GPtrArray) all = NULL;
 
-  if (!owd_log_info (p->log_dir, &p->info, error) || !read_log (p, error))
+  if (!owd_log_info (p->log_dir, &p->info, error))
     return OWD_EXIT_FAILED;
+  if (p->goes_on)
+    go_on (p);
+  if (!read_log (p, error))
+    return OWD_EXIT_FAILED;
+  if (p->before != NULL && p->datagrams == 0) {
+    g_message ("%s: nothing new since the last run", p->log_dir);
+    return OWD_EXIT_NOTHING;
+  }
   all = summaries (p);
   if (p->plan)
     print_plan (p, all);
@@ -370,7 +431,13 @@ run (Program *p, GError **error)
     g_message ("%s: no exporter in this range of time", p->log_dir);
     return OWD_EXIT_NOTHING;
   }
-  return p->dry_run || p->plan || write_profiles (p, all, error) ? OWD_EXIT_DONE : OWD_EXIT_FAILED;
+  if (p->dry_run || p->plan)
+    return OWD_EXIT_DONE;
+  if (!write_profiles (p, all, error))
+    return OWD_EXIT_FAILED;
+  if (p->goes_on)
+    leave_state (p);
+  return OWD_EXIT_DONE;
 }
 
 int
@@ -381,8 +448,10 @@ main (int argc, char **argv)
     { "log", 'l', 0, G_OPTION_ARG_FILENAME, &p.log_dir, "Flow log; default: [log] directory", "DIR" },
     { "db", 'd', 0, G_OPTION_ARG_STRING, &p.db, "PostgreSQL connection; default: [database] conninfo", "CONNINFO" },
     { "from", 0, 0, G_OPTION_ARG_STRING, &p.from_text,
-      "Only what was received from this time on; last: from where profiles end", "TIME" },
+      "Only what was received from this time on; last: go on where the last run ended", "TIME" },
     { "to", 0, 0, G_OPTION_ARG_STRING, &p.to_text, "Only what was received before this time", "TIME" },
+    { "state", 0, 0, G_OPTION_ARG_FILENAME, &p.state_file,
+      "What --from last leaves to the next run; default: profiler.state in the log", "FILE" },
     { "dry-run", 'n', 0, G_OPTION_ARG_NONE, &p.dry_run, "Report only, leave the database alone", NULL },
     { "plan", 0, 0, G_OPTION_ARG_NONE, &p.plan, "Say what correlator, log and database will need; writes nothing",
       NULL },
@@ -409,6 +478,9 @@ main (int argc, char **argv)
   owd_profile_batch_free (p.batch);
   g_hash_table_unref (p.numbers);
   g_hash_table_unref (p.profiles);
+  state_free (p.before);
+  g_free (p.offsets);
+  g_free (p.state_file);
   g_free (p.log_dir);
   g_free (p.db);
   g_free (p.from_text);

@@ -14,7 +14,7 @@
  * estimate with known == FALSE has no value. Ranges are of two kinds, and say which: those of what chance blurs hold
  * the truth in 95 % of cases, those that follow from the exports by force in 99.9 %.
  *
- * Reads no clock, does no I/O. Signs as in owd-time.h. Memory: about 170 KiB per exporter state, whatever the length.
+ * Reads no clock, does no I/O. Signs as in owd-time.h. Memory: about 200 KiB per exporter state, whatever the length.
  */
 #ifndef OWD_PROFILER_H
 #define OWD_PROFILER_H
@@ -51,6 +51,17 @@ void owd_profile_batch_flush (OwdProfileBatch *self);
 /* Adds what `later` has learnt of the same exporter state over a range of time behind that of self. What was learnt of
  * the clock is later's, older segments stay in the list. */
 void owd_profile_merge (OwdProfile *self, const OwdProfile *later);
+
+/* ---- snapshots: a profile that goes on another day ------------------------------------------------- */
+
+/* A profile as owd_profile_size() bytes, for the same program on the same machine: what is fed to the thawed one counts
+ * as if it had been fed to the first. bytes: aligned as malloc() does. */
+gsize owd_profile_size (void);
+void owd_profile_freeze (const OwdProfile *self, void *ret_bytes);
+OwdProfile *owd_profile_thaw (const void *bytes) G_GNUC_WARN_UNUSED_RESULT;
+const OwdStateKey *owd_profile_key (const OwdProfile *self);
+guint64 owd_profile_records (const OwdProfile *self);
+OwdTime owd_profile_until (const OwdProfile *self); /* receive time of its last header; OWD_TIME_NONE: none */
 
 /* ---- what came out --------------------------------------------------------------------------------- */
 

@@ -9,8 +9,8 @@
  * against the exporter's wall clock, which headers show in whole seconds only: receive time less the least receive
  * time minus header time of the last minutes is as good as that clock itself.
  *
- * Cost: all records are counted; once there are many at last one in eight is measured (batch.c), which changes no figure by
- * more than its range.
+ * Cost: all records are counted; once there are many at last one in eight is measured (batch.c), which changes no
+ * figure by more than its range.
  */
 #include "internal.h"
 
@@ -147,6 +147,14 @@ owd_profile_free (OwdProfile *self)
 
 /* ---- segments -------------------------------------------------------------------------------------- */
 
+/* Why a kept segment lacks an estimate: these go into snapshots, by number from 1 on. */
+enum { WHY_NO_STEP, WHY_NO_UPTIME, WHY_ANY_SKEW, WHYS };
+static const char *const SEGMENT_WHY[WHYS] = {
+  [WHY_NO_STEP] = "no step",
+  [WHY_NO_UPTIME] = "no header with an uptime",
+  [WHY_ANY_SKEW] = "headers leave nearly every skew possible: too few, too short, or locked to the second",
+};
+
 static OwdEstimate
 boot_estimate (const OwdBootFit *fit)
 {
@@ -166,7 +174,7 @@ skew_estimate (const OwdProfile *self, const OwdBootFit *fit)
     return e;
   e.value = NAN;
   e.known = FALSE;
-  e.why = "headers leave nearly every skew possible: too few, too short, or locked to the second";
+  e.why = SEGMENT_WHY[WHY_ANY_SKEW];
   return e;
 }
 
@@ -176,7 +184,7 @@ describe_segment (const OwdProfile *self, guint32 number)
   OwdProfileSegment s = { .from_ns = self->segment_from_ns,
                           .to_ns = self->segment_to_ns,
                           .cause = self->segment_cause,
-                          .step_ms = estimate_unknown ("no step", 0),
+                          .step_ms = estimate_unknown (SEGMENT_WHY[WHY_NO_STEP], 0),
                           .headers = self->segment_headers,
                           .even_ms = NAN,
                           .jitter_ms = (double) self->clock.boot.jitter_ns / (double) OWD_NS_PER_MS };
@@ -192,7 +200,7 @@ describe_segment (const OwdProfile *self, guint32 number)
     s.over_s = (double) fit.span_ms / 1000;
     s.even_ms = fit.even_ns / (double) OWD_NS_PER_MS;
   } else {
-    s.boot_ms = s.skew_ppm = estimate_unknown ("no header with an uptime", 0);
+    s.boot_ms = s.skew_ppm = estimate_unknown (SEGMENT_WHY[WHY_NO_UPTIME], 0);
     s.boot_at_ns = s.to_ns;
   }
   return s;
@@ -234,6 +242,8 @@ new_segment (OwdProfile *self, gboolean step)
   const OwdBoot *boot = &self->clock.boot;
   OwdProfileSegment s = describe_segment (self, boot->segment - 1);
 
+  /* headers behind the first witness may have fitted both */
+  s.to_ns = MAX (s.from_ns, MIN (s.to_ns, self->alternative_ns - OWD_NS_PER_US));
   keep_segment (self, &s);
   self->segment_cause = OWD_SEGMENT_REBOOT;
   self->step_error_ms = INFINITY;
@@ -449,6 +459,71 @@ owd_profile_add_flow (OwdProfile *self, const OwdFlow *flow)
     return;
   record_from_flow (&record, flow);
   owd_profile_add_record (self, &record);
+}
+
+/* ---- snapshots -------------------------------------------------------------------------------------- */
+
+gsize
+owd_profile_size (void)
+{
+  return sizeof (OwdProfile);
+}
+
+guint64
+owd_profile_records (const OwdProfile *self)
+{
+  return self->records;
+}
+
+OwdTime
+owd_profile_until (const OwdProfile *self)
+{
+  return self->last_ns;
+}
+
+/* The only pointers are those to the reasons in segments. */
+static OwdEstimate *
+segment_estimate (OwdProfile *self, guint i)
+{
+  OwdProfileSegment *s = &self->segment[i / 3];
+
+  return i % 3 == 0 ? &s->step_ms : i % 3 == 1 ? &s->boot_ms : &s->skew_ppm;
+}
+
+void
+owd_profile_freeze (const OwdProfile *self, void *ret_bytes)
+{
+  OwdProfile *copy = ret_bytes;
+
+  *copy = *self;
+  for (guint i = 0; i < 3 * copy->n_segments; i++) {
+    const char *why = segment_estimate (copy, i)->why;
+    guintptr number = 0;
+
+    for (guint k = 0; k < WHYS && why != NULL; k++)
+      if (why == SEGMENT_WHY[k])
+        number = k + 1;
+    segment_estimate (copy, i)->why = (const char *) number;
+  }
+}
+
+OwdProfile *
+owd_profile_thaw (const void *bytes)
+{
+  OwdProfile *self = g_memdup2 (bytes, sizeof *self);
+
+  for (guint i = 0; i < 3 * MIN (self->n_segments, OWD_PROFILE_SEGMENTS); i++) {
+    guintptr number = (guintptr) segment_estimate (self, i)->why;
+
+    segment_estimate (self, i)->why = number >= 1 && number <= WHYS ? SEGMENT_WHY[number - 1] : NULL;
+  }
+  return self;
+}
+
+const OwdStateKey *
+owd_profile_key (const OwdProfile *self)
+{
+  return &self->key;
 }
 
 /* ---- merge ----------------------------------------------------------------------------------------- */

@@ -134,9 +134,6 @@ typedef struct {
 gboolean owd_store_profiles (OwdStore *self, const OwdProfileRow *rows, gsize n,
                              GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
-/* Receive time up to which profiles have been made, rounded up; OWD_TIME_NONE: there is none. */
-gboolean owd_store_profiled (OwdStore *self, OwdTime *ret_until, GError **error) G_GNUC_WARN_UNUSED_RESULT;
-
 /* ---- the front end's side ---------------------------------------------------------------------- */
 
 /* A result as text, for printing: rows x columns, NULL where SQL has NULL; instants as 2026-11-22T06:46:54.5Z.

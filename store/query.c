@@ -230,20 +230,6 @@ owd_store_list_roles (OwdStore *self, GError **error)
 /* Instants as ns: float8 would not do, timestamptz counts microseconds. */
 #define NS_OF(ts) "(extract (epoch FROM " ts ") * 1000000)::bigint * 1000"
 
-/* timestamptz is the floor to the microsecond: the next one is behind what was profiled. */
-gboolean
-owd_store_profiled (OwdStore *self, OwdTime *ret_until, GError **error)
-{
-  g_autoptr (OwdTable) table
-      = owd_store_ask (self, "reading up to where profiles go",
-                       "SELECT " NS_OF ("max (valid_to)") " + 1000 FROM owd.profiles", 0, NULL, error);
-
-  if (table == NULL)
-    return FALSE;
-  *ret_until = table->cells[0] != NULL ? g_ascii_strtoll (table->cells[0], NULL, 10) : OWD_TIME_NONE;
-  return TRUE;
-}
-
 /* The end: as told, else the path's last sample (which the range must hold). The start: as told, else an hour before
  * the end, but not before the path's first sample. Where one of them begins with '-', it is a time before the end, or
  * before now. */

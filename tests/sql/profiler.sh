@@ -42,9 +42,46 @@ kept=$("$OWD_PG_BIN/psql" -X -A -t -c "SELECT concat_ws (',', count (*), bool_an
 expect 0 "$bin/oneway" doctor
 grep -q 'It rebooted 1 time' "$dir/out" || fail "the doctor does not tell the reboot: $(cat "$dir/out")"
 
+# night after night: what two runs find together is what one run finds over both nights
+split () {
+  python3 - "$dir/pcap" "$dir/first" "$dir/second" <<'END'
+import struct, sys
+data, at, n = open(sys.argv[1], 'rb').read(), 24, 0
+ends = []
+while at < len(data):
+    at += 16 + struct.unpack_from('<I', data, at + 8)[0]
+    ends.append(at)
+half = ends[len(ends) // 2]
+open(sys.argv[2], 'wb').write(data[:half])
+open(sys.argv[3], 'wb').write(data[:24] + data[half:])
+END
+}
+if command -v python3 >/dev/null && split; then
+  "$bin/oneway-collector" --read "$dir/first" --log "$dir/nights" 2>/dev/null
+  expect 0 "$bin/oneway-profiler" --log "$dir/nights" --db '' --from last
+  grep -q 'the whole log is read' "$dir/err" || fail "says nothing of the missing state: $(cat "$dir/err")"
+  # it warns of records that came before their template, in a capture that begins in the middle
+  G_DEBUG= "$bin/oneway-collector" --read "$dir/second" --log "$dir/nights" 2>/dev/null
+  expect 0 "$bin/oneway-profiler" --log "$dir/nights" --db '' --from last --format json
+  [ ! -s "$dir/err" ] || fail "the second night complains: $(cat "$dir/err")"
+  cp "$dir/out" "$dir/merged"
+  expect 0 "$bin/oneway-profiler" --log "$dir/nights" --dry-run --format json
+  cmp "$dir/out" "$dir/merged" || fail "two nights are not what one run over both finds"
+  nights=$("$OWD_PG_BIN/psql" -X -A -t -c "SELECT count (*) FROM (SELECT valid_from, lag (valid_to) OVER (PARTITION BY addr ORDER BY profile_id) AS before FROM owd.profiles WHERE profile_id > 6) p WHERE valid_from <= before")
+  [ "$nights" = 0 ] || fail "rows of two nights overlap: $nights"
+  printf x | dd of="$dir/nights/profiler.state" bs=1 seek=5000 conv=notrunc 2>/dev/null
+  expect 0 "$bin/oneway-profiler" --log "$dir/nights" --db '' --from last
+  grep -q 'profiler.state is damaged: the whole log is read' "$dir/err" || fail "a damaged state: $(cat "$dir/err")"
+  expect 0 "$bin/oneway-profiler" --log "$dir/log" --db '' --from last --state "$dir/nights/profiler.state"
+  grep -q 'belongs to another log' "$dir/err" || fail "a state of another log: $(cat "$dir/err")"
+else
+  echo "LEFT OUT: two nights (no Python 3)"
+fi
+
 expect 3 "$bin/oneway-profiler" --log "$dir/log" --db '' --from last
 expect 3 "$bin/oneway-profiler" --log "$dir/log" --dry-run --to 2020-01-01
 expect 1 "$bin/oneway-profiler" --log "$dir/none" --dry-run
 expect 1 "$bin/oneway-profiler" --log "$dir/log" --db "host=$dir"
 expect 2 "$bin/oneway-profiler" --log "$dir/log" --dry-run --format xml
 expect 2 "$bin/oneway-profiler" --log "$dir/log" --dry-run --from yesterday
+expect 2 "$bin/oneway-profiler" --log "$dir/log" --db '' --from last --to 2026-01-06
