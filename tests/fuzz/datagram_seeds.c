@@ -19,14 +19,25 @@ static const DgramField VARLEN[]
         { 161, 4, 0 },           { 153, 8, 0 } };
 static const DgramField BIFLOW[] = { { 8, 4, 0 },     { 12, 4, 0 },    { 2, 8, 0 },     { 2, 8, 29305 },  { 152, 8, 0 },
                                      { 21, 4, 6871 }, { 14, 1, 6871 }, { 15, 1, 6871 }, { 152, 8, 29305 } };
+static const DgramField TIMES[] = { { 8, 4, 0 },   { 12, 4, 0 },  { 150, 4, 0 }, { 157, 8, 0 }, { 158, 4, 0 },
+                                    { 160, 8, 0 }, { 162, 8, 0 }, { 258, 8, 0 }, { 325, 8, 0 }, { 22, 8, 0 } };
+static const DgramField PLACES[] = { { 27, 16, 0 }, { 28, 16, 0 }, { 253, 4, 0 }, { 254, 2, 0 },
+                                     { 235, 4, 0 }, { 70, 3, 0 },  { 531, 4, 0 }, { 138, 8, 0 } };
+static const DgramField LISTS[]
+    = { { 8, 4, 0 }, { 293, DGRAM_VARLEN, 0 }, { 12, 4, 0 }, { 292, 6, 0 }, { 1234, 5, 35632 } };
+static const DgramField TYPES[] = { { 346, 4, 0 }, { 303, 2, 0 }, { 339, 1, 0 }, { 341, DGRAM_VARLEN, 0 } };
+static const DgramField REPORTS[] = { { 144, 4, 0 }, { 41, 8, 0 },  { 42, 8, 0 },  { 164, 8, 0 },
+                                      { 166, 8, 0 }, { 167, 4, 0 }, { 305, 4, 0 }, { 306, 4, 0 } };
 static const DgramField OPTIONS[] = { { 48, 2, 0 }, { 34, 4, 0 }, { 310, 4, 0 }, { 309, 4, 0 }, { 160, 8, 0 } };
 
 static const struct {
   const DgramField *fields;
   guint n, n_scope;
 } TEMPLATES[] = {
-  { FLOW, G_N_ELEMENTS (FLOW), 0 },     { FLOW6, G_N_ELEMENTS (FLOW6), 0 },     { VARLEN, G_N_ELEMENTS (VARLEN), 0 },
-  { BIFLOW, G_N_ELEMENTS (BIFLOW), 0 }, { OPTIONS, G_N_ELEMENTS (OPTIONS), 1 },
+  { FLOW, G_N_ELEMENTS (FLOW), 0 },       { FLOW6, G_N_ELEMENTS (FLOW6), 0 },     { VARLEN, G_N_ELEMENTS (VARLEN), 0 },
+  { BIFLOW, G_N_ELEMENTS (BIFLOW), 0 },   { OPTIONS, G_N_ELEMENTS (OPTIONS), 1 }, { TIMES, G_N_ELEMENTS (TIMES), 0 },
+  { PLACES, G_N_ELEMENTS (PLACES), 0 },   { LISTS, G_N_ELEMENTS (LISTS), 0 },     { TYPES, G_N_ELEMENTS (TYPES), 2 },
+  { REPORTS, G_N_ELEMENTS (REPORTS), 1 },
 };
 
 static void
