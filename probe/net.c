@@ -25,7 +25,7 @@
 
 enum {
   CONTROL = 512,
-  RECEIVE_BUFFER = 4 * 1024 * 1024,
+  RECEIVE_BUFFER = 16 * 1024 * 1024, /* small packets count several times their size: 0.2 s at 100,000 a second */
 };
 
 #define STAMPING                                                                                                       \

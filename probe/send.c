@@ -211,13 +211,13 @@ window_for (const OwdProbeSchedule *schedule, gint64 timeout_ns)
   return (guint) CLAMP (n + 16, 64, 1 << 20);
 }
 
-/* Room for the source port of every packet under way. */
+/* Room for the source port of every packet under way, and of those that the next ones push out. */
 static void
 vary_ports (OwdProbeTarget *t, guint window)
 {
   guint n = 16;
 
-  while (n < window)
+  while (n < 2 * window)
     n *= 2;
   t->sport_mask = n - 1;
   t->sports = g_new0 (guint16, n);

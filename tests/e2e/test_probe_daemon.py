@@ -85,6 +85,18 @@ class Daemon(unittest.TestCase):
                 lines += [json.loads(line) for line in file]
         return [row for row in lines if row['type'] == kind]
 
+    @classmethod
+    def child_of(cls, pid):
+        return next(int(p) for p in os.listdir('/proc') if p.isdigit() and f'PPid:\t{pid}\n' in cls.status(p))
+
+    @staticmethod
+    def status(pid):
+        try:
+            with open(f'/proc/{pid}/status', encoding='ascii') as file:
+                return file.read()
+        except FileNotFoundError:
+            return ''
+
     def runs(self):
         return sorted(row['run_ns'] for row in self.rows())
 
@@ -114,7 +126,7 @@ class Daemon(unittest.TestCase):
         self.write(tests='[test always]\ntargets = here\nevery = 0\ninterval = 20 ms\n')
         daemon = self.start()
         self.wait(lambda: len(self.rows('packet')) > 50)
-        child = int(subprocess.run(['pgrep', '-P', str(daemon.pid)], capture_output=True, text=True, check=True).stdout)
+        child = self.child_of(daemon.pid)
         os.kill(child, signal.SIGKILL)
         self.wait(lambda: len({row['run_ns'] for row in self.rows('packet')}) == 2)
         said = self.stop(daemon)
@@ -122,6 +134,15 @@ class Daemon(unittest.TestCase):
         self.assertIn('test always: a run has failed', said)
         self.assertEqual(len(self.rows()), 1)  # the second run ended in good order
         self.assertFalse(os.path.exists(f'/proc/{child}'))
+
+    def test_nobody_measures_for_a_dead_daemon(self):
+        self.write(tests='[test always]\ntargets = here\nevery = 0\ninterval = 20 ms\n')
+        daemon = self.start()
+        self.wait(lambda: self.rows('packet'))
+        child = self.child_of(daemon.pid)
+        self.stop(daemon, signal.SIGKILL)
+        self.wait(lambda: len(self.rows()) == 1)  # it has ended in good order
+        self.wait(lambda: 'State:\tR' not in self.status(child) and 'State:\tS' not in self.status(child))
 
     @unittest.skipUnless(os.geteuid() == 0, 'needs root')
     def test_paths_are_one_run(self):
