@@ -50,7 +50,7 @@
 #define BACK_BUFFER_MIN ((gsize) 256 << 10)
 #define PRESSED_PART 2 /* of the receive buffer */
 #define SOCKETS_MAX 64
-#define NAP_MAX_US 5000
+#define NAP_MAX_US 10000
 #define NAP_MIN_US 250          /* shorter ones gain nothing */
 #define BURST_BYTES_PER_US 1000 /* of buffer that datagrams may use up while we nap: some 5 Gbit/s of them */
 
@@ -88,6 +88,7 @@ struct OwdListener {
   gboolean pressed;
   OwdTime back_ns;  /* when the back sockets had their last turn */
   OwdTime turn_ns;  /* when the last turns began */
+  int n_last;       /* datagrams of the last turns */
   gboolean drained; /* the last turns left every socket empty */
   guint nap_us;     /* 0: none */
   int wake_fd;
@@ -433,24 +434,24 @@ take_all_turns (OwdListener *self, OwdListenerFunc func, void *user, GError **er
   return back < 0 ? -1 : front + back;
 }
 
-/* Until a datagram is there and others have had time to join it, or somebody wakes us. FALSE: error set. */
+/* Until a datagram is there and others have had time to join it, or somebody wakes us. Where many came the last time,
+ * more are taken for granted. FALSE: error set. */
 static gboolean
 wait_for_some (OwdListener *self, int timeout_ms, GError **error)
 {
-  int n = poll (self->polls, self->n_polls + 2, timeout_ms);
+  gboolean busy = self->n_last >= BATCH && self->nap_us > 0;
+  int n = poll (self->polls, self->n_polls + 2, busy ? 0 : timeout_ms);
 
   if (n < 0 && errno != EINTR) {
     g_set_error (error, OWD_ERROR, OWD_ERROR_IO, "poll: %s", g_strerror (errno));
     return FALSE;
   }
-  if (n <= 0)
-    return TRUE;
-  if (self->polls[self->n_polls].revents != 0) {
+  if (n > 0 && self->polls[self->n_polls].revents != 0) {
     guint64 woken;
 
     (void) !read (self->wake_fd, &woken, sizeof woken);
-  } else if (self->nap_us > 0) {
-    g_usleep (self->nap_us);
+  } else if (self->nap_us > 0 && (n > 0 || busy)) {
+    g_usleep (MIN (self->nap_us, (gulong) timeout_ms * 1000));
   }
   return TRUE;
 }
@@ -466,7 +467,8 @@ owd_listener_receive (OwdListener *self, int timeout_ms, OwdListenerFunc func, v
     if (timeout_ms > 0 && !wait_for_some (self, timeout_ms, error))
       return -1;
   }
-  return take_all_turns (self, func, user, error);
+  self->n_last = take_all_turns (self, func, user, error);
+  return self->n_last;
 }
 
 OwdTime

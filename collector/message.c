@@ -154,6 +154,17 @@ walk_templates (OwdMessage *self, OwdWire set, gboolean is_options, guint16 set_
 
 /* ---- data -------------------------------------------------------------------------------------- */
 
+/* Of a record whose template or state knows more than one sampling for all. */
+static guint32
+sampling_of (const OwdState *state, const OwdPlanInfo *info, const OwdRecord *rec)
+{
+  if (info->own_sampling) /* 0: has the element, says nothing */
+    return rec->flow[0].sampling != 0 ? rec->flow[0].sampling : state->sampling;
+  if (info->sampler)
+    return owd_state_sampling (state, FALSE, rec->aux[OWD_AUX_SAMPLER]);
+  return owd_state_sampling (state, TRUE, rec->flow[0].in_if);
+}
+
 static guint32
 run_flows (OwdMessage *self, const OwdPlan *plan, OwdWire *set)
 {
@@ -162,6 +173,7 @@ run_flows (OwdMessage *self, const OwdPlan *plan, OwdWire *set)
   OwdState *state = self->state;
   OwdRecord *rec = &self->decoder->record;
   gboolean by_interface = state->n_interfaces > 0 && !info->own_sampling && !info->sampler;
+  gboolean by_record = info->own_sampling || info->sampler || by_interface;
   guint64 n_flows = 0;
   guint32 n = 0;
 
@@ -169,12 +181,8 @@ run_flows (OwdMessage *self, const OwdPlan *plan, OwdWire *set)
   for (; owd_plan_next (plan, set, rec); n++) {
     guint flows = 1;
 
-    if (G_UNLIKELY (info->own_sampling && rec->flow[0].sampling == 0))
-      rec->flow[0].sampling = state->sampling; /* has the element, says nothing */
-    else if (G_UNLIKELY (info->sampler))
-      rec->flow[0].sampling = owd_state_sampling (state, FALSE, rec->aux[OWD_AUX_SAMPLER]);
-    else if (G_UNLIKELY (by_interface))
-      rec->flow[0].sampling = owd_state_sampling (state, TRUE, rec->flow[0].in_if);
+    if (G_UNLIKELY (by_record))
+      rec->flow[0].sampling = sampling_of (state, info, rec);
     if (info->finish)
       flows = owd_plan_finish (plan, rec, &self->header);
     for (guint i = 0; i < flows; i++)

@@ -4,12 +4,20 @@
  * step knows its segment and the offset in it; a walk over the variable fields finds where the segments of a record
  * begin. A template of fixed length has one segment, which begins at the record.
  *
- * Cost: about 20 ns per record for 20 fields, of which 14 are ours (tests/perf tells).
+ * Nearly all steps move bytes, reversed and widened with zeros. For records of fixed length they are made into moves
+ * of 16 bytes: of each 16 bytes of the result that some field goes to, the template decides which bytes come from
+ * where, and a processor with a byte shuffle (SSSE3) does each with a load, a shuffle and an or. Steps remain for what
+ * is no such move, for short or variable records, and for other processors; both ways give the same (test_decoder).
+ *
+ * Cost: about 20 ns per record for 20 fields, of which 14 are ours, a third of that by shuffles (tests/perf tells).
  */
 #include "plan.h"
 
 #include <stddef.h>
 #include <string.h>
+#ifdef __x86_64__
+#include <tmmintrin.h>
+#endif
 
 /* In the order in which they run. ADDR4 comes with a prefix or, for 0.0.0.0, as all zero; COPY4 relies on a prefix
  * in the prototype. OR must be last. */
@@ -40,6 +48,17 @@ typedef struct {
   guint8 op;
 } Step;
 
+#define BLOCK 16  /* bytes of a shuffle */
+#define DROP 0x80 /* in its mask: a zero */
+
+/* 16 bytes of the record's, put into their places among 16 bytes of OwdRecord. */
+typedef struct {
+  guint16 src; /* offset in the record; 16 bytes from there on are the record's too */
+  guint16 dst;
+  guint8 keep[BLOCK]; /* mask: what stays there */
+  guint8 from[BLOCK];
+} Shuffle;
+
 /* Reasons for owd_plan_finish(). */
 enum {
   FINISH_PAIRS = 1 << 0,   /* several address pairs: take the first that is not all zero */
@@ -51,6 +70,8 @@ enum {
   FINISH_REVERSE = 1 << 6, /* biflow */
   FINISH_INIT = 1 << 7,    /* the record tells when the exporter started: is that sane? */
 };
+
+#define RARE_WORDS 4
 
 struct OwdPlan {
   OwdPlanInfo info;
@@ -70,6 +91,11 @@ struct OwdPlan {
   guint16 n_var;        /* variable-length fields */
   guint16 *segment_len; /* n_var + 1 */
   Step *steps;
+  guint16 n_shuffles; /* 0: steps do it all */
+  gboolean has_rest;  /* else OP_ADDR4 and OP_OR_16 are theirs; there are some */
+  Shuffle *shuffles;
+  guint16 n_rare; /* words of OwdFlow that rare members of this template lie in; above RARE_WORDS: too many to tell */
+  guint16 rare[RARE_WORDS];
 };
 
 enum {
@@ -362,6 +388,18 @@ reverse_bit (const OwdElement *e)
 }
 
 static void
+add_rare (OwdPlan *plan, gsize offset, gsize size)
+{
+  G_STATIC_ASSERT (offsetof (OwdFlow, tos) % 8 == 0 && sizeof (OwdFlow) % 8 == 0);
+  plan->finish |= FINISH_RARE;
+  for (gsize word = offset & ~(gsize) 7; word < offset + size; word += 8) {
+    if (plan->n_rare < RARE_WORDS)
+      plan->rare[plan->n_rare] = (guint16) word;
+    plan->n_rare = (guint16) MIN (plan->n_rare + 1, RARE_WORDS + 1);
+  }
+}
+
+static void
 compile_members (Compiler *c)
 {
   OwdPlan *plan = c->plan;
@@ -388,7 +426,7 @@ compile_members (Compiler *c)
     else if (e->offset == offsetof (OwdFlow, init_ms))
       plan->finish |= FINISH_INIT;
     if (e->offset >= offsetof (OwdFlow, tos))
-      plan->finish |= FINISH_RARE;
+      add_rare (plan, e->offset, e->use == OWD_USE_ADDR ? sizeof (OwdAddr) : e->size);
   }
 }
 
@@ -433,7 +471,7 @@ compile_aux (Compiler *c)
   }
   plan->info.sampler = (plan->aux >> OWD_AUX_SAMPLER & 1) && !plan->info.own_sampling;
   if (plan->aux & 1u << OWD_AUX_MPLS)
-    plan->finish |= FINISH_RARE;
+    add_rare (plan, offsetof (OwdFlow, mpls), sizeof (((OwdFlow *) NULL)->mpls));
   if (plan->aux & ~elsewhere)
     plan->finish |= FINISH_AUX;
   if ((plan->aux & durations) && !(plan->finish & FINISH_STAMPS)) {
@@ -480,6 +518,111 @@ sort_steps (Compiler *c)
   }
 }
 
+/* ---- 16 bytes at a time ------------------------------------------------------------------------ */
+
+static gboolean
+have_shuffle (void)
+{
+#ifdef __x86_64__
+  return __builtin_cpu_supports ("ssse3");
+#else
+  return FALSE;
+#endif
+}
+
+static guint
+size_of (guint op)
+{
+  switch (op) {
+  case OP_COPY16:
+    return 16;
+  case OP_8_8:
+  case OP_INT_8:
+    return 1;
+  case OP_8_16:
+  case OP_16_16:
+  case OP_INT_16:
+    return 2;
+  case OP_COPY4:
+  case OP_16_32:
+  case OP_32_32:
+  case OP_INT_32:
+    return 4;
+  default:
+    return 8;
+  }
+}
+
+/* Where each byte of the result comes from: an offset in the record, ZERO, or KEEP. */
+enum { KEEP = -1, ZERO = -2 };
+
+static void
+map_step (const Step *step, gint16 *map)
+{
+  guint size = size_of (step->op);
+  gboolean copy = step->op == OP_COPY4 || step->op == OP_COPY16;
+
+  for (guint i = 0; i < size; i++) {
+    if (copy)
+      map[step->dst + i] = (gint16) (step->src + i);
+    else /* big-endian there, little-endian here */
+      map[step->dst + i] = i < step->len ? (gint16) (step->src + step->len - 1 - i) : ZERO;
+  }
+}
+
+/* Shuffles for the block at dst: the lowest byte that is still to be had decides the next 16. */
+static void
+compile_block (const OwdPlan *plan, const gint16 *map, guint dst, GArray *shuffles)
+{
+  gboolean done[BLOCK];
+  guint8 keep[BLOCK];
+
+  for (guint i = 0; i < BLOCK; i++) {
+    keep[i] = map[dst + i] == KEEP ? 0xff : 0;
+    done[i] = map[dst + i] < 0;
+  }
+  for (;;) {
+    Shuffle shuffle = { .src = G_MAXUINT16, .dst = (guint16) dst };
+
+    for (guint i = 0; i < BLOCK; i++)
+      if (!done[i])
+        shuffle.src = MIN (shuffle.src, (guint16) map[dst + i]);
+    if (shuffle.src == G_MAXUINT16)
+      return;
+    shuffle.src = MIN (shuffle.src, plan->info.min_len - BLOCK);
+    memcpy (shuffle.keep, keep, sizeof keep);
+    memset (keep, 0xff, sizeof keep);
+    for (guint i = 0; i < BLOCK; i++) {
+      gboolean here = !done[i] && map[dst + i] < shuffle.src + BLOCK;
+
+      shuffle.from[i] = here ? (guint8) (map[dst + i] - shuffle.src) : DROP;
+      done[i] |= here;
+    }
+    g_array_append_val (shuffles, shuffle);
+  }
+}
+
+/* Behind sort_steps(). Blocks lie at multiples of 16 bytes, the last one within OwdRecord. */
+static void
+compile_blocks (OwdPlan *plan)
+{
+  g_autofree gint16 *map = g_new (gint16, sizeof (OwdRecord));
+  g_autoptr (GArray) shuffles = g_array_new (FALSE, FALSE, sizeof (Shuffle));
+
+  G_STATIC_ASSERT (sizeof (OwdRecord) % BLOCK == 0);
+  for (gsize i = 0; i < sizeof (OwdRecord); i++)
+    map[i] = KEEP;
+  for (guint i = 0; i < plan->n_steps; i++)
+    if (plan->steps[i].op != OP_ADDR4 && plan->steps[i].op != OP_OR_16)
+      map_step (&plan->steps[i], map);
+    else
+      plan->has_rest = TRUE;
+  for (guint dst = 0; dst < sizeof (OwdRecord); dst += BLOCK)
+    compile_block (plan, map, dst, shuffles);
+  plan->n_shuffles = (guint16) shuffles->len;
+  plan->shuffles = (Shuffle *) (void *) g_array_free (g_steal_pointer (&shuffles), FALSE);
+}
+
 OwdPlan *
 owd_plan_new (const OwdField *fields, guint n, gboolean is_options, guint16 template_id)
 {
@@ -506,6 +649,8 @@ owd_plan_new (const OwdField *fields, guint n, gboolean is_options, guint16 temp
     }
   }
   sort_steps (&c);
+  if (have_shuffle () && plan->n_var == 0 && plan->info.min_len >= BLOCK)
+    compile_blocks (plan);
   plan->info.finish = plan->finish != 0;
   g_array_unref (c.steps);
   g_array_unref (c.candidates);
@@ -519,6 +664,7 @@ owd_plan_free (OwdPlan *plan)
     return;
   g_free (plan->segment_len);
   g_free (plan->steps);
+  g_free (plan->shuffles);
   g_free (plan);
 }
 
@@ -606,6 +752,52 @@ run_steps (const OwdPlan *plan, const guint8 *const *segment, OwdRecord *rec, gb
   RUN (OP_OR_16, guint16 old; memcpy (&old, d, sizeof old); STORE (guint16, old | owd_be (p, s->len));)
 }
 
+#ifdef __x86_64__
+/* What run_steps() does but for OP_ADDR4 and OP_OR_16. */
+__attribute__ ((target ("ssse3"))) static void
+run_shuffles (const OwdPlan *plan, const guint8 *p, OwdRecord *rec)
+{
+  for (const Shuffle *s = plan->shuffles, *end = s + plan->n_shuffles; s < end; s++) {
+    __m128i *to = (__m128i *) (void *) ((guint8 *) rec + s->dst);
+    __m128i from = _mm_loadu_si128 ((const __m128i *) (const void *) (p + s->src));
+    __m128i keep = _mm_loadu_si128 ((const __m128i *) (const void *) s->keep);
+    __m128i places = _mm_loadu_si128 ((const __m128i *) (const void *) s->from);
+
+    _mm_storeu_si128 (to, _mm_or_si128 (_mm_and_si128 (_mm_loadu_si128 (to), keep), _mm_shuffle_epi8 (from, places)));
+  }
+}
+
+static void
+run_rest (const OwdPlan *plan, const guint8 *p, OwdRecord *rec)
+{
+  for (guint i = plan->op_end[OP_ADDR4 - 1]; i < plan->op_end[OP_ADDR4]; i++)
+    put_addr4 ((guint8 *) rec + plan->steps[i].dst, p + plan->steps[i].src);
+  for (guint i = plan->op_end[OP_OR_16 - 1]; i < plan->op_end[OP_OR_16]; i++) {
+    const Step *step = &plan->steps[i];
+    guint16 value;
+
+    memcpy (&value, (const guint8 *) rec + step->dst, sizeof value);
+    value |= (guint16) owd_be (p + step->src, step->len);
+    memcpy ((guint8 *) rec + step->dst, &value, sizeof value);
+  }
+}
+#endif
+
+/* A record of fixed length. */
+static inline void
+run_fixed (const OwdPlan *plan, const guint8 *p, OwdRecord *rec)
+{
+#ifdef __x86_64__
+  if (plan->n_shuffles > 0) {
+    run_shuffles (plan, p, rec);
+    if (plan->has_rest)
+      run_rest (plan, p, rec);
+    return;
+  }
+#endif
+  run_steps (plan, &p, rec, TRUE);
+}
+
 /* Where the segments of the record at w begin; moves w behind it. FALSE and w->failed: past the end. */
 static gboolean
 walk_segments (const OwdPlan *plan, OwdWire *w, const guint8 **segment)
@@ -632,7 +824,7 @@ owd_plan_next (const OwdPlan *plan, OwdWire *w, OwdRecord *rec)
     const guint8 *p = w->p;
 
     w->p += plan->info.min_len;
-    run_steps (plan, &p, rec, TRUE);
+    run_fixed (plan, p, rec);
   } else {
     const guint8 *segment[OWD_FIELDS_MAX + 1];
 
@@ -785,20 +977,36 @@ apply_aux (const OwdPlan *plan, OwdRecord *rec)
     flow->mpls = (guint32) (rec->aux[OWD_AUX_MPLS] >> 4) & 0xfffff;
 }
 
+static inline guint64
+word_of (const OwdFlow *flow, gsize offset)
+{
+  guint64 word;
+
+  memcpy (&word, (const guint8 *) flow + offset, sizeof word);
+  return word;
+}
+
 /* Is some member behind "rare" set? */
 static gboolean
 any_rare (const OwdFlow *flow)
 {
-  const guint8 *p = (const guint8 *) flow + offsetof (OwdFlow, vlan);
-  guint64 any = flow->tos;
+  guint64 any = 0;
 
-  G_STATIC_ASSERT ((sizeof (OwdFlow) - offsetof (OwdFlow, vlan)) % sizeof (guint64) == 0);
-  for (gsize i = 0; i < (sizeof (OwdFlow) - offsetof (OwdFlow, vlan)) / sizeof (guint64); i++) {
-    guint64 word;
+  for (gsize at = offsetof (OwdFlow, tos); at < sizeof *flow; at += 8)
+    any |= word_of (flow, at);
+  return any != 0;
+}
 
-    memcpy (&word, p + i * sizeof word, sizeof word);
-    any |= word;
-  }
+/* The same of the forward flow: only what the template has can be set; init_ms of the state has its flag already. */
+static inline gboolean
+any_rare_told (const OwdPlan *plan, const OwdFlow *flow)
+{
+  guint64 any = 0;
+
+  if (plan->n_rare > RARE_WORDS)
+    return any_rare (flow);
+  for (guint i = 0; i < plan->n_rare; i++)
+    any |= word_of (flow, plan->rare[i]);
   return any != 0;
 }
 
@@ -841,12 +1049,12 @@ turn_round (const OwdPlan *plan, OwdRecord *rec)
   return TRUE;
 }
 
-guint
-owd_plan_finish (const OwdPlan *plan, OwdRecord *rec, const OwdHeader *header)
+/* What most plans do not need. */
+static __attribute__ ((noinline)) guint
+finish_more (const OwdPlan *plan, OwdRecord *rec, const OwdHeader *header)
 {
   OwdFlow *flow = &rec->flow[0];
 
-  flow->flags = rec->base_flags[0];
   if ((plan->finish & FINISH_INIT) && !owd_init_is_sane ((guint64) flow->init_ms))
     flow->init_ms = 0;
   if (plan->finish & FINISH_PAIRS)
@@ -859,11 +1067,28 @@ owd_plan_finish (const OwdPlan *plan, OwdRecord *rec, const OwdHeader *header)
     flow->end_raw = stamp_add (flow->start_kind, flow->start_raw, duration_ms (plan, rec));
   if (plan->finish & FINISH_START)
     flow->start_raw = stamp_add (flow->end_kind, flow->end_raw, 0 - duration_ms (plan, rec));
-  if ((plan->finish & FINISH_RARE) && any_rare (flow))
+  if ((plan->finish & FINISH_RARE) && any_rare_told (plan, flow))
     flow->flags |= OWD_FLOW_EXT;
   if ((plan->finish & FINISH_REVERSE) && turn_round (plan, rec)) {
     flow->flags |= OWD_FLOW_BIFLOW;
     return 2;
   }
+  return 1;
+}
+
+guint
+owd_plan_finish (const OwdPlan *plan, OwdRecord *rec, const OwdHeader *header)
+{
+  OwdFlow *flow = &rec->flow[0];
+  guint32 flags = rec->base_flags[0];
+
+  if (G_UNLIKELY (plan->finish != FINISH_RARE)) {
+    flow->flags = flags;
+    return finish_more (plan, rec, header);
+  }
+  if (any_rare_told (plan, flow))
+    flags |= OWD_FLOW_EXT;
+  if (flow->flags != flags) /* a store here would hold up the load of the 16 bytes around it */
+    flow->flags = flags;
   return 1;
 }

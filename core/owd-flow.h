@@ -111,24 +111,26 @@ enum {
   OWD_END_RESOURCES = 5,
 };
 
-/* One unidirectional flow record. Zero means absent unless a flag says otherwise. */
+/* One unidirectional flow record. Zero means absent unless a flag says otherwise. From `reserved` to `sampling` it is
+ * laid out as the log stores it (flowlog/segment.h), so that these 64 bytes are moved as they are. */
 typedef struct {
   OwdAddr src, dst;
-  guint16 sport, dport; /* ICMP: dport = type * 256 + code, as v5 has it, or where no port is exported */
+  guint8 reserved[2]; /* zero */
   guint8 proto;
   guint8 end_reason;           /* OWD_END_* */
+  guint16 sport, dport;        /* ICMP: dport = type * 256 + code, as v5 has it, or where no port is exported */
+  guint16 tcp_flags;           /* OR over the record's packets */
   guint8 start_kind, end_kind; /* OwdStampKind */
-  guint64 start_raw, end_raw;  /* as exported, in the unit of their kind */
-  guint64 packets, octets;     /* as exported, never scaled by sampling */
+  guint16 template_id;         /* 0 for v5 */
+  guint8 ttl_min, ttl_max;     /* IE 52, 53; IE 192 sets both; 0: absent */
   guint32 in_if, out_if;       /* IE 10, 14; where absent IE 252, 253 */
+  guint64 packets, octets;     /* as exported, never scaled by sampling */
+  guint64 start_raw, end_raw;  /* as exported, in the unit of their kind */
   guint32 flags;               /* OWD_FLOW_* */
   guint32 sampling;            /* 1 in N; 0: nothing said; 1: said to be unsampled */
-  guint16 template_id;         /* 0 for v5 */
-  guint16 tcp_flags;           /* OR over the record's packets */
-  guint8 ttl_min, ttl_max;     /* IE 52, 53; IE 192 sets both; 0: absent */
   /* rare: logged only where one of them is set */
   guint8 tos; /* IE 5 */
-  guint8 pad;
+  guint8 pad[7];
   guint32 vlan;                                      /* IE 58, else 243, 59, 254 */
   guint32 vrf;                                       /* IE 234, else 235 */
   guint32 mpls;                                      /* IE 70 top label, 20 bits */

@@ -193,26 +193,9 @@ put_ext (OwdLogSlot *slot, const OwdFlow *f)
 static inline void
 fill_flow (OwdStoredFlow *s, guint8 type, guint8 words, const OwdFlow *f)
 {
-  *s = (OwdStoredFlow){ .type = type,
-                        .words = words,
-                        .proto = f->proto,
-                        .end_reason = f->end_reason,
-                        .sport = f->sport,
-                        .dport = f->dport,
-                        .tcp_flags = f->tcp_flags,
-                        .start_kind = f->start_kind,
-                        .end_kind = f->end_kind,
-                        .template_id = f->template_id,
-                        .ttl_min = f->ttl_min,
-                        .ttl_max = f->ttl_max,
-                        .in_if = f->in_if,
-                        .out_if = f->out_if,
-                        .packets = f->packets,
-                        .octets = f->octets,
-                        .start_raw = f->start_raw,
-                        .end_raw = f->end_raw,
-                        .flags = f->flags,
-                        .sampling = f->sampling };
+  memcpy (s, (const guint8 *) f + OWD_FLOW_STORED_AT, sizeof *s);
+  s->type = type;
+  s->words = words;
 }
 
 /* owd_addr_is_v4() of both, in line: this runs once per record. */
@@ -249,7 +232,7 @@ put_flow (OwdLogSlot *slot, const OwdFlow *f)
     put_ext (slot, f);
 }
 
-static inline OwdStatus
+static inline __attribute__ ((always_inline)) OwdStatus
 append (OwdLogAppender *self, const OwdFlow *flow, guint32 records)
 {
   guint i = owd_flow_partition (owd_flow_hash_undirected (flow), self->n);

@@ -521,24 +521,8 @@ get_ext (const guint8 *p, OwdFlow *f)
 static inline void
 get_flow (const OwdStoredFlow *s, OwdFlow *f)
 {
-  f->sport = s->sport;
-  f->dport = s->dport;
-  f->proto = s->proto;
-  f->end_reason = s->end_reason;
-  f->start_kind = s->start_kind;
-  f->end_kind = s->end_kind;
-  f->start_raw = s->start_raw;
-  f->end_raw = s->end_raw;
-  f->packets = s->packets;
-  f->octets = s->octets;
-  f->in_if = s->in_if;
-  f->out_if = s->out_if;
-  f->flags = s->flags;
-  f->sampling = s->sampling;
-  f->template_id = s->template_id;
-  f->tcp_flags = s->tcp_flags;
-  f->ttl_min = s->ttl_min;
-  f->ttl_max = s->ttl_max;
+  memcpy ((guint8 *) f + OWD_FLOW_STORED_AT, s, sizeof *s);
+  memset (f->reserved, 0, sizeof f->reserved);
   memset ((guint8 *) f + offsetof (OwdFlow, tos), 0, sizeof *f - offsetof (OwdFlow, tos));
 }
 

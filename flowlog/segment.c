@@ -21,6 +21,15 @@ G_STATIC_ASSERT (sizeof (OwdStoredFlow) == 64);
 G_STATIC_ASSERT (sizeof (OwdStoredFlow4) == 72);
 G_STATIC_ASSERT (sizeof (OwdStoredFlow6) == 96);
 G_STATIC_ASSERT (sizeof (OwdStoredExt) == 8);
+G_STATIC_ASSERT (OWD_STORED_LIES_AS_FLOW (proto) && OWD_STORED_LIES_AS_FLOW (end_reason));
+G_STATIC_ASSERT (OWD_STORED_LIES_AS_FLOW (sport) && OWD_STORED_LIES_AS_FLOW (dport));
+G_STATIC_ASSERT (OWD_STORED_LIES_AS_FLOW (tcp_flags) && OWD_STORED_LIES_AS_FLOW (start_kind));
+G_STATIC_ASSERT (OWD_STORED_LIES_AS_FLOW (end_kind) && OWD_STORED_LIES_AS_FLOW (template_id));
+G_STATIC_ASSERT (OWD_STORED_LIES_AS_FLOW (ttl_min) && OWD_STORED_LIES_AS_FLOW (ttl_max));
+G_STATIC_ASSERT (OWD_STORED_LIES_AS_FLOW (in_if) && OWD_STORED_LIES_AS_FLOW (out_if));
+G_STATIC_ASSERT (OWD_STORED_LIES_AS_FLOW (packets) && OWD_STORED_LIES_AS_FLOW (octets));
+G_STATIC_ASSERT (OWD_STORED_LIES_AS_FLOW (start_raw) && OWD_STORED_LIES_AS_FLOW (end_raw));
+G_STATIC_ASSERT (OWD_STORED_LIES_AS_FLOW (flags) && OWD_STORED_LIES_AS_FLOW (sampling));
 
 typedef struct {
   const char *name, *type;

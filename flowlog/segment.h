@@ -11,6 +11,8 @@
 
 #include "owd-flowlog.h"
 
+#include <stddef.h>
+
 G_BEGIN_DECLS
 
 #if G_BYTE_ORDER != G_LITTLE_ENDIAN
@@ -112,6 +114,12 @@ typedef struct {
   OwdStoredFlow flow;
   guint8 src[16], dst[16];
 } OwdStoredFlow6;
+
+/* Of an OwdFlow, what lies there as in OwdStoredFlow: all but type and words, for which it has two spare bytes. */
+#define OWD_FLOW_STORED_AT offsetof (OwdFlow, reserved)
+#define OWD_STORED_LIES_AS_FLOW(member)                                                                                \
+  (offsetof (OwdFlow, member) - OWD_FLOW_STORED_AT == offsetof (OwdStoredFlow, member)                                 \
+   && sizeof (((OwdFlow *) NULL)->member) == sizeof (((OwdStoredFlow *) NULL)->member))
 
 /* Rare fields of the flow in front. For each bit of `mask`, from the lowest up, one word of 8 bytes follows (two for
  * an address). A reader that knows only the lower bits finds its values all the same. */

@@ -92,8 +92,14 @@ hash_is_xxh3 (void **state)
       /* often equal up to some byte, so that each of them decides about the order now and then */
       f.dst.b[k] = i % 2 == 0 && k < i / 2 % 17 ? f.src.b[k] : (guint8) g_rand_int (rand);
     }
+    if (i % 3 == 0) { /* IPv4, some of them close to each other */
+      owd_addr_set_v4 (&f.src, f.src.b + 12);
+      owd_addr_set_v4 (&f.dst, i % 5 == 0 ? f.src.b + 12 : f.dst.b + 12);
+    } else if (i % 7 == 0) { /* nearly */
+      owd_addr_set_v4 (i % 2 == 0 ? &f.src : &f.dst, f.src.b + 12);
+    }
     f.sport = (guint16) g_rand_int (rand);
-    f.dport = (guint16) g_rand_int (rand);
+    f.dport = i % 11 == 0 ? f.sport : (guint16) g_rand_int (rand);
     f.proto = (guint8) g_rand_int (rand);
     order = memcmp (f.src.b, f.dst.b, 16);
     low = order < 0 || (order == 0 && f.sport <= f.dport) ? f : turned (f);
