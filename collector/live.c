@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The main thread waits for signals; workers receive; the keeper syncs the log and removes what is too old; the metrics
- * server answers. Started in this order and ended so that each outlives what it serves: server, workers, keeper, and a
- * last sync.
+ * The main thread waits for signals, and every five seconds notes counters beside the log and looks whether databases
+ * of places have changed; workers receive; the keeper syncs the log and removes what is too old; the metrics server
+ * answers. Started in this order and ended so that each outlives what it serves: server, workers, keeper, and a last
+ * sync.
  */
 #include "live.h"
 
@@ -139,9 +140,10 @@ typedef struct {
   Keeper keeper;
   GPtrArray *workers;
   const OwdSettingsOverrides *overrides;
-  OwdSettings *settings; /* as the workers have them, or are to */
-  OwdGeoWatch *geo;      /* NULL: no database is told */
-  GMutex asking;         /* of workers for their counters, one at a time */
+  const OwdConfig *started; /* with this one, whatever has been read since */
+  OwdSettings *settings;    /* as the workers have them, or are to */
+  OwdGeoWatch *geo;         /* NULL: no database is told */
+  GMutex asking;            /* of workers for their counters, one at a time */
   const char *log_dir;
   OwdTime since_ns;
 } Live;
@@ -236,7 +238,7 @@ apply (Live *self, OwdConfig *fresh, GError **error)
 
   if (settings == NULL || !check_tls (settings, bound_tls (self->workers), error))
     return FALSE;
-  waiting = owd_settings_waiting (keeper->config, fresh);
+  waiting = owd_settings_waiting (self->started, fresh);
   give_settings_and_geo (self, settings);
   g_mutex_lock (&keeper->lock);
   owd_config_unref (keeper->config);
@@ -422,7 +424,8 @@ gboolean
 owd_live_run (GPtrArray *workers, OwdLogWriter *writer, const char *log_dir, OwdConfig *config,
               const OwdSettingsOverrides *overrides, int signal_fd, GError **error)
 {
-  Live self = { .workers = workers, .overrides = overrides, .log_dir = log_dir, .since_ns = now_ns () };
+  Live self
+      = { .workers = workers, .overrides = overrides, .started = config, .log_dir = log_dir, .since_ns = now_ns () };
   OwdMetricsServer *server;
 
   (void) signal (SIGPIPE, SIG_IGN); /* a peer that has gone is found out by errno */

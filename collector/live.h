@@ -3,7 +3,8 @@
  * The live collector: sockets to log, until a signal ends it.
  *
  * Threads. A worker owns sockets, decoder and appender and shares nothing with other workers but the log writer. The
- * keeper syncs the log and removes what is too old. The main thread waits for signals.
+ * keeper syncs the log and removes what is too old. The main thread waits for signals and does what is due now and
+ * then.
  */
 #ifndef OWD_LIVE_H
 #define OWD_LIVE_H

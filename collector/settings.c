@@ -112,7 +112,7 @@ owd_settings_unref (OwdSettings *self)
 }
 
 char *
-owd_settings_waiting (const OwdConfig *before, const OwdConfig *after)
+owd_settings_waiting (const OwdConfig *started, const OwdConfig *now)
 {
   static const struct {
     const char *section, *key;
@@ -124,7 +124,7 @@ owd_settings_waiting (const OwdConfig *before, const OwdConfig *after)
   g_autoptr (GString) list = g_string_new (NULL);
 
   for (gsize k = 0; k < G_N_ELEMENTS (fixed); k++)
-    if (!owd_config_same (before, after, fixed[k].section, fixed[k].key))
+    if (!owd_config_same (started, now, fixed[k].section, fixed[k].key))
       g_string_append_printf (list, "%s[%s] %s", list->len > 0 ? ", " : "", fixed[k].section, fixed[k].key);
   return list->len > 0 ? g_string_free (g_steal_pointer (&list), FALSE) : NULL;
 }

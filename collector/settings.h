@@ -39,9 +39,9 @@ void owd_settings_unref (OwdSettings *self); /* NULL is fine */
 OwdGeoWatch *owd_settings_geo_watch (const OwdConfig *config, OwdGeoWatch *before);
 /* For a decoder without sockets. */
 OwdDecoderLimits owd_settings_decoder_limits (const OwdConfig *config);
-/* Which settings of the collector and its log differ between two configurations but count from the next start on only:
+/* Which settings of the collector and its log differ from those of the start, but count from the next one on only:
  * "[collector] listen, [log] directory". Returns: (transfer full), or NULL: none. */
-char *owd_settings_waiting (const OwdConfig *before, const OwdConfig *after);
+char *owd_settings_waiting (const OwdConfig *started, const OwdConfig *now);
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (OwdSettings, owd_settings_unref)
 
