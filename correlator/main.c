@@ -68,6 +68,7 @@ static GError *
 run (Program *p, int signal_fd)
 {
   guint n = n_workers (p);
+  Keeper *keeper;
   gboolean told;
 
   p->workers = g_ptr_array_new_with_free_func (worker_free);
@@ -79,10 +80,12 @@ run (Program *p, int signal_fd)
 
     w->thread = g_thread_new ("worker", worker_run, w);
   }
+  keeper = keeper_start (p);
   owd_program_notify ("READY=1");
   told = wait_for_end (p, signal_fd);
   for (guint i = 0; i < n; i++)
     g_thread_join (((Worker *) g_ptr_array_index (p->workers, i))->thread);
+  keeper_end (keeper);
   return outcome (p, told);
 }
 

@@ -7,6 +7,7 @@
  *   partition.c  from blocks of the log to committed samples
  *   points.c     names of observation points, rows of owd.exporters
  *   events.c     rules of events, and when they are evaluated
+ *   keeper.c     a thread that rolls up what was delivered, and drops what is old
  */
 #ifndef OWD_CORRELATOR_PROGRAM_H
 #define OWD_CORRELATOR_PROGRAM_H
@@ -45,7 +46,7 @@ struct Worker {
   GPtrArray *points;         /* OwdStateKey by point number */
   GHashTable *point_numbers; /* OwdStateKey -> number + 1 */
   guint failures;            /* of the database in a row */
-  gint64 exporters_us, retained_us, evaluated_us;
+  gint64 exporters_us, evaluated_us;
   GError *error; /* why the worker ended early */
 };
 
@@ -87,6 +88,14 @@ gboolean part_open (Part *part, GError **error);
 Step part_step (Part *part, GError **error);
 /* The end of the log, or of the program: commits what is left; --once delivers what still waits. */
 gboolean part_finish (Part *part, GError **error);
+
+/* keeper.c */
+typedef struct Keeper Keeper;
+Keeper *keeper_start (Program *p);
+/* The workers have ended: so does the keeper. */
+void keeper_end (Keeper *self);
+/* Rolls up all that is final. */
+gboolean keeper_roll (Program *p, OwdStore *store, GError **error);
 
 /* points.c: the program's lock guards what workers know together. */
 /* Makes what the engine knows of its exporters known to all, and numbers new ones for this worker. */

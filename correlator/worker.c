@@ -9,7 +9,6 @@
 #include <unistd.h>
 
 #define EXPORTERS_EVERY_US (5 * G_USEC_PER_SEC)
-#define RETAIN_EVERY_US (600 * G_USEC_PER_SEC)
 #define RETRY_MS 1000
 
 gboolean
@@ -70,26 +69,7 @@ worker_is_back (Worker *w)
   w->failures = 0;
 }
 
-static void
-drop_old_tables (Worker *w)
-{
-  const OwdConfig *c = w->program->config;
-  const OwdRetention keep = { .samples_ns = owd_config_duration_ns (c, "database", "retain-samples"),
-                              .by_10s_ns = owd_config_duration_ns (c, "database", "retain-10s"),
-                              .by_1min_ns = owd_config_duration_ns (c, "database", "retain-1min"),
-                              .by_5min_ns = owd_config_duration_ns (c, "database", "retain-5min"),
-                              .by_1h_ns = owd_config_duration_ns (c, "database", "retain-1h"),
-                              .by_1d_ns = owd_config_duration_ns (c, "database", "retain-1d") };
-  g_autoptr (GError) error = NULL;
-  guint dropped = 0;
-
-  if (!owd_store_retain (w->store, &keep, &dropped, &error))
-    g_info ("%s", error->message);
-  else if (dropped > 0)
-    g_message ("dropped %u tables of samples and roll-ups older than [database] retain-... says", dropped);
-}
-
-/* What may be done later too: a failure is no reason to stop. */
+/* Rows that only inform: a failure is no reason to stop. */
 static void
 write_side_rows (Worker *w)
 {
@@ -104,14 +84,10 @@ write_side_rows (Worker *w)
       g_info ("%s", error->message);
   }
   events_evaluate (w);
-  if (!w->program->once && us - w->retained_us >= RETAIN_EVERY_US) {
-    w->retained_us = us;
-    drop_old_tables (w);
-  }
 }
 
-/* Names and exporters as all workers together know them, once none of them runs any more; and the events of a log that
- * has been worked off. */
+/* Names and exporters as all workers together know them, once none of them runs any more; roll-ups and events of a
+ * log that has been worked off. */
 static gboolean
 write_last_rows (Program *p, GError **error)
 {
@@ -119,7 +95,7 @@ write_last_rows (Program *p, GError **error)
     Worker *w = g_ptr_array_index (p->workers, i);
 
     while (!points_register (w, error) || (i == 0 && !points_write_exporters (w, error))
-           || (i == 0 && p->once && !events_finish (w, error))) {
+           || (i == 0 && p->once && (!keeper_roll (p, w->store, error) || !events_finish (w, error)))) {
       if (!worker_try_again (w, error))
         return FALSE;
     }
@@ -221,7 +197,6 @@ worker_new (Program *p, guint index, guint n_workers)
   w->parts = g_ptr_array_new_with_free_func (part_free);
   w->points = g_ptr_array_new_with_free_func (g_free);
   w->point_numbers = g_hash_table_new (owd_state_key_hash, owd_state_key_equal);
-  w->retained_us = g_get_monotonic_time ();
   for (guint part = index; part < p->info.partitions; part += n_workers)
     g_ptr_array_add (w->parts, part_new (w, part));
   return w;

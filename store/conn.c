@@ -35,6 +35,7 @@ void
 owd_conn_clear (OwdConn *self)
 {
   close_connection (self);
+  g_clear_pointer (&self->row, PQfreemem);
   g_clear_pointer (&self->conninfo, g_free);
   g_clear_pointer (&self->program, g_free);
   g_clear_pointer (&self->target, g_free);
@@ -161,11 +162,11 @@ set_error_from (OwdConn *self, const PGresult *res, const char *what, GError **e
   }
 }
 
-PGresult *
-owd_conn_query (OwdConn *self, const char *what, ExecStatusType want, const char *sql, int n, const char *const *values,
-                GError **error)
+static PGresult *
+query (OwdConn *self, const char *what, ExecStatusType want, const char *sql, int n, const char *const *values,
+       int format, GError **error)
 {
-  g_autoptr (PGresult) res = PQexecParams (self->pg, sql, n, NULL, values, NULL, NULL, 0);
+  g_autoptr (PGresult) res = PQexecParams (self->pg, sql, n, NULL, values, NULL, NULL, format);
 
   if (PQresultStatus (res) != want) {
     set_error_from (self, res, what, error);
@@ -174,13 +175,26 @@ owd_conn_query (OwdConn *self, const char *what, ExecStatusType want, const char
   return g_steal_pointer (&res);
 }
 
+PGresult *
+owd_conn_query (OwdConn *self, const char *what, ExecStatusType want, const char *sql, int n, const char *const *values,
+                GError **error)
+{
+  return query (self, what, want, sql, n, values, 0, error);
+}
+
+PGresult *
+owd_conn_fetch (OwdConn *self, const char *what, const char *sql, int n, const char *const *values, GError **error)
+{
+  return query (self, what, PGRES_TUPLES_OK, sql, n, values, 1, error);
+}
+
 gboolean
 owd_conn_run (OwdConn *self, const char *what, const char *sql, GError **error)
 {
   g_autoptr (PGresult) res = PQexec (self->pg, sql);
   ExecStatusType status = PQresultStatus (res);
 
-  if (status != PGRES_COMMAND_OK && status != PGRES_TUPLES_OK && status != PGRES_COPY_IN) {
+  if (status != PGRES_COMMAND_OK && status != PGRES_TUPLES_OK && status != PGRES_COPY_IN && status != PGRES_COPY_OUT) {
     set_error_from (self, res, what, error);
     return FALSE;
   }
@@ -224,16 +238,13 @@ owd_conn_copy_put (OwdConn *self, const char *what, const void *data, gsize len,
   return FALSE;
 }
 
-gboolean
-owd_conn_copy_end (OwdConn *self, const char *what, GError **error)
+/* The end of a COPY, well or not. */
+static gboolean
+drain (OwdConn *self, const char *what, GError **error)
 {
   gboolean fine = TRUE;
   PGresult *res;
 
-  if (PQputCopyEnd (self->pg, NULL) != 1) {
-    set_error_from (self, NULL, what, error);
-    return FALSE;
-  }
   while ((res = PQgetResult (self->pg)) != NULL) {
     if (fine && PQresultStatus (res) != PGRES_COMMAND_OK) {
       set_error_from (self, res, what, error);
@@ -244,4 +255,34 @@ owd_conn_copy_end (OwdConn *self, const char *what, GError **error)
       break;
   }
   return fine;
+}
+
+gboolean
+owd_conn_copy_get (OwdConn *self, const char *what, const guint8 **ret_data, gsize *ret_len, GError **error)
+{
+  int len;
+
+  g_clear_pointer (&self->row, PQfreemem);
+  *ret_data = NULL;
+  len = PQgetCopyData (self->pg, &self->row, 0);
+  if (len > 0) {
+    *ret_data = (const guint8 *) self->row;
+    *ret_len = (gsize) len;
+    return TRUE;
+  }
+  if (len == -2) {
+    set_error_from (self, NULL, what, error);
+    return FALSE;
+  }
+  return drain (self, what, error);
+}
+
+gboolean
+owd_conn_copy_end (OwdConn *self, const char *what, GError **error)
+{
+  if (PQputCopyEnd (self->pg, NULL) != 1) {
+    set_error_from (self, NULL, what, error);
+    return FALSE;
+  }
+  return drain (self, what, error);
 }

@@ -10,8 +10,6 @@
 
 #define SAMPLE_FIELDS 14
 #define COUNT_FIELDS 6
-/* Microseconds from 1970 to 2000, where PostgreSQL counts from. */
-#define PG_EPOCH_US (G_GINT64_CONSTANT (946684800) * 1000000)
 #define NS_PER_SLOT (G_GINT64_CONSTANT (6 * 3600) * OWD_NS_PER_S)
 
 static const guint8 SIGNATURE[11] = { 'P', 'G', 'C', 'O', 'P', 'Y', '\n', 0xff, '\r', '\n', 0 };
@@ -35,45 +33,21 @@ owd_copy_slot (OwdTime t)
 }
 
 static guint8 *
-put_16 (guint8 *p, guint16 v)
-{
-  v = GUINT16_TO_BE (v);
-  memcpy (p, &v, sizeof v);
-  return p + sizeof v;
-}
-
-static guint8 *
-put_32 (guint8 *p, guint32 v)
-{
-  v = GUINT32_TO_BE (v);
-  memcpy (p, &v, sizeof v);
-  return p + sizeof v;
-}
-
-static guint8 *
-put_64 (guint8 *p, guint64 v)
-{
-  v = GUINT64_TO_BE (v);
-  memcpy (p, &v, sizeof v);
-  return p + sizeof v;
-}
-
-static guint8 *
 field_16 (guint8 *p, guint16 v)
 {
-  return put_16 (put_32 (p, 2), v);
+  return owd_put_16 (owd_put_32 (p, 2), v);
 }
 
 static guint8 *
 field_32 (guint8 *p, guint32 v)
 {
-  return put_32 (put_32 (p, 4), v);
+  return owd_put_32 (owd_put_32 (p, 4), v);
 }
 
 static guint8 *
 field_64 (guint8 *p, guint64 v)
 {
-  return put_64 (put_32 (p, 8), v);
+  return owd_put_64 (owd_put_32 (p, 8), v);
 }
 
 guint8 *
@@ -87,8 +61,8 @@ owd_copy_put_head (guint8 *p)
 guint8 *
 owd_copy_put_row (guint8 *p, const OwdSample *sample, gint16 part, gint32 path_id)
 {
-  p = put_16 (p, SAMPLE_FIELDS);
-  p = field_64 (p, (guint64) (owd_copy_floor_us (sample->ts) - PG_EPOCH_US));
+  p = owd_put_16 (p, SAMPLE_FIELDS);
+  p = field_64 (p, (guint64) (owd_copy_floor_us (sample->ts) - OWD_PG_EPOCH_US));
   p = field_64 (p, sample->seq);
   p = field_64 (p, (guint64) sample->owd_ns);
   p = field_64 (p, (guint64) sample->lo_ns);
@@ -107,8 +81,8 @@ owd_copy_put_row (guint8 *p, const OwdSample *sample, gint16 part, gint32 path_i
 guint8 *
 owd_copy_put_count (guint8 *p, const OwdCount *count, gint16 part, gint32 path_id)
 {
-  p = put_16 (p, COUNT_FIELDS);
-  p = field_64 (p, (guint64) (owd_copy_floor_us (count->ts) - PG_EPOCH_US));
+  p = owd_put_16 (p, COUNT_FIELDS);
+  p = field_64 (p, (guint64) (owd_copy_floor_us (count->ts) - OWD_PG_EPOCH_US));
   p = field_64 (p, count->sent);
   p = field_64 (p, count->lost);
   p = field_64 (p, count->late);
@@ -119,5 +93,5 @@ owd_copy_put_count (guint8 *p, const OwdCount *count, gint16 part, gint32 path_i
 guint8 *
 owd_copy_put_tail (guint8 *p)
 {
-  return put_16 (p, 0xffff);
+  return owd_put_16 (p, 0xffff);
 }

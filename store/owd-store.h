@@ -99,6 +99,11 @@ gboolean owd_store_exporters (OwdStore *self, const OwdExporterRow *rows, gsize 
 /* Replaces the row of owd.collector. */
 gboolean owd_store_collector (OwdStore *self, const OwdCollectorRow *row, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
+/* Rolls up, in one transaction, some of the minutes that the watermark of all partitions has passed. *ret_more: there
+ * is more to do, call again. It does not matter who calls, nor how often: nothing is rolled up twice or left out, and
+ * what is not rolled up yet is read from the samples. */
+gboolean owd_store_roll (OwdStore *self, gboolean *ret_more, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+
 /* How long samples and roll-ups of each resolution are kept; 0: for good. */
 typedef struct {
   gint64 samples_ns, by_10s_ns, by_1min_ns, by_5min_ns, by_1h_ns, by_1d_ns;
@@ -179,8 +184,8 @@ OwdTable *owd_store_list_roles (OwdStore *self, GError **error) G_GNUC_WARN_UNUS
  * lost connection simply give them again. *ret_new: packets that were new. Lines that are none are OWD_ERROR_DB. */
 gboolean owd_store_probe_lines (OwdStore *self, const char *lines, guint64 *ret_new,
                                 GError **error) G_GNUC_WARN_UNUSED_RESULT;
-/* A probe packet beside the samples of the very same packet and of its answer (owd.probe_matches). Delays in ms, NaN where
- * there is none. Texts are borrowed for the call. */
+/* A probe packet beside the samples of the very same packet and of its answer (owd.probe_matches). Delays in ms, NaN
+ * where there is none. Texts are borrowed for the call. */
 typedef struct {
   const char *src, *dst; /* observation points in the direction of the probe packet */
   const char *probe_src, *probe_dst, *mode;

@@ -5,9 +5,11 @@
 #ifndef OWD_STORE_PRIVATE_H
 #define OWD_STORE_PRIVATE_H
 
+#include "bins.h"
 #include "owd-store.h"
 
 #include <libpq-fe.h>
+#include <string.h>
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (PGresult, PQclear)
 
@@ -19,6 +21,7 @@ typedef struct {
   char *conninfo;  /* may be NULL */
   char *program;
   char *target;       /* for messages: database, host, port; no secret */
+  char *row;          /* of COPY, for owd_conn_copy_get() */
   guint64 generation; /* connections made so far */
 } OwdConn;
 
@@ -31,6 +34,9 @@ gboolean owd_conn_ready (OwdConn *self, GError **error) G_GNUC_WARN_UNUSED_RESUL
  * words what was tried. */
 PGresult *owd_conn_query (OwdConn *self, const char *what, ExecStatusType want, const char *sql, int n,
                           const char *const *values, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+/* The same with the values of the result in binary. */
+PGresult *owd_conn_fetch (OwdConn *self, const char *what, const char *sql, int n, const char *const *values,
+                          GError **error) G_GNUC_WARN_UNUSED_RESULT;
 /* A statement, or several, without parameters or rows. */
 gboolean owd_conn_run (OwdConn *self, const char *what, const char *sql, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 /* COMMIT; an answer other than COMMIT (the transaction had failed before) is an error. */
@@ -40,9 +46,40 @@ void owd_conn_rollback (OwdConn *self);
 /* COPY data. owd_conn_copy_end() takes COPY out of its state in either case. */
 gboolean owd_conn_copy_put (OwdConn *self, const char *what, const void *data, gsize len,
                             GError **error) G_GNUC_WARN_UNUSED_RESULT;
+/* Rows of COPY ... TO STDOUT, one at a time: *ret_data is valid until the next call; NULL: that was all. */
+gboolean owd_conn_copy_get (OwdConn *self, const char *what, const guint8 **ret_data, gsize *ret_len,
+                            GError **error) G_GNUC_WARN_UNUSED_RESULT;
 gboolean owd_conn_copy_end (OwdConn *self, const char *what, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
 /* ---- copy.c: samples in the binary COPY format, no libpq ---------------------------------------- */
+
+/* Microseconds from 1970 to 2000, where PostgreSQL counts from. */
+#define OWD_PG_EPOCH_US (G_GINT64_CONSTANT (946684800) * 1000000)
+
+/* Integers in network order; the end of them. */
+static inline guint8 *
+owd_put_16 (guint8 *p, guint16 v)
+{
+  v = GUINT16_TO_BE (v);
+  memcpy (p, &v, sizeof v);
+  return p + sizeof v;
+}
+
+static inline guint8 *
+owd_put_32 (guint8 *p, guint32 v)
+{
+  v = GUINT32_TO_BE (v);
+  memcpy (p, &v, sizeof v);
+  return p + sizeof v;
+}
+
+static inline guint8 *
+owd_put_64 (guint8 *p, guint64 v)
+{
+  v = GUINT64_TO_BE (v);
+  memcpy (p, &v, sizeof v);
+  return p + sizeof v;
+}
 
 #define OWD_COPY_SQL                                                                                                   \
   "COPY owd.sample (ts, seq, owd_ns, lo_ns, hi_ns, sigma_ns, bias_ns, flow, path_id, profile_id, part, flags, kind,"   \
@@ -65,6 +102,28 @@ guint8 *owd_copy_put_tail (guint8 *p);
 gint64 owd_copy_floor_us (OwdTime t);
 /* Number of the time range that t lies in; a table of samples holds one or several whole ones. */
 gint64 owd_copy_slot (OwdTime t);
+
+/* ---- binrow.c: rows of owd.rollup in binary ------------------------------------------------------ */
+
+#define OWD_BIN_COLUMNS                                                                                                \
+  "at, n, kept, sent, lost, late, min_ns, max_ns, first_ns, last_ns, least_hi_ns, p05, p50, p95, p99, sum_ns, lo_ns,"  \
+  " hi_ns, bias_ns, ipdv_ns, square_ns2, sigma_ns2, hist"
+#define OWD_COPY_BINS_SQL "COPY owd.rollup (width, path_id, start, " OWD_BIN_COLUMNS ") FROM STDIN (FORMAT binary)"
+
+/* Appends a row for COPY; none where there are no bins. width in s. */
+void owd_bins_put_row (GByteArray *out, const OwdBins *bins, gint32 width, gint32 path_id, gint64 start_us);
+/* Appends the bins of a result's row; the first of OWD_BIN_COLUMNS is in `column`. at_offset is added to their numbers.
+ * FALSE: not what the schema promises. */
+gboolean owd_bins_get_row (OwdBins *bins, const PGresult *res, int row, int column, guint32 at_offset);
+
+/* ---- rollup.c: from samples to roll-ups ---------------------------------------------------------- */
+
+typedef struct OwdRoller OwdRoller;
+/* conn: borrowed. */
+OwdRoller *owd_roller_new (OwdConn *conn);
+void owd_roller_free (OwdRoller *self); /* NULL is fine */
+/* See owd_store_roll(); after a failure the caller rolls back. */
+gboolean owd_roller_run (OwdRoller *self, gboolean *ret_more, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
 /* ---- migrate.c ---------------------------------------------------------------------------------- */
 
@@ -110,6 +169,7 @@ struct OwdStore {
   GHashTable *slots;   /* time ranges whose tables are there */
   GArray *batch_paths; /* gint32: path id of each sample of the batch at hand */
   guint8 *buffer;      /* COPY_BUFFER bytes */
+  OwdRoller *roller;   /* NULL: not needed yet */
 };
 
 #endif

@@ -94,6 +94,7 @@ owd_store_free (OwdStore *self)
 {
   if (self == NULL)
     return;
+  owd_roller_free (self->roller);
   owd_conn_clear (&self->conn);
   g_hash_table_unref (self->claims);
   g_array_unref (self->points);
@@ -756,6 +757,21 @@ owd_store_profiles (OwdStore *self, const OwdProfileRow *rows, gsize n, GError *
   if (!fine)
     owd_conn_rollback (&self->conn);
   return fine;
+}
+
+/* ---- roll-ups ---------------------------------------------------------------------------------- */
+
+gboolean
+owd_store_roll (OwdStore *self, gboolean *ret_more, GError **error)
+{
+  if (!owd_conn_ready (&self->conn, error))
+    return FALSE;
+  if (self->roller == NULL)
+    self->roller = owd_roller_new (&self->conn);
+  if (owd_roller_run (self->roller, ret_more, error))
+    return TRUE;
+  owd_conn_rollback (&self->conn);
+  return FALSE;
 }
 
 /* ---- retention ------------------------------------------------------------------------------------ */

@@ -141,6 +141,9 @@ BEGIN
   SELECT least (min (r.filled_to) FILTER (WHERE r.width = 60), min (r.filled_to) FILTER (WHERE r.width = 300) + interval '4 minutes',
                 min (r.filled_to) FILTER (WHERE r.width = 3600) + interval '59 minutes')
     INTO final FROM owd.resolution r;
+  IF NOT isfinite (final) THEN
+    RETURN false; -- nothing is rolled up yet
+  END IF;
   done := coalesce (mark.evaluated_to, (SELECT date_bin ('1 hour', min (p.first_ts), '1970-01-01+00') FROM owd.partition p));
   upto := least (date_bin ('1 minute', final, '1970-01-01+00'), done + interval '1 hour');
   IF upto > done THEN

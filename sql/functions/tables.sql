@@ -78,6 +78,7 @@ DECLARE
   old record;
   dropped integer := 0;
 BEGIN
+  PERFORM FROM owd.resolution r WHERE r.width = 60 FOR UPDATE; -- as roll-ups do
   FOR old IN
     WITH filled AS (
       SELECT r.width, r.filled_to FROM owd.resolution r

@@ -15,6 +15,10 @@ import unittest
 
 PROGRAMS = {}  # by name: path
 
+# Of each bin of a roll-up; how bins are put together to rows says nothing.
+BIN = ['n', 'kept', 'sent', 'lost', 'late', 'min_ns', 'max_ns', 'first_ns', 'last_ns', 'least_hi_ns', 'p05', 'p50', 'p95', 'p99',
+       'sum_ns', 'lo_ns', 'hi_ns', 'bias_ns', 'ipdv_ns', 'square_ns2', 'sigma_ns2']
+
 # Everything a reader may see, and the marks that it is committed with. The identities of points and paths are the
 # database's own affair.
 TABLES = {
@@ -22,6 +26,15 @@ TABLES = {
     'partitions': 'SELECT part, log_offset, seq, watermark_ns, log_time_ns, first_ts, last_ts FROM owd.partition'
                   ' ORDER BY part',
     'watermark': 'SELECT ts FROM owd.watermark',
+    'rollups': f"""SELECT src, dst, width, start + at * make_interval (secs => width) AS bin, {', '.join(BIN)}, hist
+  FROM (SELECT r.path_id, a.name AS src, b.name AS dst, width, start, unnest (at) AS at,
+               {', '.join(f'unnest ({c}) AS {c}' for c in BIN)}
+          FROM owd.rollup r JOIN owd.path p USING (path_id) JOIN owd.point a ON a.point_id = p.src_id
+          JOIN owd.point b ON b.point_id = p.dst_id) u
+  LEFT JOIN (SELECT width, path_id, start, (e >> 48)::smallint AS at, array_agg (e & 281474976710655 ORDER BY e) AS hist
+               FROM (SELECT *, unnest (hist) AS e FROM owd.rollup) r GROUP BY 1, 2, 3, 4) h USING (width, path_id, start, at)
+ ORDER BY src, dst, width, bin""",
+    'rolled': 'SELECT width, filled_to FROM owd.resolution ORDER BY width',
     'exporters': 'SELECT * FROM owd.exporters ORDER BY addr, domain, version',
 }
 

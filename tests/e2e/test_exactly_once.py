@@ -150,6 +150,8 @@ class ExactlyOnce(chain.Case):
 
     def test_any_number_of_workers(self):
         self.assertGreater(self.truth.samples(), 50 * SECONDS)
+        rolled = self.truth.query('SELECT coalesce (sum (n), 0) FROM (SELECT unnest (n) AS n FROM owd.rollup WHERE width = 60) b')
+        self.assertGreater(int(rolled[0]), self.truth.samples() // 2)
         for workers in '2', '4':
             database = self.database()
             self.correlate(database, {'ONEWAY_CORRELATOR_WORKERS': workers})

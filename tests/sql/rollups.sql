@@ -1,0 +1,152 @@
+-- SPDX-License-Identifier: Apache-2.0
+--
+-- Roll-ups against the samples that they were made from: counts, extremes and sums exactly, percentiles to 1 %, at every
+-- width; then timeline and matrix against the slow way, whatever part of the answer comes from where.
+SELECT setseed (:seed / 65536.0);
+
+CREATE FUNCTION test.watermark (ts timestamptz) RETURNS void LANGUAGE sql AS $$
+  INSERT INTO owd.log (uuid, n_parts) VALUES ('00000000-0000-4000-8000-000000000000', 2) ON CONFLICT DO NOTHING;
+  INSERT INTO owd.partition (part, watermark_ns) SELECT p, extract (epoch FROM ts) * 1000000000 + p FROM generate_series (0, 1) p
+    ON CONFLICT (part) DO UPDATE SET watermark_ns = excluded.watermark_ns;
+$$;
+
+-- What a roll-up should be, from the samples.
+CREATE FUNCTION test.rollup (w integer)
+RETURNS TABLE (path_id integer, bin timestamptz, v numeric[], q bigint[], hist bigint[]) LANGUAGE sql AS $$
+  WITH d AS (
+    SELECT *, date_bin (make_interval (secs => w), ts, '1970-01-01 00:00+00') AS b
+      FROM (SELECT path_id, ts, part, seq, 0 AS nr, owd_ns::numeric AS d, lo_ns::numeric AS lo, hi_ns::numeric AS hi, sigma_ns::numeric AS sigma,
+                   bias_ns::numeric AS bias FROM owd.sample
+            UNION ALL SELECT path_id, ts, part, seq, nr, owd_ns, lo_ns, hi_ns, sigma_ns, bias_ns FROM owd.excess) s
+  ), o AS (
+    SELECT *, row_number () OVER delivery AS i, count (*) OVER (PARTITION BY path_id, b) AS size,
+           lag (d) OVER delivery AS before, row_number () OVER (PARTITION BY path_id, b ORDER BY d) AS rank
+      FROM d WINDOW delivery AS (PARTITION BY path_id, b ORDER BY ts, part, seq, nr)
+  ), s AS (
+    SELECT path_id, b, ARRAY[count (*), count (*) FILTER (WHERE nr = 0), min (d), max (d), max (d) FILTER (WHERE i = 1),
+                             max (d) FILTER (WHERE i = size), min (hi), sum (d), sum (lo), sum (hi), sum (bias), coalesce (sum (abs (d - before)), 0),
+                             sum (d * d), sum (sigma * sigma)] AS v,
+           ARRAY[min (d) FILTER (WHERE rank * 100 >= 5 * size), min (d) FILTER (WHERE rank * 100 >= 50 * size),
+                 min (d) FILTER (WHERE rank * 100 >= 95 * size), min (d) FILTER (WHERE rank * 100 >= 99 * size)]::bigint[] AS q
+      FROM o GROUP BY path_id, b
+  ), t AS (
+    SELECT path_id, date_bin (make_interval (secs => w), ts, '1970-01-01 00:00+00') AS b, ARRAY[sum (sent), sum (lost), sum (late)] AS c
+      FROM owd.tally GROUP BY 1, 2
+  ), h AS (
+    SELECT path_id, b, array_agg ((bucket + 32768)::bigint << 32 | n ORDER BY bucket) AS hist
+      FROM (SELECT path_id, b, owd.bucket_of (d::bigint) AS bucket, count (*) AS n FROM d GROUP BY 1, 2, 3) k GROUP BY 1, 2
+  )
+  SELECT path_id, b, coalesce (s.v, array_fill (0::numeric, ARRAY[14])) || coalesce (t.c, '{0,0,0}'), s.q, h.hist
+    FROM s FULL JOIN t USING (path_id, b) LEFT JOIN h USING (path_id, b)
+$$;
+
+-- What is there.
+CREATE FUNCTION test.rolled (w integer)
+RETURNS TABLE (path_id integer, bin timestamptz, v numeric[], q smallint[], hist bigint[]) LANGUAGE sql AS $$
+  SELECT u.path_id, start + at * make_interval (secs => w),
+         ARRAY[n, coalesce (kept, n), min_ns, max_ns, first_ns, last_ns, least_hi_ns, sum_ns, lo_ns, hi_ns, bias_ns, ipdv_ns, square_ns2, sigma_ns2,
+               coalesce (sent, 0), coalesce (lost, 0), coalesce (late, 0)], ARRAY[p05, p50, p95, p99], h.hist
+    FROM (SELECT r.path_id, r.start, unnest (at) AS at, unnest (n) AS n, unnest (kept) AS kept, unnest (sent) AS sent, unnest (lost) AS lost, unnest (late) AS late,
+                 unnest (min_ns) AS min_ns, unnest (max_ns) AS max_ns, unnest (first_ns) AS first_ns, unnest (last_ns) AS last_ns,
+                 unnest (least_hi_ns) AS least_hi_ns, unnest (sum_ns) AS sum_ns, unnest (lo_ns) AS lo_ns, unnest (hi_ns) AS hi_ns,
+                 unnest (bias_ns) AS bias_ns, unnest (ipdv_ns) AS ipdv_ns, unnest (square_ns2) AS square_ns2, unnest (sigma_ns2) AS sigma_ns2,
+                 unnest (p05) AS p05, unnest (p50) AS p50, unnest (p95) AS p95, unnest (p99) AS p99
+            FROM owd.rollup r WHERE r.width = w) u
+    LEFT JOIN (SELECT path_id, start, (e >> 48)::smallint AS at, array_agg (e & ((1::bigint << 48) - 1) ORDER BY e) AS hist
+                 FROM (SELECT r.path_id, r.start, unnest (r.hist) AS e FROM owd.rollup r WHERE r.width = w) x GROUP BY 1, 2, 3) h
+      USING (path_id, start, at)
+$$;
+
+-- Every width holds what it should, up to where it says that it is filled, and nothing behind.
+CREATE FUNCTION test.check_rollups () RETURNS bigint LANGUAGE plpgsql AS $$
+DECLARE
+  r record;
+  wrong record;
+  bins bigint := 0;
+BEGIN
+  FOR r IN SELECT width, filled_to FROM owd.resolution WHERE width > 0 LOOP
+    FOR wrong IN
+      SELECT path_id, bin, g AS got, w AS want
+        FROM test.rolled (r.width) g FULL JOIN (SELECT * FROM test.rollup (r.width) WHERE bin < r.filled_to) w USING (path_id, bin)
+       WHERE g.v IS DISTINCT FROM w.v OR g.hist IS DISTINCT FROM w.hist
+          OR EXISTS (SELECT FROM generate_series (1, 4) i WHERE abs (owd.bucket_ns (g.q[i]) - w.q[i]) > 0.01 * abs (w.q[i]))
+    LOOP
+      RAISE EXCEPTION 'width %, path %, %: got %, want %', r.width, wrong.path_id, wrong.bin, wrong.got, wrong.want;
+    END LOOP;
+    ASSERT (SELECT count (*) = count (DISTINCT (path_id, bin)) FROM test.rolled (r.width)), 'a bin stands there twice';
+    bins := bins + (SELECT count (*) FROM test.rolled (r.width));
+  END LOOP;
+  RETURN bins;
+END $$;
+
+-- Samples of two partitions, bursts and equal times, delays of all sizes and signs, some not kept raw; counts too.
+CREATE FUNCTION test.scatter (path integer, n integer, from_ts timestamptz, to_ts timestamptz) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+  base bigint := (SELECT count (*) FROM owd.sample) + (SELECT count (*) FROM owd.excess);
+BEGIN
+  PERFORM owd.add_samples (t) FROM generate_series (from_ts, to_ts + interval '6 h', interval '6 h') t;
+  CREATE TEMP TABLE made AS
+  SELECT i, date_bin (CASE i % 3 WHEN 0 THEN interval '7 s' ELSE interval '1 us' END, from_ts + (to_ts - from_ts) * power (random (), 2), from_ts) AS ts,
+         (CASE i % 7 WHEN 0 THEN 20000000 WHEN 1 THEN -exp (random () * 43) WHEN 2 THEN exp (random () * 43)
+                     ELSE (random () * random () * 40 - 2) * 1000000 END)::bigint AS d, i % 10 = 4 AS extra, (random () * 5000000)::bigint AS sigma
+    FROM generate_series (1, n) i;
+  INSERT INTO owd.sample (ts, seq, owd_ns, lo_ns, hi_ns, sigma_ns, bias_ns, flow, path_id, profile_id, part, flags, kind, proto)
+  SELECT ts, base + i, d, d - sigma, d + sigma, sigma, i - 300, i, path, 0, i % 2, 0, 1, 6 FROM made WHERE NOT extra;
+  INSERT INTO owd.excess (ts, seq, owd_ns, lo_ns, hi_ns, sigma_ns, bias_ns, path_id, nr, part)
+  SELECT ts, base + i, d, d - sigma, d + sigma, sigma, -5, path, 1 + i % 3, i % 2 FROM made WHERE extra;
+  INSERT INTO owd.tally (ts, sent, lost, late, path_id, part)
+  SELECT ts, 10 + i % 5, i % 7 % 2, i % 11 % 2, path, i % 2 FROM made WHERE i % 20 = 1;
+  DROP TABLE made;
+END $$;
+
+-- Two days and a half, a path that is only counted, one that comes late and one that goes early.
+SELECT test.scatter (test.path ('a', 'b'), 3000, '2026-03-28 20:30+00', '2026-03-31 04:00+00');
+SELECT test.scatter (test.path ('b', 'a'), 500, '2026-03-28 21:00+00', '2026-03-28 21:20+00');
+SELECT test.scatter (test.path ('b', 'c'), 800, '2026-03-30 22:00+00', '2026-03-31 03:00+00');
+INSERT INTO owd.tally (ts, sent, lost, late, path_id, part)
+SELECT '2026-03-29 01:00:05+00'::timestamptz + i * interval '25 s', 100, 7, 0, test.path ('c', 'b'), 0 FROM generate_series (1, 300) i;
+-- delays at the ends of what can be
+INSERT INTO owd.sample (ts, seq, owd_ns, lo_ns, hi_ns, sigma_ns, bias_ns, flow, path_id, profile_id, part, flags, kind, proto)
+SELECT '2026-03-29 00:00+00'::timestamptz + i * interval '3 s', i, CASE i % 4 WHEN 0 THEN 9223372036854775807 WHEN 1 THEN -9223372036854775807 WHEN 2 THEN 0 ELSE i - 40 END,
+       -9223372036854775807, 9223372036854775807, 9223372036854775807, -9223372036854775807, 1, test.path ('c', 'd'), 0, 0, 0, 1, 6
+  FROM generate_series (1, 100) i;
+
+-- Nothing before there is a watermark; then step by step, with minutes, hours and days left over.
+\! $OWD_ROLL
+SELECT test.check_rollups ();
+DO $$ BEGIN ASSERT (SELECT count (*) FROM owd.rollup) = 0; END $$;
+SELECT test.watermark ('2026-03-28 21:10:17.5+00');
+\! $OWD_ROLL
+SELECT test.check_rollups ();
+DO $$ BEGIN
+  ASSERT (SELECT filled_to FROM owd.resolution WHERE width = 60) = '2026-03-28 21:10+00';
+  ASSERT (SELECT filled_to FROM owd.resolution WHERE width = 300) = '2026-03-28 21:00+00';
+END $$;
+SELECT test.watermark ('2026-03-28 21:11+00');
+\! $OWD_ROLL
+\! $OWD_ROLL
+SELECT test.check_rollups ();
+SELECT test.watermark ('2026-03-29 23:59:59.999998+00');
+\! $OWD_ROLL
+SELECT test.check_rollups ();
+DO $$ BEGIN
+  ASSERT (SELECT filled_to FROM owd.resolution WHERE width = 60) = '2026-03-29 23:59+00';
+  ASSERT (SELECT filled_to FROM owd.resolution WHERE width = 86400) = '2026-03-29 00:00+00';
+END $$;
+SELECT test.watermark ('2026-03-29 23:59:59.999999+00');
+\! $OWD_ROLL
+SELECT test.check_rollups ();
+SELECT test.watermark ('2026-03-31 02:33:20+00');
+\! $OWD_ROLL
+DO $$ BEGIN
+  ASSERT (SELECT count (*) FROM test.rolled (86400)) = 7;
+  ASSERT test.check_rollups () > 2000;
+  -- an hour's rows are one row
+  ASSERT (SELECT max (n) FROM (SELECT count (*) AS n FROM owd.rollup WHERE width <= 300 AND start < '2026-03-31 02:00+00'
+                                GROUP BY width, path_id, date_trunc ('hour', start)) g) = 1;
+  ASSERT (SELECT max (n) FROM (SELECT count (*) AS n FROM owd.rollup WHERE width = 3600 AND start < '2026-03-31+00'
+                                GROUP BY path_id, date_trunc ('day', start)) g) = 1;
+  ASSERT (SELECT bool_and (p.first_ts = s.first AND p.last_ts = s.last)
+            FROM owd.path p JOIN (SELECT path_id, min (ts) AS first, max (ts) FILTER (WHERE ts < '2026-03-31 02:33+00') AS last
+                                    FROM (SELECT path_id, ts FROM owd.sample UNION ALL SELECT path_id, ts FROM owd.excess) s GROUP BY 1) s USING (path_id));
+END $$;
