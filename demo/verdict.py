@@ -108,27 +108,27 @@ def judge_direction(name, truth, measured, samples, first, last):
 
 
 def read_report(path):
-    """{(src, dst, quantity): (packets, share inside, median bias weighted by packets)}, hours together."""
+    """{(src, dst, quantity): (packets, share inside, median bias, median width)}, hours weighted by packets."""
     paths = {}
     with open(path, encoding="utf-8") as lines:
         for line in lines:
             row = json.loads(line)
-            n, inside, bias = paths.get((row["src"], row["dst"], row["quantity"]), (0, 0, 0))
-            paths[row["src"], row["dst"], row["quantity"]] = (n + row["n"], inside + row["n"] * row["inside"],
-                                                              bias + row["n"] * row["bias_ms"])
-    return {key: (n, inside / n, bias / n) for key, (n, inside, bias) in paths.items()}
+            sums = paths.setdefault((row["src"], row["dst"], row["quantity"]), [0, 0, 0, 0])
+            for i, value in enumerate((1, row["inside"], row["bias_ms"], row["width_ms"])):
+                sums[i] += row["n"] * value
+    return {key: (n, *(value / n for value in values)) for key, (n, *values) in paths.items()}
 
 
 def judge_probe(report):
     """Prints active against passive; returns whether enough packets lie within their samples' intervals."""
     fine = True
-    print("active against passive, on the probe's packets      packets   bias, ms   inside the interval")
+    print("passive minus active, on the probe's packets     packets   bias, ms   inside the interval of")
     for dst in ("B", "B-fprobe"):
         for quantity, text in (("rtt", f"A to {dst} and back"), ("up", f"A to {dst}"), ("down", f"{dst} to A")):
-            n, inside, bias = report.get(("A", dst, quantity), (0, 0, 0))
+            n, inside, bias, width = report.get(("A", dst, quantity), (0, 0, 0, 0))
             good = n >= ENOUGH and inside >= INSIDE
             fine &= good
-            print(f"  {text:<48}{n:9}{bias:+11.3f}{100 * inside:12.1f} %   {'ok' if good else 'TOO FEW'}")
+            print(f"  {text:<44}{n:10}{bias:+11.3f}{100 * inside:11.1f} %{width:10.3f} ms   {'ok' if good else 'TOO FEW'}")
     return fine
 
 

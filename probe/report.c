@@ -230,6 +230,7 @@ put_line (Report *self, const char *hour, const Path *p, Quantity q, const OwdVa
     { "random_ms", r->random },
     { "correlation", r->correlation },
     { "rank_correlation", r->rank_correlation },
+    { "width_ms", r->width },
     { "inside", r->inside },
     { "consistent", r->consistent },
     { "within_2sigma", r->within_2sigma },
@@ -302,7 +303,7 @@ print_cell (double value, int width, int places)
 static void
 print_row (Quantity q, const OwdValidationResult *r)
 {
-  const double ms[] = { r->active, r->passive, r->bias, r->spread, r->random };
+  const double ms[] = { r->active, r->passive, r->bias, r->spread, r->random, r->width };
 
   printf ("  %-5s%9u", quantity_names[q], r->n);
   for (guint i = 0; i < G_N_ELEMENTS (ms); i++)
@@ -333,10 +334,10 @@ report_path (Report *self, const char *hour, const Path *p)
     if (self->json)
       continue;
     if (!titled)
-      printf ("\n%s  %s%s%" G_GUINT64_FORMAT "%s\n  %-5s%9s%10s%10s%10s%10s%10s%7s%8s%8s%8s%7s\n", hour, total->title,
-              p->via == NULL ? ": " : "", p->via == NULL ? p->answered : (guint64) r.n,
+      printf ("\n%s  %s%s%" G_GUINT64_FORMAT "%s\n  %-5s%9s%10s%10s%10s%10s%10s%10s%7s%8s%8s%8s%7s\n", hour,
+              total->title, p->via == NULL ? ": " : "", p->via == NULL ? p->answered : (guint64) r.n,
               p->via == NULL ? " answered" : " packets", "ms", "n", "active", "passive", "bias", "spread", "random",
-              "r", "inside%", "agree%", "2sigma%", "KS");
+              "width", "r", "inside%", "agree%", "2sigma%", "KS");
     titled = TRUE;
     print_row (q, &r);
   }

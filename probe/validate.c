@@ -197,6 +197,17 @@ count_shares (const OwdValidationPair *pairs, guint n, OwdValidationResult *r)
   r->within_2sigma = (double) near / n;
 }
 
+static double
+median_width (const OwdValidationPair *pairs, guint n)
+{
+  g_autofree double *widths = g_new (double, n);
+
+  for (guint i = 0; i < n; i++)
+    widths[i] = pairs[i].passive_hi - pairs[i].passive_lo;
+  qsort (widths, n, sizeof *widths, ascending);
+  return quantile (widths, n, 0.5);
+}
+
 static void
 describe_differences (const OwdValidationPair *pairs, guint n, OwdValidationResult *r)
 {
@@ -261,6 +272,7 @@ owd_validation_result (const OwdValidation *self, OwdValidationResult *ret)
                                 .random = NAN,
                                 .correlation = NAN,
                                 .rank_correlation = NAN,
+                                .width = NAN,
                                 .inside = NAN,
                                 .consistent = NAN,
                                 .within_2sigma = NAN,
@@ -270,5 +282,6 @@ owd_validation_result (const OwdValidation *self, OwdValidationResult *ret)
     return;
   describe_differences (pairs, n, ret);
   compare_distributions (pairs, n, ret);
+  ret->width = median_width (pairs, n);
   count_shares (pairs, n, ret);
 }

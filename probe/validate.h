@@ -32,6 +32,7 @@ typedef struct {
   double random;           /* RFC 7679, 4.8.4 (calibration): the larger distance of those two from the median */
   double correlation;      /* Pearson */
   double rank_correlation; /* Spearman, equal values share their rank */
+  double width;            /* median of passive_hi - passive_lo: what the shares below have to be seen against */
   double inside;           /* share of packets: active +- noise meets [passive_lo, passive_hi) */
   double consistent;       /* share: [active_lo, active_hi] meets it */
   double within_2sigma;    /* share: |difference| <= 2 sigma + noise */

@@ -9,7 +9,8 @@ SELECT v.hour, v.src, v.dst, v.quantity, nullif (v.via, '') AS via, nullif (v.pr
        (v.result ->> 'correlation')::float8 AS correlation, (v.result ->> 'rank_correlation')::float8 AS rank_correlation,
        (v.result ->> 'inside')::float8 AS inside, (v.result ->> 'consistent')::float8 AS consistent,
        (v.result ->> 'within_2sigma')::float8 AS within_2sigma, (v.result ->> 'ks')::float8 AS ks,
-       (v.result ->> 'ks_p')::float8 AS ks_p, (v.result ->> 'beyond_ms')::float8 AS beyond_ms, v.made
+       (v.result ->> 'ks_p')::float8 AS ks_p, (v.result ->> 'beyond_ms')::float8 AS beyond_ms, v.made,
+       (v.result ->> 'width_ms')::float8 AS width_ms
   FROM owd.validation_row v;
 
 COMMENT ON VIEW owd.validation IS 'Active against passive delay of the very same packets, by hour and path; made by oneway-probe report.';
@@ -39,3 +40,4 @@ COMMENT ON COLUMN owd.validation.ks IS 'Kolmogorov-Smirnov distance 0..1 of the 
 COMMENT ON COLUMN owd.validation.ks_p IS 'Its asymptotic p-value; steps of coarse stamps alone make it small.';
 COMMENT ON COLUMN owd.validation.beyond_ms IS 'What was taken off the active delay, because the probe''s way is longer than that between the points, in ms.';
 COMMENT ON COLUMN owd.validation.made IS 'When this row was made.';
+COMMENT ON COLUMN owd.validation.width_ms IS 'Median width of the samples'' intervals in ms: what inside, consistent and within_2sigma have to be seen against.';

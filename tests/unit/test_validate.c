@@ -85,6 +85,7 @@ a_blunder_moves_the_mean_only (void **state)
   assert_float_equal (r.rank_correlation, 1, 1e-12);
   assert_float_equal (r.correlation, 3000 / sqrt (1000 * 12610.0), 1e-9);
   assert_float_equal (r.inside, 0.6, 1e-12);
+  assert_float_equal (r.width, 7, 1e-9);
   assert_float_equal (r.within_2sigma, 0.8, 1e-12); /* 4 <= 2 * 3.5 / sqrt 3 = 4.04 */
   owd_validation_clear (v);
   owd_validation_result (v, &r);
