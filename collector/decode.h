@@ -53,7 +53,7 @@ typedef struct {
 /* decoder.c. state: NULL where none is known, then the address's first state pays. */
 void owd_decoder_refuse (OwdDecoder *self, OwdState *state, const OwdAddr *from, OwdReason reason, gsize offset);
 /* The state of this key, made if need be; NULL (and refused) when a limit says no. */
-OwdState *owd_decoder_get_state (OwdDecoder *self, const OwdStateKey *key);
+OwdState *owd_decoder_get_state (OwdDecoder *self, const OwdStateKey *key, OwdTime now_ns);
 /* Books the datagram and gives the header to the sink. header: state is filled in. */
 void owd_decoder_accept (OwdDecoder *self, OwdState *state, const OwdDatagram *datagram, OwdHeader *header);
 

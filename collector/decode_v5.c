@@ -58,7 +58,7 @@ owd_decode_v5 (OwdDecoder *self, const OwdDatagram *datagram)
     owd_decoder_refuse (self, NULL, datagram->from, OWD_REASON_SHORT, datagram->len);
     return;
   }
-  state = owd_decoder_get_state (self, &header.key);
+  state = owd_decoder_get_state (self, &header.key, datagram->recv_ns);
   if (state == NULL)
     return;
   if (owd_wire_left (&w) != (gsize) count * RECORD_LEN)

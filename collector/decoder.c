@@ -7,6 +7,7 @@
 
 #define MAX_STATES 4096
 #define MAX_TEMPLATES 1024
+#define MAX_BYTES ((gsize) 256 << 20)
 #define LATE_BYTES (64 * 1024)
 #define LATE_TIMEOUT_NS (600 * OWD_NS_PER_S)
 
@@ -47,12 +48,12 @@ owd_decoder_refuse (OwdDecoder *self, OwdState *state, const OwdAddr *from, OwdR
 }
 
 OwdState *
-owd_decoder_get_state (OwdDecoder *self, const OwdStateKey *key)
+owd_decoder_get_state (OwdDecoder *self, const OwdStateKey *key, OwdTime now_ns)
 {
   OwdState *state = owd_state_table_find (self->states, key);
 
   if (state == NULL)
-    state = owd_state_table_add (self->states, key);
+    state = owd_state_table_add (self->states, key, now_ns);
   if (state == NULL)
     owd_decoder_refuse (self, NULL, &key->addr, OWD_REASON_LIMIT, 0);
   return state;
@@ -100,6 +101,7 @@ complete_limits (const OwdDecoderLimits *limits)
 
   l.max_states = l.max_states != 0 ? l.max_states : MAX_STATES;
   l.max_templates = l.max_templates != 0 ? l.max_templates : MAX_TEMPLATES;
+  l.max_bytes = l.max_bytes != 0 ? l.max_bytes : MAX_BYTES;
   l.late_bytes = l.late_bytes != 0 ? l.late_bytes : LATE_BYTES;
   l.late_timeout_ns = l.late_timeout_ns != 0 ? l.late_timeout_ns : LATE_TIMEOUT_NS;
   return l;
@@ -200,6 +202,13 @@ owd_decoder_first_state (const OwdDecoder *self, const OwdAddr *addr)
   const OwdState *state = owd_state_table_first (self->states, addr);
 
   return state != NULL ? &state->counters : NULL;
+}
+
+void
+owd_decoder_memory (const OwdDecoder *self, gsize *ret_used, gsize *ret_max, guint64 *ret_evicted)
+{
+  owd_state_table_memory (self->states, ret_used, ret_evicted);
+  *ret_max = self->limits.max_bytes;
 }
 
 guint64

@@ -3,8 +3,9 @@
  * Exporter states. States are never forgotten, since their numbers are in the log; so their number is limited, and
  * one address may hold an eighth of them at most: somebody who invents domains takes nothing from others.
  *
- * Memory of a state: 3 KiB, some 20 bytes per field of its templates (at most 32 times the limit of templates), and
- * the late sets that the limits allow; with the defaults at most 0.8 MiB.
+ * Memory is charged (memory.h) as it is asked for: some 4 KiB for a state, a template by what it takes, a kept data set
+ * by its length. When the limit is reached, templates and kept sets of states that never brought a flow go; what others
+ * hold stays, and what is new is refused. One address may hold an eighth.
  *
  * Sequences. A datagram from ahead means loss; one from behind is late (and takes back the loss that was counted for
  * it) or a restart. A restart shows by three datagrams in order from behind, by a sysUptime that went back far, or by
@@ -21,9 +22,12 @@
 
 #include <string.h>
 
-#define BEHIND_MAX 65536    /* units: further back is no reordering */
-#define AHEAD_MAX (1 << 24) /* units: further ahead is no loss */
-#define RESTART_RUN 3       /* datagrams in order from behind */
+#define BEHIND_MAX 65536                       /* units: further back is no reordering */
+#define AHEAD_MAX (1 << 24)                    /* units: further ahead is no loss */
+#define ADDRESS_PART 8                         /* of states and memory one address may have */
+#define STATE_BYTES (sizeof (OwdState) + 1024) /* with its places in tables, the log's appender and metrics */
+#define SILENT_NS (10 * OWD_NS_PER_S)
+#define RESTART_RUN 3 /* datagrams in order from behind */
 #define INCLUSIVE_VOTES 2
 #define UPTIME_SLACK_MS (60 * 1000) /* sysUptime goes back by less when datagrams are reordered */
 
@@ -34,6 +38,8 @@ struct OwdStateTable {
   GHashTable *by_key;  /* OwdStateKey in the state to the state */
   GHashTable *by_addr; /* OwdAddr in the first state to OwdAddrStates */
   OwdState *last;      /* found last, or NULL */
+  OwdMemory memory;    /* of all; accounts of addresses are below it */
+  guint64 n_evicted;   /* templates */
 };
 
 /* Messages of one port and version, whatever their domain. */
@@ -50,6 +56,7 @@ struct OwdAddrStates {
   OwdState *first;
   guint n;
   Session sessions[OWD_STREAMS];
+  OwdMemory memory;
 };
 
 /* ---- sequence ---------------------------------------------------------------------------------- */
@@ -371,7 +378,7 @@ state_free (gpointer data)
   OwdState *state = data;
 
   owd_template_table_clear (&state->templates);
-  owd_late_clear (&state->late);
+  (void) owd_late_clear (&state->late);
   g_free (state);
 }
 
@@ -392,10 +399,12 @@ void
 owd_state_table_set_limits (OwdStateTable *self, const OwdDecoderLimits *limits)
 {
   self->limits = *limits;
-  self->max_per_addr = MAX (limits->max_states / 8, 16);
+  self->max_per_addr = MAX (limits->max_states / ADDRESS_PART, 16);
+  self->memory.max = limits->max_bytes;
   for (guint i = 0; i < self->states->len; i++) {
     OwdState *state = g_ptr_array_index (self->states, i);
 
+    state->of_addr->memory.max = limits->max_bytes / ADDRESS_PART;
     owd_template_table_set_limits (&state->templates, limits->max_templates, limits->template_timeout_ns);
   }
 }
@@ -405,9 +414,9 @@ owd_state_table_free (OwdStateTable *self)
 {
   if (self == NULL)
     return;
+  g_ptr_array_unref (self->states); /* before by_addr: it has the accounts */
   g_hash_table_unref (self->by_key);
   g_hash_table_unref (self->by_addr);
-  g_ptr_array_unref (self->states);
   g_free (self);
 }
 
@@ -419,28 +428,74 @@ owd_state_table_find (OwdStateTable *self, const OwdStateKey *key)
   return self->last;
 }
 
+/* Frees templates and late sets of states that never brought a flow and were silent from `before` on. */
+static void
+evict (OwdStateTable *self, const OwdState *but, OwdTime before)
+{
+  for (guint i = 0; i < self->states->len; i++) {
+    OwdState *state = g_ptr_array_index (self->states, i);
+
+    if (state == but || state->counters.flows > 0 || state->counters.last_ns > before)
+      continue;
+    state->counters.refused[OWD_REASON_LATE_DROPPED] += owd_late_clear (&state->late);
+    self->n_evicted += owd_template_table_forget (&state->templates);
+  }
+}
+
+/* Room in this account, for `state`. What exporters hold that bring flows is not touched; of the others those that are
+ * silent go first. */
+static gboolean
+make_room (OwdStateTable *self, const OwdMemory *memory, const OwdState *state, gsize bytes, OwdTime now_ns)
+{
+  if (owd_memory_fits (memory, bytes))
+    return TRUE;
+  if (owd_memory_fits (&self->memory, bytes))
+    return FALSE; /* the address has too much */
+  evict (self, state, now_ns - SILENT_NS);
+  if (!owd_memory_fits (&self->memory, bytes + self->memory.max / 16))
+    evict (self, state, G_MAXINT64);
+  return owd_memory_fits (memory, bytes);
+}
+
+gboolean
+owd_state_table_make_room (OwdStateTable *self, const OwdState *state, gsize bytes, OwdTime now_ns)
+{
+  return make_room (self, &state->of_addr->memory, state, bytes, now_ns);
+}
+
+void
+owd_state_table_memory (const OwdStateTable *self, gsize *ret_used, guint64 *ret_evicted)
+{
+  *ret_used = self->memory.used;
+  *ret_evicted = self->n_evicted;
+}
+
 OwdState *
-owd_state_table_add (OwdStateTable *self, const OwdStateKey *key)
+owd_state_table_add (OwdStateTable *self, const OwdStateKey *key, OwdTime now_ns)
 {
   OwdAddrStates *of_addr = g_hash_table_lookup (self->by_addr, &key->addr);
   OwdState *state;
 
-  if (self->states->len >= self->limits.max_states || (of_addr != NULL && of_addr->n >= self->max_per_addr))
+  if (self->states->len >= self->limits.max_states || (of_addr != NULL && of_addr->n >= self->max_per_addr)
+      || !make_room (self, of_addr != NULL ? &of_addr->memory : &self->memory, NULL, STATE_BYTES, now_ns))
     return NULL;
   state = g_new0 (OwdState, 1);
   state->counters.key = *key;
   state->number = self->states->len;
-  owd_template_table_init (&state->templates, self->limits.max_templates, self->limits.template_timeout_ns);
-  owd_late_init (&state->late, self->limits.late_bytes, self->limits.late_timeout_ns);
   g_ptr_array_add (self->states, state);
   g_hash_table_insert (self->by_key, &state->counters.key, state);
   if (of_addr == NULL) {
     of_addr = g_new0 (OwdAddrStates, 1);
     of_addr->first = state;
+    of_addr->memory = (OwdMemory){ .parent = &self->memory, .max = self->memory.max / ADDRESS_PART };
     g_hash_table_insert (self->by_addr, &state->counters.key.addr, of_addr);
   }
   of_addr->n++;
   state->of_addr = of_addr;
+  owd_memory_take (&of_addr->memory, STATE_BYTES);
+  owd_template_table_init (&state->templates, &of_addr->memory, self->limits.max_templates,
+                           self->limits.template_timeout_ns);
+  owd_late_init (&state->late, &of_addr->memory, self->limits.late_bytes, self->limits.late_timeout_ns);
   self->last = state;
   return state;
 }

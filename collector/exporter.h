@@ -83,8 +83,12 @@ void owd_state_table_free (OwdStateTable *self); /* NULL is fine */
 void owd_state_table_set_limits (OwdStateTable *self, const OwdDecoderLimits *limits);
 /* (transfer none) or NULL where not known. */
 OwdState *owd_state_table_find (OwdStateTable *self, const OwdStateKey *key);
-/* (transfer none) A new one; NULL when the limit of states is reached, of all or of that address. */
-OwdState *owd_state_table_add (OwdStateTable *self, const OwdStateKey *key);
+/* (transfer none) A new one; NULL when the limit of states or memory is reached, of all or of that address. */
+OwdState *owd_state_table_add (OwdStateTable *self, const OwdStateKey *key, OwdTime now_ns);
+/* Whether the state may have that many bytes more; takes them from states that never brought a flow, if need be. */
+gboolean owd_state_table_make_room (OwdStateTable *self, const OwdState *state, gsize bytes, OwdTime now_ns);
+/* Bytes charged; templates that had to make room. */
+void owd_state_table_memory (const OwdStateTable *self, gsize *ret_used, guint64 *ret_evicted);
 /* (transfer none) The first state of an address, or NULL. */
 OwdState *owd_state_table_first (OwdStateTable *self, const OwdAddr *addr);
 guint owd_state_table_size (const OwdStateTable *self);

@@ -6,22 +6,23 @@
 static gsize
 cost (gsize len)
 {
-  return sizeof (OwdLateSet) + len;
+  return sizeof (OwdLateSet) + len + sizeof (GList) + 2 * OWD_MEMORY_EACH;
 }
 
 void
-owd_late_init (OwdLate *self, gsize max_bytes, guint64 timeout_ns)
+owd_late_init (OwdLate *self, OwdMemory *memory, gsize max_bytes, guint64 timeout_ns)
 {
   *self = (OwdLate){ .sets = G_QUEUE_INIT,
+                     .memory = memory,
                      .max_bytes = max_bytes,
                      .timeout_ns = (OwdTime) MIN (timeout_ns, (guint64) G_MAXINT64) };
 }
 
-void
-owd_late_clear (OwdLate *self)
+static void
+uncharge (OwdLate *self, const OwdLateSet *set)
 {
-  g_queue_clear_full (&self->sets, g_free);
-  self->bytes = 0;
+  self->bytes -= cost (set->len);
+  owd_memory_give (self->memory, cost (set->len));
 }
 
 static void
@@ -29,8 +30,18 @@ drop_oldest (OwdLate *self)
 {
   OwdLateSet *set = g_queue_pop_head (&self->sets);
 
-  self->bytes -= cost (set->len);
+  uncharge (self, set);
   g_free (set);
+}
+
+guint
+owd_late_clear (OwdLate *self)
+{
+  guint dropped = 0;
+
+  for (; !g_queue_is_empty (&self->sets); dropped++)
+    drop_oldest (self);
+  return dropped;
 }
 
 guint
@@ -41,9 +52,14 @@ owd_late_keep (OwdLate *self, const OwdHeader *header, guint64 message, guint16 
 
   if (len > G_MAXUINT16 || cost (len) > self->max_bytes)
     return 1;
-  for (; self->bytes + cost (len) > self->max_bytes; dropped++)
+  while (!g_queue_is_empty (&self->sets)
+         && (self->bytes + cost (len) > self->max_bytes || !owd_memory_fits (self->memory, cost (len)))) {
     drop_oldest (self);
-  set = g_malloc (cost (len));
+    dropped++;
+  }
+  if (!owd_memory_fits (self->memory, cost (len)))
+    return dropped + 1;
+  set = g_malloc (sizeof *set + len);
   set->header = *header;
   set->header.flags |= OWD_HEADER_REPLAY;
   set->message = message;
@@ -52,6 +68,7 @@ owd_late_keep (OwdLate *self, const OwdHeader *header, guint64 message, guint16 
   memcpy (set->data, data, len);
   g_queue_push_tail (&self->sets, set);
   self->bytes += cost (len);
+  owd_memory_take (self->memory, cost (len));
   return dropped;
 }
 
@@ -80,7 +97,7 @@ owd_late_take (OwdLate *self, gboolean (*wanted) (void *user, guint16 set_id), v
     if (!wanted (user, set->set_id))
       continue;
     g_queue_delete_link (&self->sets, l);
-    self->bytes -= cost (set->len);
+    uncharge (self, set);
     return set;
   }
   return NULL;

@@ -6,6 +6,7 @@
 #ifndef OWD_LATE_H
 #define OWD_LATE_H
 
+#include "memory.h"
 #include "owd-flow.h"
 
 G_BEGIN_DECLS
@@ -22,10 +23,12 @@ typedef struct {
   GQueue sets; /* OwdLateSet, oldest first */
   gsize bytes, max_bytes;
   OwdTime timeout_ns;
+  OwdMemory *memory; /* borrowed; is charged */
 } OwdLate;
 
-void owd_late_init (OwdLate *self, gsize max_bytes, guint64 timeout_ns);
-void owd_late_clear (OwdLate *self);
+void owd_late_init (OwdLate *self, OwdMemory *memory, gsize max_bytes, guint64 timeout_ns);
+/* Returns: sets given up. */
+guint owd_late_clear (OwdLate *self);
 /* Keeps a copy. Returns: sets given up for lack of room, the new one included where it can never fit. */
 guint owd_late_keep (OwdLate *self, const OwdHeader *header, guint64 message, guint16 set_id, const guint8 *data,
                      gsize len) G_GNUC_WARN_UNUSED_RESULT;

@@ -32,7 +32,7 @@ owd_message_state (OwdDecoder *self, const OwdStateKey *key, const OwdDatagram *
     owd_decoder_refuse (self, NULL, datagram->from, OWD_REASON_SET_LENGTH, header_len);
     return NULL;
   }
-  return owd_decoder_get_state (self, key);
+  return owd_decoder_get_state (self, key, datagram->recv_ns);
 }
 
 static gsize
@@ -109,6 +109,7 @@ learn (OwdMessage *self, const OwdTemplateDef *def, gsize offset)
   OwdTemplate *known = find_template (self, def->id);
   OwdField fields[OWD_FIELDS_MAX];
   OwdReason reason;
+  OwdPlan *plan;
 
   if (known != NULL && owd_template_equal (known, def)) {
     known->seen_ns = MAX (known->seen_ns, now);
@@ -120,7 +121,14 @@ learn (OwdMessage *self, const OwdTemplateDef *def, gsize offset)
     owd_template_table_remove (table, def->id);
     return;
   }
-  owd_template_table_put (table, def, owd_plan_new (fields, def->n_fields, def->is_options, def->id), now);
+  owd_template_table_remove (table, def->id);
+  plan = owd_plan_new (fields, def->n_fields, def->is_options, def->id);
+  if (!owd_state_table_make_room (self->decoder->states, self->state, owd_template_bytes (def, plan), now)) {
+    owd_decoder_refuse (self->decoder, self->state, &self->header.key.addr, OWD_REASON_LIMIT, offset);
+    owd_plan_free (plan);
+    return;
+  }
+  owd_template_table_put (table, def, plan, now);
   self->state->counters.templates++;
   self->maybe_late = TRUE;
 }

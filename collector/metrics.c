@@ -43,6 +43,7 @@ owd_metrics_take (OwdMetrics *self, const OwdDecoder *decoder, const OwdListener
     g_array_append_vals (self->sockets, owd_listener_socket (listener, i), 1);
   if (streams != NULL)
     self->streams = *owd_stream_listener_counters (streams);
+  owd_decoder_memory (decoder, &self->memory_used, &self->memory_max, &self->evicted);
   memcpy (self->unattributed, owd_decoder_unattributed (decoder), sizeof self->unattributed);
   self->records = records;
   self->dropped = dropped;
@@ -196,6 +197,24 @@ put_disallowed (GString *out, const OwdMetrics *workers, guint n)
     disallowed += workers[w].disallowed;
   begin_family (out, "disallowed_datagrams", "counter", "Datagrams from addresses that are not allowed, not decoded");
   put_sample (out, "disallowed_datagrams_total", "", disallowed);
+}
+
+static void
+put_memory (GString *out, const OwdMetrics *workers, guint n)
+{
+  guint64 used = 0, max = 0, evicted = 0;
+
+  for (guint w = 0; w < n; w++) {
+    used += workers[w].memory_used;
+    max += workers[w].memory_max;
+    evicted += workers[w].evicted;
+  }
+  begin_family (out, "memory_bytes", "gauge", "Memory of exporter states, templates and kept data sets");
+  put_sample (out, "memory_bytes", "", used);
+  begin_family (out, "memory_limit_bytes", "gauge", "How much that may become");
+  put_sample (out, "memory_limit_bytes", "", max);
+  begin_family (out, "templates_evicted", "counter", "Templates that had to make room, of addresses that sent no flow");
+  put_sample (out, "templates_evicted_total", "", evicted);
 }
 
 typedef guint64 (*SocketValue) (const OwdListenerSocket *s);
@@ -448,6 +467,7 @@ owd_metrics_write_openmetrics (GString *out, const OwdMetricsProgram *program, c
   put_state_rest (out, workers, n);
   put_reports (out, workers, n);
   put_disallowed (out, workers, n);
+  put_memory (out, workers, n);
   put_sockets (out, workers, n);
   put_set_back (out, workers, n);
   put_streams (out, workers, n);

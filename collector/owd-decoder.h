@@ -26,6 +26,7 @@ typedef struct {
 typedef struct {
   guint max_states;            /* exporter states; 0: 4096 */
   guint max_templates;         /* per state; 0: 1024 */
+  gsize max_bytes;             /* of states, templates and kept data sets together; 0: 256 MiB */
   guint64 template_timeout_ns; /* a template not refreshed for this long is forgotten (UDP); 0: never */
   gsize late_bytes;            /* data sets kept per state until their template comes; 0: 64 KiB */
   guint64 late_timeout_ns;     /* and for how long; 0: 10 min */
@@ -41,7 +42,7 @@ typedef enum {
   OWD_REASON_RECORD,        /* a data record that runs past its set */
   OWD_REASON_NO_TEMPLATE,   /* data set whose template is not known (also counted when kept for later) */
   OWD_REASON_LATE_DROPPED,  /* kept data set given up: time or memory */
-  OWD_REASON_LIMIT,         /* a limit on states or templates refused it */
+  OWD_REASON_LIMIT,         /* a limit on states, templates or memory refused it */
   OWD_REASONS
 } OwdReason;
 
@@ -100,6 +101,8 @@ const OwdStateCounters *owd_decoder_state (const OwdDecoder *self, guint state);
 const OwdStateCounters *owd_decoder_first_state (const OwdDecoder *self, const OwdAddr *addr);
 /* Templates compiled, as they were new or had changed, of all states: work that a data record does not make. */
 guint64 owd_decoder_n_templates (const OwdDecoder *self);
+/* Bytes charged for states, templates and kept data sets, and their limit; templates that had to make room for others. */
+void owd_decoder_memory (const OwdDecoder *self, gsize *ret_used, gsize *ret_max, guint64 *ret_evicted);
 /* Refusals that belong to no state. */
 const guint64 *owd_decoder_unattributed (const OwdDecoder *self);
 void owd_decoder_free (OwdDecoder *self); /* NULL is fine */

@@ -62,6 +62,8 @@ OwdPlan *owd_plan_new (const OwdField *fields, guint n, gboolean is_options,
                        guint16 template_id) G_GNUC_WARN_UNUSED_RESULT;
 void owd_plan_free (OwdPlan *plan); /* NULL is fine */
 const OwdPlanInfo *owd_plan_info (const OwdPlan *plan);
+/* Memory that it takes. */
+gsize owd_plan_bytes (const OwdPlan *plan);
 
 /* Can an exporter have started then (IE 160)? Between 1990 and the end of export times in 2106. Nothing is concluded
  * from the header: its clock may be the wrong one. */

@@ -59,7 +59,7 @@ consequence (OwdReason reason)
   case OWD_REASON_LATE_DROPPED:
     return "its template did not come";
   case OWD_REASON_LIMIT:
-    return "left; see max-exporters and max-templates in [collector]";
+    return "left; see max-exporters, max-templates and max-memory in [collector]";
   case OWD_REASONS:
     break;
   }

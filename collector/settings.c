@@ -10,6 +10,7 @@ owd_settings_decoder_limits (const OwdConfig *config)
   return (OwdDecoderLimits){
     .max_states = (guint) owd_config_int (config, "collector", "max-exporters"),
     .max_templates = (guint) owd_config_int (config, "collector", "max-templates"),
+    .max_bytes = owd_config_size (config, "collector", "max-memory"),
     .template_timeout_ns = (guint64) owd_config_duration_ns (config, "collector", "template-timeout"),
   };
 }
@@ -64,6 +65,7 @@ owd_settings_new (OwdConfig *config, const OwdSettingsOverrides *overrides, guin
   self->config = owd_config_ref (config);
   self->allow = owd_config_prefixes (config, "collector", "allow", &self->n_allow);
   self->decoder = owd_settings_decoder_limits (config);
+  self->decoder.max_bytes /= workers;
   self->streams = stream_limits (config, workers);
   return load_tls (self, overrides, error) ? g_steal_pointer (&self) : NULL;
 }

@@ -64,9 +64,10 @@ template_free (gpointer data)
 }
 
 void
-owd_template_table_init (OwdTemplateTable *self, guint max_templates, guint64 timeout_ns)
+owd_template_table_init (OwdTemplateTable *self, OwdMemory *memory, guint max_templates, guint64 timeout_ns)
 {
-  *self = (OwdTemplateTable){ .by_id = g_hash_table_new_full (g_direct_hash, g_direct_equal, NULL, template_free) };
+  *self = (OwdTemplateTable){ .by_id = g_hash_table_new_full (g_direct_hash, g_direct_equal, NULL, template_free),
+                              .memory = memory };
   owd_template_table_set_limits (self, max_templates, timeout_ns);
 }
 
@@ -82,6 +83,20 @@ owd_template_table_clear (OwdTemplateTable *self)
 {
   g_clear_pointer (&self->by_id, g_hash_table_unref);
   self->last = NULL;
+}
+
+/* Before it goes. */
+static void
+uncharge (OwdTemplateTable *self, const OwdTemplate *template)
+{
+  self->n_fields -= template->n_fields;
+  owd_memory_give (self->memory, template->bytes);
+}
+
+gsize
+owd_template_bytes (const OwdTemplateDef *def, const OwdPlan *plan)
+{
+  return sizeof (OwdTemplate) + def->n_fields * sizeof def->fields[0] + owd_plan_bytes (plan) + 3 * OWD_MEMORY_EACH;
 }
 
 static gboolean
@@ -139,6 +154,8 @@ owd_template_table_put (OwdTemplateTable *self, const OwdTemplateDef *def, OwdPl
   template->plan = plan;
   owd_template_table_remove (self, def->id);
   self->n_fields += def->n_fields;
+  template->bytes = owd_template_bytes (def, plan);
+  owd_memory_take (self->memory, template->bytes);
   g_hash_table_insert (self->by_id, GUINT_TO_POINTER (def->id), template);
 }
 
@@ -150,7 +167,7 @@ owd_template_table_remove (OwdTemplateTable *self, guint16 id)
   if (old == NULL)
     return;
   self->last = NULL;
-  self->n_fields -= old->n_fields;
+  uncharge (self, old);
   g_hash_table_remove (self->by_id, GUINT_TO_POINTER (id));
 }
 
@@ -167,7 +184,7 @@ owd_template_table_remove_all (OwdTemplateTable *self, gboolean is_options)
 
     if (template->is_options != is_options)
       continue;
-    self->n_fields -= template->n_fields;
+    uncharge (self, template);
     g_hash_table_iter_remove (&iter);
   }
 }
@@ -185,7 +202,17 @@ owd_template_table_sweep (OwdTemplateTable *self, OwdTime now_ns)
 
     if (!expired (self, template, now_ns))
       continue;
-    self->n_fields -= template->n_fields;
+    uncharge (self, template);
     g_hash_table_iter_remove (&iter);
   }
+}
+
+guint
+owd_template_table_forget (OwdTemplateTable *self)
+{
+  guint n = g_hash_table_size (self->by_id);
+
+  owd_template_table_remove_all (self, FALSE);
+  owd_template_table_remove_all (self, TRUE);
+  return n;
 }

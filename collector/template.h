@@ -6,6 +6,7 @@
 #ifndef OWD_TEMPLATE_H
 #define OWD_TEMPLATE_H
 
+#include "memory.h"
 #include "plan.h"
 
 G_BEGIN_DECLS
@@ -37,6 +38,7 @@ typedef struct {
   guint16 id;
   gboolean is_options;
   guint n_scope, n_fields;
+  gsize bytes; /* charged */
   OwdTime seen_ns; /* last announced */
   OwdField *fields;
   OwdPlan *plan;
@@ -64,9 +66,10 @@ typedef struct {
   guint max_templates;
   guint n_fields; /* of all templates */
   OwdTemplateBudget budget;
+  OwdMemory *memory; /* borrowed; is charged */
 } OwdTemplateTable;
 
-void owd_template_table_init (OwdTemplateTable *self, guint max_templates, guint64 timeout_ns);
+void owd_template_table_init (OwdTemplateTable *self, OwdMemory *memory, guint max_templates, guint64 timeout_ns);
 void owd_template_table_set_limits (OwdTemplateTable *self, guint max_templates, guint64 timeout_ns);
 void owd_template_table_clear (OwdTemplateTable *self);
 /* (transfer none) NULL where unknown or expired at now. */
@@ -74,11 +77,15 @@ OwdTemplate *owd_template_table_find (OwdTemplateTable *self, guint16 id, OwdTim
 gboolean owd_template_equal (const OwdTemplate *template, const OwdTemplateDef *def);
 /* May def be put, be it a new one or another one of its id? */
 gboolean owd_template_table_has_room (const OwdTemplateTable *self, const OwdTemplateDef *def);
+/* What a template costs. */
+gsize owd_template_bytes (const OwdTemplateDef *def, const OwdPlan *plan);
 /* plan: (transfer full). Replaces one of the same id. */
 void owd_template_table_put (OwdTemplateTable *self, const OwdTemplateDef *def, OwdPlan *plan, OwdTime now_ns);
 void owd_template_table_remove (OwdTemplateTable *self, guint16 id);
 /* Forgets all data templates, or all options templates (withdrawal of set 2 or 3). */
 void owd_template_table_remove_all (OwdTemplateTable *self, gboolean is_options);
+/* Forgets all. Returns how many. */
+guint owd_template_table_forget (OwdTemplateTable *self);
 /* Forgets what expired. */
 void owd_template_table_sweep (OwdTemplateTable *self, OwdTime now_ns);
 

@@ -82,6 +82,10 @@ static const Option options[] = {
   { "collector", "max-exporters", TYPE_INT, "4096", "1", "1000000",
     "Exporter states kept: one per address, version and source id or observation domain. Datagrams of further ones are "
     "counted and dropped." },
+  { "collector", "max-memory", TYPE_SIZE, "256 MiB", "16 MiB", "1 TiB",
+    "Memory for exporter states, their templates and data sets that wait for a template, of all workers together. When it is "
+    "used up, addresses that never sent a flow record lose theirs; after that nothing new is taken. An address may use an "
+    "eighth." },
   { "collector", "max-templates", TYPE_INT, "1024", "1", "65536", "Templates kept per exporter state." },
   { "collector", "template-timeout", TYPE_DURATION, "2 h", "0", "365 d",
     "A template that was not sent again for this long is forgotten. 0: never." },

@@ -10,6 +10,7 @@
 #include "elements.h"
 #include "owd-decoder.h"
 
+#include <malloc.h>
 #include <string.h>
 
 #define EXPORT_S 1700000000u
@@ -1798,6 +1799,94 @@ both_ways_are_one (void **state)
   }
 }
 
+/* ---- memory ------------------------------------------------------------------------------------ */
+
+/* From that address and domain: templates FIRST .. FIRST + n - 1 of 30 fields, unlike those of another `kind`. */
+static void
+feed_templates (Sink *s, const char *from, guint32 domain, guint first, guint n, guint kind)
+{
+  DgramField fields[30] = { { 8, 4, 0 }, { 12, 4, 0 } };
+  Dgram d;
+
+  for (guint i = 2; i < G_N_ELEMENTS (fields); i++)
+    fields[i] = (DgramField){ (guint16) (1 + (i * 7 + kind) % 400), 4, 0 };
+  for (guint i = 0; i < n; i += 40) {
+    dgram_ipfix (&d, EXPORT_S, 0, domain);
+    dgram_set (&d, 2);
+    for (guint k = i; k < MIN (i + 40, n); k++)
+      dgram_template_record (&d, first + k, G_N_ELEMENTS (fields), fields);
+    dgram_set (&d, 9999); /* and a data set that nobody knows the template of */
+    for (guint k = 0; k < 100; k++)
+      dgram_u32 (&d, k);
+    dgram_finish (&d);
+    (void) feed_from (s, from, 2055, d.b, d.len);
+  }
+}
+
+/* Many addresses, each with many domains of many templates: what they are charged stays within the limit and is no less
+ * than what they take; an exporter that brings flows keeps its templates and may change them. */
+static void
+memory_is_bounded (void **state)
+{
+  const OwdDecoderLimits limits = { .max_bytes = 16 << 20 };
+  gsize before = mallinfo2 ().uordblks, used, max;
+  g_autoptr (Sink) s = sink_new (&limits);
+  guint64 evicted;
+  Dgram d;
+
+  (void) state;
+  v9_usual (&d, 0, 1);
+  assert_int_equal (feed (s, &d), OWD_STATUS_OK);
+  for (guint host = 1; host <= 200; host++) {
+    g_autofree char *from = g_strdup_printf ("10.1.0.%u", host);
+
+    for (guint32 domain = 0; domain < 10; domain++) {
+      s->now += OWD_NS_PER_S / 10;
+      feed_templates (s, from, domain, 300, 120, host + domain);
+      owd_decoder_memory (s->decoder, &used, &max, &evicted);
+      assert_true (used <= max && max == limits.max_bytes);
+      s->n_headers = 0;
+      s->order[0] = '\0';
+    }
+  }
+  assert_true (evicted > 1000);
+  if (mallinfo2 ().uordblks > before) /* a sanitizer's allocator says nothing */
+    assert_in_range (mallinfo2 ().uordblks - before, used / 2, used + (2 << 20));
+  /* the exporter, with another template */
+  s->n_flows = 0;
+  dgram_v9 (&d, UPTIME, EXPORT_S, 1, 7);
+  dgram_template (&d, 9, 257, USUAL_N, USUAL);
+  dgram_set (&d, 257);
+  usual_record (&d, 3);
+  dgram_set (&d, 256);
+  usual_record (&d, 4);
+  assert_int_equal (feed (s, &d), OWD_STATUS_OK);
+  assert_int_equal (s->n_flows, 2);
+}
+
+/* One address gets an eighth; it is told so, and others have room. */
+static void
+address_has_its_part (void **state)
+{
+  const OwdDecoderLimits limits = { .max_bytes = 16 << 20 };
+  g_autoptr (Sink) s = sink_new (&limits);
+  gsize used, max;
+  guint64 evicted;
+
+  (void) state;
+  for (guint32 domain = 0; domain < 40; domain++) {
+    s->now += OWD_NS_PER_S;
+    feed_templates (s, "10.1.0.1", domain, 300, 120, domain);
+    s->n_headers = 0;
+    s->order[0] = '\0';
+  }
+  owd_decoder_memory (s->decoder, &used, &max, &evicted);
+  assert_in_range (used, max / 10, max / 8);
+  assert_int_equal (evicted, 0);
+  assert_int_equal (owd_decoder_state (s->decoder, 1)->refused[OWD_REASON_LIMIT], 0);
+  assert_true (counters (s)->refused[OWD_REASON_LIMIT] > 0); /* the first pays for domains that got no state */
+}
+
 int
 main (void)
 {
@@ -1807,6 +1896,8 @@ main (void)
     cmocka_unit_test (v9_record),
     cmocka_unit_test (odd_sizes),
     cmocka_unit_test (both_ways_are_one),
+    cmocka_unit_test (memory_is_bounded),
+    cmocka_unit_test (address_has_its_part),
     cmocka_unit_test (ipfix_variable_length),
     cmocka_unit_test (ipfix_length_lies),
     cmocka_unit_test (not_an_export),
