@@ -46,7 +46,9 @@
 #define STRIKES_MAX 16
 #define GENERATION_MS (G_GINT64_CONSTANT (3600) * 1000)
 
-#define LOCATE 256 /* headers after a step that still help to find when it was */
+#define PRIOR_SIGMAS 2 /* its range of skews holds 95 %; it is taken for so much wider, */
+#define WANDER_PPM 1.0 /* and so much more beyond the time that it rests on */
+#define LOCATE 256     /* headers after a step that still help to find when it was */
 
 typedef OwdBootHeader Constraint;
 
@@ -270,6 +272,8 @@ confirm (OwdBoot *self, const Constraint *c)
   self->segments++;
   self->segment++;
   self->past = self->main;
+  self->likely[1] = self->likely[0];
+  self->likely[0] = (OwdBootLikely){ 0 };
   self->main = self->young = self->alt;
   self->stepped = !reboot;
   self->segment_uptime_ms = self->alt.first_uptime_ms;
@@ -525,7 +529,8 @@ owd_boot_at (const OwdBoot *self, guint32 segment, gint64 uptime_ms, gint64 *ret
 }
 
 gboolean
-owd_boot_around_step (const OwdBoot *self, guint32 segment, gint64 uptime_ms, gint64 *ret_lo_ns, gint64 *ret_hi_ns)
+owd_boot_around_step (const OwdBoot *self, guint32 segment, gint64 uptime_ms, gint64 *ret_lo_ns, gint64 *ret_hi_ns,
+                      gboolean *ret_either)
 {
   gint64 lo_ns, hi_ns;
 
@@ -533,12 +538,76 @@ owd_boot_around_step (const OwdBoot *self, guint32 segment, gint64 uptime_ms, gi
       || !owd_boot_at (self, uptime_ms < self->segment_uptime_ms ? self->segment - 1 : self->segment, uptime_ms,
                        ret_lo_ns, ret_hi_ns))
     return FALSE;
-  if (uptime_ms > self->before_step_ms && uptime_ms < self->segment_uptime_ms
-      && owd_boot_at (self, self->segment, uptime_ms, &lo_ns, &hi_ns)) {
+  *ret_either = uptime_ms > self->before_step_ms && uptime_ms < self->segment_uptime_ms;
+  if (*ret_either && owd_boot_at (self, self->segment, uptime_ms, &lo_ns, &hi_ns)) {
     *ret_lo_ns = MIN (*ret_lo_ns, lo_ns);
     *ret_hi_ns = MAX (*ret_hi_ns, hi_ns);
   }
   return TRUE;
+}
+
+/* The rectangle of a profile: its boot time where it knows it best, and its skews. Uptimes on the segment's scale. */
+static OwdBootLines
+lines_of_prior (const OwdPrior *prior, gint64 boot_lo_ns, gint64 boot_hi_ns, gint64 now_ms)
+{
+  gint64 at_ms = (prior->boot_at_ns - boot_lo_ns) / OWD_NS_PER_MS;
+  double away_ns = (double) ABS (now_ms - at_ms) * OWD_NS_PER_MS, half_ns = (double) prior->over_ns / 2;
+  double middle = (prior->skew_lo_ppm + prior->skew_hi_ppm) / 2;
+  double half = (prior->skew_hi_ppm - prior->skew_lo_ppm) / 2 * PRIOR_SIGMAS;
+  OwdBootLines l = { .ref_ns = boot_lo_ns, .ref_uptime_ms = at_ms, .n = 4 };
+
+  if (away_ns > half_ns)
+    half += WANDER_PPM * (away_ns - half_ns) / away_ns;
+  for (guint i = 0; i < 4; i++) {
+    l.corner[i].skew_ppm = i == 1 || i == 2 ? middle + half : middle - half;
+    l.corner[i].offset_ns = i >= 2 ? (double) (boot_hi_ns - boot_lo_ns) : 0;
+  }
+  return l;
+}
+
+gboolean
+owd_boot_prior (OwdBoot *self, const OwdPrior *prior)
+{
+  gint64 now_ms = self->use_uptime_ms, wrap_ns = WRAP_MS * OWD_NS_PER_MS, shift_ns;
+  Constraint known, told, first;
+  OwdBootLines lines;
+
+  if (self->main.headers == 0 || self->floating || prior->boot_lo_ns == OWD_TIME_NONE)
+    return FALSE;
+  known = extent (&self->main, now_ms);
+  shift_ns = wrap_ns * llround ((double) (known.lo_ns - prior->boot_lo_ns) / (double) wrap_ns);
+  lines = lines_of_prior (prior, prior->boot_lo_ns + shift_ns, prior->boot_hi_ns + shift_ns, now_ms);
+  told = extent (&lines, now_ms);
+  first = extent (&self->main, self->main.first_uptime_ms);
+  if (gap (&known, &told) > 0 || gap_to (&lines, &first) > 0)
+    return FALSE;
+  self->likely[0] = (OwdBootLikely){ .segment = self->segment,
+                                     .at_ms = lines.ref_uptime_ms,
+                                     .boot_ns = prior->boot_ns + shift_ns,
+                                     .skew_ppm = prior->skew_ppm };
+  if (told.hi_ns - told.lo_ns >= known.hi_ns - known.lo_ns)
+    return TRUE;
+  lines.headers = self->main.headers;
+  lines.first_uptime_ms = self->main.first_uptime_ms;
+  lines.last_uptime_ms = self->main.last_uptime_ms;
+  take (&lines, &first);
+  take (&lines, &known);
+  self->main = lines;
+  if (self->use_segment == self->segment)
+    use_main (self, now_ms);
+  return TRUE;
+}
+
+gint64
+owd_boot_likely (const OwdBoot *self, guint32 segment, gint64 uptime_ms, gint64 lo_ns, gint64 hi_ns)
+{
+  for (guint i = 0; i < 2 && segment != 0; i++) {
+    const OwdBootLikely *l = &self->likely[i];
+
+    if (l->segment == segment)
+      return CLAMP (l->boot_ns + (gint64) (l->skew_ppm * (double) (uptime_ms - l->at_ms)), lo_ns, hi_ns);
+  }
+  return lo_ns + (hi_ns - lo_ns) / 2;
 }
 
 gboolean

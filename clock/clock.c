@@ -68,10 +68,24 @@ learn_init (OwdClock *self, gint64 init_ms)
   self->init_hi_ms = MAX (self->init_hi_ms, init_ms + 1);
 }
 
+void
+owd_clock_prior (OwdClock *self, const OwdPrior *prior)
+{
+  gint64 lag_ms = prior->uptime_lag_ns / OWD_NS_PER_MS;
+
+  self->prior = *prior;
+  if (lag_ms > self->lag.lag_ms) {
+    owd_boot_widen (&self->boot, (lag_ms - self->lag.lag_ms) * OWD_NS_PER_MS, self->skew_bound_ppm);
+    self->lag.lag_ms = lag_ms;
+  }
+  (void) owd_boot_prior (&self->boot, &self->prior);
+}
+
 OwdBootEvent
 owd_clock_header (OwdClock *self, const OwdHeader *header, double skew_bound_ppm)
 {
   gint64 uptime_step_ns, stamp_step_ns;
+  OwdBootEvent event;
 
   self->export_ns = (gint64) header->export_s * OWD_NS_PER_S;
   self->tick_ns = OWD_NS_PER_S;
@@ -88,13 +102,16 @@ owd_clock_header (OwdClock *self, const OwdHeader *header, double skew_bound_ppm
   owd_resolution_add (&self->uptime, (guint64) header->uptime_ms * 1000);
   /* Stamps come from the same counter as the header's uptime: where exports are sent on whole seconds the header alone
    * cannot show how fine that counter is, its stamps can. */
-  stamp_step_ns = owd_resolution_step_ns (&self->stamp[OWD_STAMP_END][OWD_GRID_UPTIME], OWD_NS_PER_MS);
+  stamp_step_ns = owd_clock_step (self, OWD_STAMP_UPTIME_MS, OWD_STAMP_END).bound_ns;
   self->uptime_ms = header->uptime_ms;
   self->skew_bound_ppm = skew_bound_ppm;
   uptime_step_ns = MIN (owd_resolution_step_ns (&self->uptime, OWD_NS_PER_MS), stamp_step_ns);
   uptime_step_ns += self->lag.lag_ms * OWD_NS_PER_MS;
-  return owd_boot_header (&self->boot, self->export_ns, self->tick_ns, header->uptime_ms, uptime_step_ns,
-                          header->recv_ns, skew_bound_ppm);
+  event = owd_boot_header (&self->boot, self->export_ns, self->tick_ns, header->uptime_ms, uptime_step_ns,
+                           header->recv_ns, skew_bound_ppm);
+  if (self->prior.id != 0 && (event == OWD_BOOT_FIRST || event == OWD_BOOT_REBOOT || event == OWD_BOOT_STEP))
+    (void) owd_boot_prior (&self->boot, &self->prior);
+  return event;
 }
 
 static void
@@ -156,6 +173,10 @@ owd_clock_step (const OwdClock *self, OwdStampKind kind, OwdStampEnd which)
     return step;
   step.known = owd_resolution_known (&self->stamp[which][grid]);
   step.bound_ns = owd_resolution_step_ns (&self->stamp[which][grid], unit_ns (kind));
+  if (!step.known && self->prior.kind[which] == kind && self->prior.step_ns[which] > 0) {
+    step.known = TRUE;
+    step.bound_ns = MAX (self->prior.step_ns[which], unit_ns (kind));
+  }
   if (step.known)
     step.likely_ns = step.bound_ns;
   return step;
@@ -165,17 +186,29 @@ owd_clock_step (const OwdClock *self, OwdStampKind kind, OwdStampEnd which)
 static gboolean
 read_around_step (const OwdBoot *boot, gint64 uptime_ms, OwdInstant *i)
 {
-  gboolean later = uptime_ms >= boot->segment_uptime_ms;
+  gboolean later = uptime_ms >= boot->segment_uptime_ms, either;
   gint64 lo_ns, hi_ns;
 
   if ((i->segment == boot->segment && later) || (i->segment + 1 == boot->segment && uptime_ms <= boot->before_step_ms)
-      || !owd_boot_around_step (boot, i->segment, uptime_ms, &lo_ns, &hi_ns))
+      || !owd_boot_around_step (boot, i->segment, uptime_ms, &lo_ns, &hi_ns, &either))
     return FALSE;
   *i = (OwdInstant){ .lo_ns = lo_ns + uptime_ms * OWD_NS_PER_MS,
                      .clock_ns = hi_ns - lo_ns,
                      .boot_ns = lo_ns,
-                     .segment = later ? boot->segment : boot->segment - 1 };
+                     .segment = later ? boot->segment : boot->segment - 1,
+                     .either = either };
   return TRUE;
+}
+
+/* The middle, unless more is known. */
+static void
+place_likely (const OwdClock *self, OwdInstant *i)
+{
+  i->likely_ns = i->clock_ns / 2;
+  if (i->segment != 0 && !i->either)
+    i->likely_ns = owd_boot_likely (&self->boot, i->segment, (i->lo_ns - i->boot_ns) / OWD_NS_PER_MS, i->boot_ns,
+                                    i->boot_ns + i->clock_ns)
+                   - i->boot_ns;
 }
 
 gboolean
@@ -197,6 +230,7 @@ owd_clock_instant (const OwdClock *self, const OwdFlow *flow, OwdStampEnd which,
                                  .boot_ns = self->boot.use_lo_ns,
                                  .segment = self->boot.use_segment };
     (void) read_around_step (&self->boot, ms, ret_instant);
+    place_likely (self, ret_instant);
     return TRUE;
   }
   if (kind == OWD_STAMP_UPTIME_MS) {
@@ -204,6 +238,7 @@ owd_clock_instant (const OwdClock *self, const OwdFlow *flow, OwdStampEnd which,
       return FALSE;
     *ret_instant = (OwdInstant){ .lo_ns = owd_time_add (self->init_lo_ms * OWD_NS_PER_MS, (gint64) raw * OWD_NS_PER_MS),
                                  .clock_ns = (self->init_hi_ms - self->init_lo_ms) * OWD_NS_PER_MS };
+    place_likely (self, ret_instant);
     return TRUE;
   }
   /* absolute, or relative to the export time alone */
@@ -219,12 +254,12 @@ owd_clock_refine (const OwdClock *self, OwdInstant *instant)
 {
   gint64 up_ns = instant->lo_ns - instant->boot_ns, lo_ns, hi_ns;
 
-  if (instant->segment == 0 || read_around_step (&self->boot, up_ns / OWD_NS_PER_MS, instant))
-    return;
-  if (!owd_boot_at (&self->boot, instant->segment, up_ns / OWD_NS_PER_MS, &lo_ns, &hi_ns)
-      || hi_ns - lo_ns >= instant->clock_ns)
-    return;
-  instant->lo_ns = lo_ns + up_ns;
-  instant->clock_ns = hi_ns - lo_ns;
-  instant->boot_ns = lo_ns;
+  if (instant->segment != 0 && !read_around_step (&self->boot, up_ns / OWD_NS_PER_MS, instant)
+      && owd_boot_at (&self->boot, instant->segment, up_ns / OWD_NS_PER_MS, &lo_ns, &hi_ns)
+      && hi_ns - lo_ns < instant->clock_ns) {
+    instant->lo_ns = lo_ns + up_ns;
+    instant->clock_ns = hi_ns - lo_ns;
+    instant->boot_ns = lo_ns;
+  }
+  place_likely (self, instant);
 }

@@ -25,7 +25,7 @@
 #ifndef OWD_CLOCK_H
 #define OWD_CLOCK_H
 
-#include "owd-flow.h"
+#include "owd-prior.h"
 
 G_BEGIN_DECLS
 
@@ -92,12 +92,21 @@ typedef struct {
   gint64 uptime_ms; /* unwrapped */
 } OwdBootHeader;
 
+/* The line that a profile takes for the likeliest: boot (u) = boot_ns + skew * (u - at). */
+typedef struct {
+  guint32 segment; /* 0: none */
+  gint64 at_ms;    /* unwrapped uptime */
+  gint64 boot_ns;
+  double skew_ppm;
+} OwdBootLikely;
+
 /* Zeroed memory is a fresh one. */
 typedef struct {
   OwdBootLines main;           /* the last one to two hours, or the whole segment if shorter */
   OwdBootLines young;          /* the part of it that will stay when the older part is forgotten */
   OwdBootLines alt;            /* the unconfirmed contradiction */
   OwdBootLines past;           /* the segment before this one */
+  OwdBootLikely likely[2];     /* of this segment, and of the one before */
   gint64 use_lo_ns, use_hi_ns; /* boot time for records of the current datagram, in [lo, hi) */
   gint64 use_uptime_ms;        /* unwrapped uptime of the current header */
   guint32 use_segment;         /* 0: this datagram is read by its own header alone */
@@ -134,9 +143,14 @@ void owd_boot_widen (OwdBoot *self, gint64 by_ns, double skew_bound_ppm);
  * it the clock may have been either; this knows nothing of that: see owd_boot_around_step(). */
 gboolean owd_boot_at (const OwdBoot *self, guint32 segment, gint64 uptime_ms, gint64 *ret_lo_ns, gint64 *ret_hi_ns);
 /* The same for an uptime around the step that began the current segment, whichever of both segments it was taken for:
- * where it may be either, the interval holds both. FALSE: no step, or not in these segments. */
+ * where it may be either, the interval holds both, and *ret_either is set. FALSE: no step, or not in these segments. */
 gboolean owd_boot_around_step (const OwdBoot *self, guint32 segment, gint64 uptime_ms, gint64 *ret_lo_ns,
-                               gint64 *ret_hi_ns);
+                               gint64 *ret_hi_ns, gboolean *ret_either);
+/* What a profile knows of the current segment's boot time: used from now on where it says more than the headers have,
+ * and does not contradict them. TRUE: used. */
+gboolean owd_boot_prior (OwdBoot *self, const OwdPrior *prior);
+/* The best estimate of a boot time that lies in [lo, hi): what a profile says, else the middle. */
+gint64 owd_boot_likely (const OwdBoot *self, guint32 segment, gint64 uptime_ms, gint64 lo_ns, gint64 hi_ns);
 /* Range of skews in ppm that all headers of the current segment allow. FALSE: nothing known. */
 gboolean owd_boot_skew_ppm (const OwdBoot *self, double *ret_lo, double *ret_hi);
 
@@ -168,15 +182,18 @@ typedef struct {
   guint32 uptime_ms;             /* this one */
   OwdUptimeLag lag;
   double skew_bound_ppm;
+  OwdPrior prior; /* as given last; id 0: none */
 } OwdClock;
 
 /* Absolute time of a stamp: the true instant lies in [lo_ns, lo_ns + clock_ns + step.bound_ns) of the exporter's own
- * clock; the best estimate is lo_ns + clock_ns / 2 + step.likely_ns / 2. */
+ * clock; the best estimate is lo_ns + likely_ns + step.likely_ns / 2. */
 typedef struct {
   OwdTime lo_ns;
-  gint64 clock_ns; /* width of the boot interval, common to all stamps of a segment at one time */
-  gint64 boot_ns;  /* what of lo_ns is boot time; 0 where the stamp needs none */
-  guint32 segment; /* of the boot time; 0: cannot be refined */
+  gint64 clock_ns;  /* width of the boot interval, common to all stamps of a segment at one time */
+  gint64 likely_ns; /* where in it the boot time most likely is, 0 .. clock_ns */
+  gint64 boot_ns;   /* what of lo_ns is boot time; 0 where the stamp needs none */
+  guint32 segment;  /* of the boot time; 0: cannot be refined */
+  gboolean either;  /* the wall clock was stepped around then: the interval holds both of its times */
 } OwdInstant;
 
 typedef enum { OWD_STAMP_START, OWD_STAMP_END } OwdStampEnd;
@@ -185,10 +202,13 @@ typedef enum { OWD_STAMP_START, OWD_STAMP_END } OwdStampEnd;
 typedef struct {
   gint64 bound_ns;  /* not refuted: what an interval must use */
   gint64 likely_ns; /* what a best estimate should use: the learnt step, before that the unit of the stamp */
-  gboolean known;   /* both are the learnt step */
+  gboolean known;   /* both are the step as learnt here, or from a profile */
 } OwdStep;
 OwdStep owd_clock_step (const OwdClock *self, OwdStampKind kind, OwdStampEnd which);
 
+/* The profile in force, before the first header that it is for. What the exports show themselves counts for more, once
+ * they have shown it. Copied. */
+void owd_clock_prior (OwdClock *self, const OwdPrior *prior);
 /* The header of a datagram, before its records. */
 OwdBootEvent owd_clock_header (OwdClock *self, const OwdHeader *header, double skew_bound_ppm);
 /* A record of the current datagram: learns the steps of its stamps. */

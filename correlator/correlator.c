@@ -44,6 +44,7 @@ void
 owd_correlator_reset (OwdCorrelator *self)
 {
   g_free (self->state);
+  g_free (self->prior);
   g_free (self->rec);
   g_free (self->bucket);
   g_free (self->pair);
@@ -111,6 +112,7 @@ state_index (OwdCorrelator *self, const OwdStateKey *key)
   }
   memset (&self->state[self->n_states], 0, sizeof (State));
   self->state[self->n_states].key = *key;
+  prior_attach (self, &self->state[self->n_states]);
   g_hash_table_insert (self->by_key, g_memdup2 (key, sizeof *key), GUINT_TO_POINTER (self->n_states + 1));
   return self->n_states++;
 }
@@ -154,6 +156,7 @@ owd_correlator_header (OwdCorrelator *self, const OwdHeader *header)
   if (s->first_ns == 0)
     s->first_ns = header->recv_ns;
   s->last_ns = MAX (s->last_ns, header->recv_ns);
+  prior_update (self, s, header->recv_ns);
   (void) owd_clock_header (&s->clock, header, self->config.skew_bound_ppm);
   if (self->log_time == OWD_TIME_NONE)
     self->log_time = header->recv_ns;
@@ -178,6 +181,7 @@ owd_correlator_flow (OwdCorrelator *self, const OwdFlow *flow)
 {
   OwdInstant start, end;
   OwdStatus status;
+  guint8 card;
   State *s;
 
   self->counters.records++;
@@ -202,7 +206,12 @@ owd_correlator_flow (OwdCorrelator *self, const OwdFlow *flow)
     self->counters.sampled++;
     return OWD_STATUS_MALFORMED;
   }
-  status = match_add (self, flow, &start, &end);
+  card = prior_card (s, flow);
+  if (card > 0) {
+    start.lo_ns -= s->card[card - 1].hi_ns;
+    end.lo_ns -= s->card[card - 1].hi_ns;
+  }
+  status = match_add (self, flow, &start, &end, card);
   if (status == OWD_STATUS_OK) {
     lag_add (&s->lag, self->arrival_ns - start.lo_ns - start.clock_ns / 2);
     lag_add (&s->lag, self->arrival_ns - end.lo_ns - end.clock_ns / 2);
@@ -324,8 +333,8 @@ owd_correlator_state (const OwdCorrelator *self, guint i, OwdCorrelatorState *re
 /* Everything that is not an array. */
 typedef struct {
   guint64 magic;
-  guint32 sizes[4]; /* of the structures, so that another build's snapshot is refused */
-  guint32 n_states, recs_size, used, free_head, fresh, oldest, youngest, n_buckets, keep_below;
+  guint32 sizes[5]; /* of the structures, so that another build's snapshot is refused */
+  guint32 n_states, n_known_priors, recs_size, used, free_head, fresh, oldest, youngest, n_buckets, keep_below;
   guint32 n_pairs, pairs_size, n_chunks, n_slots, chunk_far, chunk_free, n_near, n_sides, some_shared;
   gint64 slot_ns, first_slot, decided_slot, judged_slot;
   OwdTime log_time, watermark, horizon_at, arrival_ns, kept_since;
@@ -334,7 +343,7 @@ typedef struct {
   OwdCorrelatorCounters counters;
 } Snapshot;
 
-static const guint32 SIZES[4] = { sizeof (State), sizeof (Rec), sizeof (Pair), sizeof (Chunk) };
+static const guint32 SIZES[5] = { sizeof (State), sizeof (OwdPrior), sizeof (Rec), sizeof (Pair), sizeof (Chunk) };
 
 gboolean
 owd_correlator_save (const OwdCorrelator *self, OwdSaveFunc write, void *user)
@@ -345,6 +354,7 @@ owd_correlator_save (const OwdCorrelator *self, OwdSaveFunc write, void *user)
   s.magic = SNAPSHOT_MAGIC;
   memcpy (s.sizes, SIZES, sizeof s.sizes);
   s.n_states = self->n_states;
+  s.n_known_priors = self->n_known_priors;
   s.recs_size = self->recs_size;
   s.used = self->used;
   s.free_head = self->free_head;
@@ -375,6 +385,7 @@ owd_correlator_save (const OwdCorrelator *self, OwdSaveFunc write, void *user)
   s.seq = self->seq;
   s.counters = self->counters;
   return write (user, &s, sizeof s) && write (user, self->state, self->n_states * sizeof *self->state)
+         && write (user, self->prior, self->n_known_priors * sizeof *self->prior)
          && write (user, self->rec, self->fresh * sizeof *self->rec)
          && write (user, self->bucket, self->n_buckets * sizeof *self->bucket)
          && write (user, self->pair, self->pairs_size * sizeof *self->pair)
@@ -408,6 +419,8 @@ owd_correlator_load (OwdCorrelator *self, OwdLoadFunc read, void *user, GError *
   self->n_buckets = s.n_buckets;
   self->pairs_size = s.pairs_size;
   self->state = g_new (State, s.n_states);
+  self->n_known_priors = s.n_known_priors;
+  self->prior = g_new (OwdPrior, s.n_known_priors);
   self->rec = g_new (Rec, s.recs_size);
   self->bucket = g_new (guint32, s.n_buckets);
   self->pair = g_new (Pair, s.pairs_size);
@@ -424,6 +437,7 @@ owd_correlator_load (OwdCorrelator *self, OwdLoadFunc read, void *user, GError *
                              .free = s.chunk_free,
                              .near = s.n_near };
   if (!read (user, self->state, s.n_states * sizeof *self->state)
+      || !read (user, self->prior, s.n_known_priors * sizeof *self->prior)
       || !read (user, self->rec, s.fresh * sizeof *self->rec)
       || !read (user, self->bucket, s.n_buckets * sizeof *self->bucket)
       || !read (user, self->pair, s.pairs_size * sizeof *self->pair)

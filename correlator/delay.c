@@ -4,12 +4,12 @@
  *
  * A stamp with lower edge v, step q and a boot interval of width w says: the packet came in [v, v + w + q). Hence
  *     delay in (v_down - v_up - w_up - q_up,  v_down - v_up + w_down + q_down)
- *     best  =  v_down - v_up + (w_down - w_up) / 2 + (q_down - q_up) / 2
- *     var   =  (q_up^2 + q_down^2 + w_up^2 + w_down^2) / 12
- * Steps and boot intervals are those known when the sample is delivered, a horizon after the packet: what later headers
- * have shown counts. As long as a step is only bounded from above, the interval uses the
- * bound, the best estimate the unit of the stamp. The two clocks are assumed to agree (NTP); nothing in two one-way
- * stamps can show otherwise.
+ *     best  =  v_down - v_up + (w_down - w_up) / 2 + (q_down - q_up) / 2     (where no profile knows the boot time
+ * better) var   =  (q_up^2 + q_down^2 + w_up^2 + w_down^2) / 12 Where a line card of the exporter is known to be ahead
+ * by [lo, hi), that has been taken off, and w is larger by hi - lo. Steps and boot intervals are those known when the
+ * sample is delivered, a horizon after the packet: what later headers have shown counts. As long as a step is only
+ * bounded from above, the interval uses the bound, the best estimate the unit of the stamp. The two clocks are assumed
+ * to agree (NTP); nothing in two one-way stamps can show otherwise.
  */
 #include "internal.h"
 
@@ -24,11 +24,13 @@ stamp_of (const Rec *rec, OwdStampEnd which)
     .lo_ns = which == OWD_STAMP_START ? rec->start_ns : rec->end_ns,
     .boot_ns = rec->boot_ns,
     .clock_us = rec->clock_us,
+    .likely_us = rec->clock_us / 2,
     .state = rec->state,
     .segment = rec->segment,
     .kind = which == OWD_STAMP_START ? rec->kinds & 15 : rec->kinds >> 4,
     .which = (guint8) which,
     .ttl = rec->ttl,
+    .card = rec->card,
   };
 }
 
@@ -38,11 +40,15 @@ stamp_refine (const OwdCorrelator *self, Stamp *stamp)
   OwdInstant i = { .lo_ns = stamp->lo_ns,
                    .clock_ns = stamp->clock_us * OWD_NS_PER_US,
                    .boot_ns = stamp->boot_ns,
-                   .segment = stamp->segment };
+                   .segment = stamp->segment,
+                   .either = stamp->either };
 
   owd_clock_refine (&self->state[stamp->state].clock, &i);
   stamp->lo_ns = i.lo_ns;
   stamp->boot_ns = i.boot_ns;
+  stamp->segment = i.segment <= G_MAXUINT16 ? (guint16) i.segment : 0;
+  stamp->either = i.either;
+  stamp->likely_us = (guint32) (i.likely_ns / OWD_NS_PER_US);
   stamp->clock_us = (guint32) ((i.clock_ns + OWD_NS_PER_US - 1) / OWD_NS_PER_US);
 }
 
@@ -52,16 +58,42 @@ step_of (const OwdCorrelator *self, const Stamp *s)
   return owd_clock_step (&self->state[s->state].clock, s->kind, s->which);
 }
 
-static gint64
-clock_of (const Stamp *s)
+static const Card *
+card_of (const OwdCorrelator *self, const Stamp *s)
 {
-  return s->clock_us * OWD_NS_PER_US;
+  static const Card NONE = { 0 };
+
+  return s->card > 0 ? &self->state[s->state].card[s->card - 1] : &NONE;
 }
 
 static gint64
-best (const Stamp *s, const OwdStep *step)
+card_width (const OwdCorrelator *self, const Stamp *s)
 {
-  return s->lo_ns + clock_of (s) / 2 + step->likely_ns / 2;
+  const Card *card = card_of (self, s);
+
+  return card->hi_ns - card->lo_ns;
+}
+
+/* What is not known of the clock: boot time, and how far its line card is ahead. */
+static gint64
+clock_of (const OwdCorrelator *self, const Stamp *s)
+{
+  return s->clock_us * OWD_NS_PER_US + card_width (self, s);
+}
+
+static gint64
+best (const OwdCorrelator *self, const Stamp *s, const OwdStep *step)
+{
+  return s->lo_ns + s->likely_us * OWD_NS_PER_US + card_width (self, s) / 2 + step->likely_ns / 2;
+}
+
+/* How far its line card is taken to be ahead. */
+static gint64
+ahead_of (const OwdCorrelator *self, const Stamp *s)
+{
+  const Card *card = card_of (self, s);
+
+  return card->lo_ns + (card->hi_ns - card->lo_ns) / 2;
 }
 
 gint64
@@ -69,7 +101,7 @@ stamp_best_ns (const OwdCorrelator *self, const Stamp *stamp)
 {
   OwdStep step = step_of (self, stamp);
 
-  return best (stamp, &step);
+  return best (self, stamp, &step);
 }
 
 void
@@ -78,9 +110,9 @@ delay_see (const OwdCorrelator *self, const Stamp *a, const Stamp *b, Seen *ret_
   OwdStep sa = step_of (self, a), sb = step_of (self, b);
 
   *ret_seen = (Seen){
-    .delta_ns = best (b, &sb) - best (a, &sa),
-    .step_ns = sa.bound_ns + sb.bound_ns,
-    .clock_ns = clock_of (a) + clock_of (b),
+    .delta_ns = best (self, b, &sb) - best (self, a, &sa),
+    .step_ns = sa.bound_ns + sb.bound_ns + card_width (self, a) + card_width (self, b),
+    .clock_ns = (a->clock_us + b->clock_us) * OWD_NS_PER_US,
     .ttl_a = a->ttl,
     .ttl_b = b->ttl,
   };
@@ -96,17 +128,19 @@ void
 delay_sample (const OwdCorrelator *self, const Stamp *up, const Stamp *down, OwdSample *ret_sample)
 {
   OwdStep su = step_of (self, up), sd = step_of (self, down);
-  gint64 wu = clock_of (up), wd = clock_of (down);
+  gint64 wu = clock_of (self, up), wd = clock_of (self, down);
+  gint64 cu = self->state[up->state].clock.prior.cards_ns, cd = self->state[down->state].clock.prior.cards_ns;
   gint64 apart = down->lo_ns - up->lo_ns;
   guint16 flags = 0;
 
   *ret_sample = (OwdSample){
-    .ts = best (up, &su),
-    .owd_ns = best (down, &sd) - best (up, &su),
-    .lo_ns = apart - wu - su.bound_ns,
-    .hi_ns = apart + wd + sd.bound_ns,
-    .sigma_ns = llround (sqrt ((square (su.bound_ns) + square (sd.bound_ns) + square (wu) + square (wd)) / 12)),
-    .bias_ns = (su.likely_ns - sd.likely_ns) / 2,
+    .ts = best (self, up, &su),
+    .owd_ns = best (self, down, &sd) - best (self, up, &su),
+    .lo_ns = apart - wu - su.bound_ns - (cu + cd) / 2,
+    .hi_ns = apart + wd + sd.bound_ns + (cu + cd) / 2,
+    .sigma_ns = llround (sqrt (
+        (square (su.bound_ns) + square (sd.bound_ns) + square (wu) + square (wd) + square (cu) + square (cd)) / 12)),
+    .bias_ns = (su.likely_ns - sd.likely_ns) / 2 + ahead_of (self, down) - ahead_of (self, up),
     .src = up->state,
     .dst = down->state,
   };

@@ -13,11 +13,12 @@
 /* ---- waiting records ------------------------------------------------------------------------------ */
 
 enum {
-  REC_SYN = 1 << 0,      /* TCP SYN among its packets */
-  REC_FIN = 1 << 1,      /* FIN or RST */
-  REC_REPEATED = 1 << 2, /* its start repeats that of an earlier record (Junos MS-DPC): not the start of this record */
-  REC_OVERLAP = 1 << 3,  /* overlaps another one of its point with other counts: not used */
-  REC_PAIRED = 1 << 4,   /* has, or had, a partner */
+  REC_SYN = 1 << 0,       /* TCP SYN among its packets */
+  REC_FIN = 1 << 1,       /* FIN or RST */
+  REC_REPEATED = 1 << 2,  /* its start repeats that of an earlier record (Junos MS-DPC): not the start of this record */
+  REC_OVERLAP = 1 << 3,   /* overlaps another one of its point with other counts: not used */
+  REC_PAIRED = 1 << 4,    /* has, or had, a partner */
+  REC_INTERFACE = 1 << 5, /* says by which interface it came in */
 };
 
 #define PARTNERS 5
@@ -44,6 +45,7 @@ typedef struct {
   guint8 proto;
   guint8 kinds; /* start_kind | end_kind << 4 */
   guint8 ttl;   /* 0: not known or not constant */
+  guint8 card;  /* its line card in State.card + 1; 0: none that has a clock of its own */
 } Rec;
 
 G_STATIC_ASSERT (sizeof (Rec) <= 96);
@@ -51,10 +53,11 @@ G_STATIC_ASSERT (sizeof (Rec) <= 96);
 /* One stamp of one packet at one point: all that is needed to place it in time later. */
 typedef struct {
   gint64 lo_ns, boot_ns;
-  guint32 clock_us;
+  guint32 clock_us, likely_us; /* width of the boot interval, and where in it the boot time most likely is */
   guint16 state, segment;
   guint8 kind, which; /* OwdStampKind, OwdStampEnd */
-  guint8 ttl;
+  guint8 ttl, card;
+  guint8 either; /* as in OwdInstant */
 } Stamp;
 
 /* ---- exporter states ------------------------------------------------------------------------------ */
@@ -67,9 +70,19 @@ typedef struct {
   guint32 count[LAG_BUCKETS];
 } Lag;
 
+/* Stamps of records that came in by this interface are ahead of the exporter's others. */
+typedef struct {
+  guint32 in_if;
+  gint64 lo_ns, hi_ns;
+} Card;
+
 typedef struct {
   OwdStateKey key;
   OwdTime first_ns, last_ns;
+  OwdTime prior_until_ns;       /* receive time up to which the clock's prior is the one in force */
+  guint32 prior_from, n_priors; /* its range in OwdCorrelator.prior */
+  guint32 n_cards;
+  Card card[OWD_PRIOR_GROUPS];
   guint64 records;
   guint32 sampling;
   guint32 twins, singles; /* conversations whose halves bear the same stamps, and others */
@@ -144,13 +157,15 @@ typedef struct {
 /* What is measured of one packet seen at a and b. */
 typedef struct {
   gint64 delta_ns;
-  gint64 step_ns;  /* sum of both steps */
-  gint64 clock_ns; /* sum of both clock intervals */
+  gint64 step_ns;  /* sum of both steps, and of what is not known of line cards: each packet's own error */
+  gint64 clock_ns; /* sum of both boot intervals: an error common to all packets of the time */
   guint8 ttl_a, ttl_b;
   guint32 near, wide;   /* hashes of both points and where the flow comes from: its small network; interfaces, or its
                          * large one. 0: the stamped packets may have gone either way */
   gint64 round_trip_ns; /* delta minus delta of the conversation's other half; 0: not known */
 } Seen;
+
+#define WIDE_INTERFACES 2u /* bit of Seen.wide */
 
 /* Learns what one half of a conversation shows of the networks that its packets come from. */
 void pair_vote (OwdCorrelator *self, Pair *pair, const Seen *seen);
@@ -248,6 +263,10 @@ struct OwdCorrelator {
   guint32 current;      /* state of the last header */
   gboolean current_ok;  /* there was one, and its clock can be used */
 
+  /* profiles */
+  OwdPrior *prior; /* by key, from_ns, id */
+  guint32 n_known_priors;
+
   /* waiting records */
   Rec *rec;
   guint32 recs_size, used, free_head, fresh; /* fresh: first slot never used */
@@ -274,7 +293,8 @@ struct OwdCorrelator {
 };
 
 /* match.c */
-OwdStatus match_add (OwdCorrelator *self, const OwdFlow *flow, const OwdInstant *start, const OwdInstant *end);
+OwdStatus match_add (OwdCorrelator *self, const OwdFlow *flow, const OwdInstant *start, const OwdInstant *end,
+                     guint8 card);
 /* Which of two states give both halves of a conversation the same stamps: bit 0 for a, bit 1 for b. */
 guint8 match_shared (const OwdCorrelator *self, guint16 a, guint16 b);
 void match_expire (OwdCorrelator *self, OwdTime before);
@@ -295,6 +315,15 @@ void delay_see (const OwdCorrelator *self, const Stamp *a, const Stamp *b, Seen 
 void delay_sample (const OwdCorrelator *self, const Stamp *up, const Stamp *down, OwdSample *ret_sample);
 /* Makes the interval hold another level of delay too, and sigma say so. */
 void delay_widen (OwdSample *sample, gint64 level_ns);
+/* prior.c */
+/* Makes the clock know the profile that is in force at a time; before the header of that time. */
+void prior_update (OwdCorrelator *self, State *s, OwdTime recv_ns);
+/* A new state: which profiles are about it. */
+void prior_attach (const OwdCorrelator *self, State *s);
+/* Id of the profile in force, 0: none. */
+guint32 prior_id_at (const OwdCorrelator *self, const State *s, OwdTime t);
+/* Number of the line card with a clock of its own that the record came by, + 1; 0: none. */
+guint8 prior_card (const State *s, const OwdFlow *flow);
 /* gate.c */
 /* Length of a LevelBin. */
 gint64 gate_bin_ns (const OwdCorrelator *self);

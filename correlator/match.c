@@ -462,10 +462,13 @@ side_hash (const Rec *a, const Rec *b, guint32 from)
   return (guint32) (h >> 32) | 1;
 }
 
+/* Of interfaces where both points tell them: WIDE_INTERFACES is set. Else of a large network. */
 static guint32
 wide_hash (const Rec *a, const Rec *b)
 {
-  return side_hash (a, b, (guint32) a->wide << 16 | b->wide);
+  guint32 hash = side_hash (a, b, (guint32) a->wide << 16 | b->wide);
+
+  return a->flags & b->flags & REC_INTERFACE ? hash | WIDE_INTERFACES : hash & ~WIDE_INTERFACES;
 }
 
 static void
@@ -681,6 +684,14 @@ pair_state (OwdCorrelator *self, const Rec *rec, guint64 key, guint64 reverse_ke
 
 /* ---- arrival -------------------------------------------------------------------------------------- */
 
+/* The same stamps, although they may have been read by different clocks. */
+static gboolean
+same_uptimes (const Rec *a, const Rec *b)
+{
+  return a->boot_ns != 0 && b->boot_ns != 0 && a->start_ns - a->boot_ns == b->start_ns - b->boot_ns
+         && a->end_ns - a->boot_ns == b->end_ns - b->boot_ns;
+}
+
 /* Looks at the new record beside its elders of the same point: the same once more, a repeated start, or an overlap. */
 static OwdStatus
 compare_with_elders (OwdCorrelator *self, Rec *r)
@@ -692,8 +703,8 @@ compare_with_elders (OwdCorrelator *self, Rec *r)
     if (o->key != r->key || o->state != r->state)
       continue;
     same_start = ABS (o->start_ns - r->start_ns) <= SAME_NS;
-    if (ABS (o->start_ns - r->start_ns) <= OVERLAP_NS && ABS (o->end_ns - r->end_ns) <= OVERLAP_NS
-        && o->packets == r->packets && o->octets == r->octets)
+    if (o->packets == r->packets && o->octets == r->octets
+        && (same_uptimes (o, r) || ABS (o->end_ns - r->end_ns) <= OVERLAP_NS))
       return OWD_STATUS_DUPLICATE;
     if (same_start && r->end_ns > o->end_ns + OVERLAP_NS) {
       r->flags |= REC_REPEATED;
@@ -713,10 +724,10 @@ compare_with_elders (OwdCorrelator *self, Rec *r)
 static guint8
 rec_flags (const OwdFlow *flow)
 {
-  guint8 flags = 0;
+  guint8 flags = flow->in_if != 0 ? REC_INTERFACE : 0;
 
   if (flow->proto != 6 || !(flow->flags & OWD_FLOW_FLAGS))
-    return 0;
+    return flags;
   if (flow->tcp_flags & TCP_SYN)
     flags |= REC_SYN;
   if (flow->tcp_flags & (TCP_FIN | TCP_RST))
@@ -759,7 +770,7 @@ reverse_hash (const OwdFlow *flow)
 }
 
 OwdStatus
-match_add (OwdCorrelator *self, const OwdFlow *flow, const OwdInstant *start, const OwdInstant *end)
+match_add (OwdCorrelator *self, const OwdFlow *flow, const OwdInstant *start, const OwdInstant *end, guint8 card)
 {
   guint64 undirected = owd_flow_hash_undirected (flow);
   guint32 mixed = (guint32) ((undirected * G_GUINT64_CONSTANT (0x9e3779b97f4a7c15)) >> 32);
@@ -785,6 +796,7 @@ match_add (OwdCorrelator *self, const OwdFlow *flow, const OwdInstant *start, co
     .proto = flow->proto,
     .kinds = (guint8) (flow->start_kind | flow->end_kind << 4),
     .ttl = flow->ttl_min == flow->ttl_max ? flow->ttl_min : 0,
+    .card = card,
   };
 
   for (guint k = 0; k < PARTNERS; k++)

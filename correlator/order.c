@@ -217,7 +217,8 @@ order_push (OwdCorrelator *self, const Waiting *waiting)
   put (self, &w);
 }
 
-/* With all that is known now: where the stamps lie, and who is upstream. FALSE: nothing shows that. */
+/* With all that is known now: where the stamps lie, and who is upstream. FALSE: nothing shows that, or a clock was
+ * stepped around their time and nothing tells which of its times they have. */
 static gboolean
 decide (OwdCorrelator *self, Waiting *w)
 {
@@ -228,6 +229,10 @@ decide (OwdCorrelator *self, Waiting *w)
 
   stamp_refine (self, &w->a);
   stamp_refine (self, &w->b);
+  if (w->a.either || w->b.either) {
+    self->counters.unsettled++;
+    return FALSE;
+  }
   delay_see (self, &w->a, &w->b, &seen);
   shared = match_shared (self, w->a.state, w->b.state);
   seen.near = w->either_way && shared != 0 ? 0 : w->near;
@@ -303,6 +308,7 @@ emit (OwdCorrelator *self, const Waiting *w)
   delay_sample (self, forward ? &w->a : &w->b, forward ? &w->b : &w->a, &out);
   out.ts = w->ts;
   out.flow = w->flow;
+  out.profile_id = prior_id_at (self, &self->state[out.dst], w->ts);
   out.kind = w->kind;
   out.proto = w->proto;
   out.flags |= w->flags;
@@ -378,6 +384,17 @@ deliver_until (OwdCorrelator *self, OwdTime until)
   self->watermark = MAX (self->watermark, p->first * p->slot_ns - 1);
 }
 
+/* Lag of an exporter that has not shown its own: what its profile says, with no profile the setting. */
+static gint64
+first_lag_ns (const OwdCorrelator *self, const State *s)
+{
+  for (guint i = 0; i < OWD_PRIOR_LAGS; i++) {
+    if (s->clock.prior.lag_ns[i] > 0 && owd_prior_lag_share (i) >= self->config.completeness)
+      return s->clock.prior.lag_ns[i];
+  }
+  return self->config.first_horizon_ns;
+}
+
 static gint64
 horizon (const OwdCorrelator *self)
 {
@@ -389,7 +406,7 @@ horizon (const OwdCorrelator *self)
 
     /* of a new exporter only records that lag little can have come */
     if (s->lag.n < LAG_ENOUGH || s->last_ns - s->first_ns < self->config.first_horizon_ns)
-      lag = MAX (lag, self->config.first_horizon_ns);
+      lag = MAX (lag, first_lag_ns (self, s));
 
     if (s->records > 0 && self->log_time - s->last_ns <= self->config.silent_ns)
       longest = MAX (longest, lag + HORIZON_MARGIN_NS);

@@ -8,12 +8,13 @@
  *
  * Which stamps belong to the same packet (match.c) is proven, not hoped: two runs of records that begin at the same
  * packet (both after a SYN, or both after a pause) and have equal packet and octet totals bound the same packets.
- * An interval that holds the truth (delay.c), the direction of travel (pair.c), the word of those who passed at the same
- * time (gate.c), and the order (order.c) follow.
+ * An interval that holds the truth (delay.c), the direction of travel (pair.c), the word of those who passed at the
+ * same time (gate.c), and the order (order.c) follow.
  */
 #ifndef OWD_CORRELATOR_H
 #define OWD_CORRELATOR_H
 
+#include "owd-prior.h"
 #include "owd-sample.h"
 
 G_BEGIN_DECLS
@@ -51,6 +52,7 @@ typedef struct {
   guint64 undirected;   /* proven pairs whose direction of travel nothing shows: not delivered */
   guint64 samples;      /* delivered */
   guint64 late;         /* samples older than the watermark: counted, not delivered */
+  guint64 unsettled;    /* a clock was stepped around their time: not delivered */
   guint64 contradicted; /* far from what others showed of their path at the time: not delivered */
   guint64 flagged;      /* delivered, but far from the recent samples of their path */
 } OwdCorrelatorCounters;
@@ -72,6 +74,11 @@ OwdCorrelator *owd_correlator_new (const OwdCorrelatorConfig *config, OwdSampleS
 /* Forgets everything: as new. */
 void owd_correlator_reset (OwdCorrelator *self);
 void owd_correlator_free (OwdCorrelator *self); /* NULL is fine */
+
+/* Profiles that count from here on: each only once, ids grow from call to call. Copied. */
+void owd_correlator_add_priors (OwdCorrelator *self, const OwdPrior *priors, guint n);
+/* The newest of them; 0: none. */
+guint32 owd_correlator_newest_prior (const OwdCorrelator *self);
 
 void owd_correlator_header (OwdCorrelator *self, const OwdHeader *header);
 /* A flow of the last header; copied. OWD_STATUS_OK: taken; OWD_STATUS_DUPLICATE, OWD_STATUS_FULL (shed),

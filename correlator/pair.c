@@ -7,14 +7,18 @@
  * smaller than the steps, choosing by sign keeps only positive errors. What no clock offset can touch is the round trip
  * between the points: delta (time at b minus time at a) of packets a to b is larger than that of packets b to a. So, in
  * this order:
- *   TTL          the higher one is upstream
- *   conversation the half with the larger delta travels a to b, if the two differ by more than steps can explain
- *   network      (must not contradict) the mean of such differences over the conversations of one source network, if it
- * differs from zero by more than chance can explain: this reaches below the steps. A large network serves where the
- * small one has shown too little, if its mean is no less than those of the pair's small ones: then all of it lies on
- * one side clusters     nearer to the deltas that were proven for one direction than for the other sign         only
- * where delta is clearly larger than steps and clock intervals; this trusts the clocks none         points too near to
- * each other, so far: no sample
+ *
+ * - TTL: the higher one is upstream.
+ * - Conversation: the half with the larger delta travels a to b, if the two differ by more than steps can explain.
+ * - Network (must not contradict): the mean of such differences over the conversations of one source network, if it
+ *   differs from zero by more than chance can explain. This reaches below the steps. Where it has shown too little: of
+ *   all that comes in by the same interfaces at a and at b. Packets of both directions do not; and where an exporter
+ *   tells nothing of its interfaces but a constant, both halves vote in one place and cancel. Without interfaces a
+ * large network, if its mean is no less than those of the pair's small ones: then all of it lies on one side.
+ * - Clusters: nearer to the deltas that were proven for one direction than for the other.
+ * - Sign: only where delta is clearly larger than steps and clock intervals, and the clocks have not been caught out;
+ *   this trusts them.
+ * - None: points too near to each other, so far. No sample.
  */
 #include "internal.h"
 
@@ -201,9 +205,11 @@ network_says (const OwdCorrelator *self, const Pair *pair, const Seen *seen)
 {
   gint64 mean = side_mean (self, seen->near, seen->step_ns);
 
-  if (mean != 0 || pair->round_trip.n < SIDE_ENOUGH)
+  if (mean != 0 || (pair->round_trip.n < SIDE_ENOUGH && !(seen->wide & WIDE_INTERFACES)))
     return mean;
   mean = side_mean (self, seen->wide, seen->step_ns);
+  if (seen->wide & WIDE_INTERFACES)
+    return mean;
   return ABS (mean) >= pair->round_trip.sorted[pair->round_trip.n / 8] / 100 * WIDE_PERCENT ? mean : 0;
 }
 

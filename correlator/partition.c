@@ -4,15 +4,17 @@
  *
  * The engine is a pure function of the log and its settings; it never learns what a database has. Behind it stands a
  * filter: a sample at or before the committed watermark is there or must not come any more, any other one is still
- * missing; numbers are the database's own (docs/design/exactly-once.md).
+ * missing; numbers are the database's own (docs/design/exactly-once.md). Profiles are part of its input: the database
+ * remembers from which offset on each counts.
  */
 #include "checkpoint.h"
 #include "program.h"
 
-#define BATCH 10000                         /* samples per transaction at most, but whole blocks */
-#define BLOCKS_IN_A_ROW 16                  /* then the next partition has its turn */
-#define MARKS_PER_COMMIT 4                  /* a watermark alone waits this many commit-intervals */
-#define CHECKPOINT_BYTES (32 * 1024 * 1024) /* of log, or four times a checkpoint's own size */
+#define BATCH 10000                             /* samples per transaction at most, but whole blocks */
+#define BLOCKS_IN_A_ROW 16                      /* then the next partition has its turn */
+#define MARKS_PER_COMMIT 4                      /* a watermark alone waits this many commit-intervals */
+#define PROFILES_EVERY_US (60 * G_USEC_PER_SEC) /* notices may be lost */
+#define CHECKPOINT_BYTES (32 * 1024 * 1024)     /* of log, or four times a checkpoint's own size */
 
 static gboolean
 commit (Part *part, GError **error)
@@ -82,6 +84,57 @@ maybe_checkpoint (Part *part)
     save_checkpoint (part);
 }
 
+/* ---- profiles ------------------------------------------------------------------------------------- */
+
+/* Tells the engine of those that count from here on. */
+static gboolean
+use_profiles (Part *part, GError **error)
+{
+  g_autoptr (GArray) priors = NULL;
+
+  while (part->next_use < part->uses->len) {
+    const OwdProfileUse *use = &g_array_index (part->uses, OwdProfileUse, part->next_use);
+
+    if (use->offset > part->offset)
+      return TRUE;
+    g_clear_pointer (&priors, g_array_unref);
+    priors = g_array_new (FALSE, FALSE, sizeof (OwdPrior));
+    while (!owd_store_priors (part->worker->store, owd_correlator_newest_prior (part->engine), use->newest, priors,
+                              error)) {
+      if (!worker_try_again (part->worker, error))
+        return FALSE;
+    }
+    worker_is_back (part->worker);
+    owd_correlator_add_priors (part->engine, (const OwdPrior *) priors->data, priors->len);
+    part->next_use++;
+  }
+  return TRUE;
+}
+
+/* Asks for new ones where there may be some, but not while replaying what has been delivered: they were not known
+ * then. */
+static gboolean
+look_for_profiles (Part *part, GError **error)
+{
+  Worker *w = part->worker;
+  gint64 now_us = g_get_monotonic_time ();
+
+  if (owd_store_profiles_changed (w->store))
+    w->notified_us = now_us;
+  if (part->offset < part->committed.offset
+      || (part->asked_us != 0 && part->asked_us > w->notified_us && now_us - part->asked_us < PROFILES_EVERY_US))
+    return TRUE;
+  part->asked_us = now_us;
+  while (!owd_store_use_profiles (w->store, part->part, part->offset, part->uses, error)) {
+    if (!worker_try_again (w, error))
+      return FALSE;
+  }
+  worker_is_back (w);
+  return TRUE;
+}
+
+/* ---- blocks ----------------------------------------------------------------------------------------- */
+
 static void
 feed (Part *part, OwdLogBlock *block)
 {
@@ -143,6 +196,8 @@ next_block (Part *part, OwdLogBlock *ret_block, GError **error)
 Step
 part_step (Part *part, GError **error)
 {
+  if (!look_for_profiles (part, error))
+    return STEP_FAILED;
   for (guint i = 0; i < BLOCKS_IN_A_ROW; i++) {
     OwdLogBlock block;
     OwdStatus status = next_block (part, &block, error);
@@ -151,7 +206,7 @@ part_step (Part *part, GError **error)
       return commit_if_due (part, error) ? STEP_IDLE : STEP_FAILED;
     if (status == OWD_STATUS_GAP || status == OWD_STATUS_CHECKSUM)
       continue;
-    if (status != OWD_STATUS_OK)
+    if (status != OWD_STATUS_OK || !use_profiles (part, error))
       return STEP_FAILED;
     feed (part, &block);
     if (part->samples->len >= BATCH && !commit_if_due (part, error))
@@ -170,8 +225,17 @@ part_open (Part *part, GError **error)
     if (!worker_try_again (w, error))
       return FALSE;
   }
+  while (!owd_store_profile_uses (w->store, part->part, part->uses, error)) {
+    g_array_set_size (part->uses, 0);
+    if (!worker_try_again (w, error))
+      return FALSE;
+  }
   worker_is_back (w);
   part->offset = checkpoint_load (p->state_dir, p->info.uuid, part->part, &part->committed, part->engine);
+  while (part->next_use < part->uses->len
+         && g_array_index (part->uses, OwdProfileUse, part->next_use).newest
+                <= owd_correlator_newest_prior (part->engine))
+    part->next_use++;
   part->checkpoint_at = part->offset;
   part->checkpoint_us = part->committed_us = g_get_monotonic_time ();
   points_note (part);
@@ -189,6 +253,7 @@ part_new (Worker *w, guint number)
   part->engine = owd_correlator_new (&w->program->engine, take_sample, part);
   part->samples = g_array_sized_new (FALSE, FALSE, sizeof (OwdSample), BATCH);
   part->point_of = g_array_new (FALSE, FALSE, sizeof (guint32));
+  part->uses = g_array_new (FALSE, FALSE, sizeof (OwdProfileUse));
   return part;
 }
 
@@ -201,6 +266,7 @@ part_free (gpointer data)
   owd_correlator_free (part->engine);
   g_array_unref (part->samples);
   g_array_unref (part->point_of);
+  g_array_unref (part->uses);
   g_free (part);
 }
 

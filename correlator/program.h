@@ -27,6 +27,9 @@ typedef struct {
   guint part;
   OwdLogReader *reader;
   OwdCorrelator *engine;
+  GArray *uses;      /* OwdProfileUse: from where on which profiles count */
+  guint next_use;    /* the first of them that the engine has not been told of */
+  gint64 asked_us;   /* when new profiles were looked for */
   GArray *samples;   /* OwdSample, with point numbers of the worker */
   GArray *point_of;  /* guint32: engine state -> point number of the worker */
   OwdMark committed; /* what the database has */
@@ -47,7 +50,8 @@ struct Worker {
   GHashTable *point_numbers; /* OwdStateKey -> number + 1 */
   guint failures;            /* of the database in a row */
   gint64 exporters_us, evaluated_us;
-  GError *error; /* why the worker ended early */
+  gint64 notified_us; /* when the database told of new profiles */
+  GError *error;      /* why the worker ended early */
 };
 
 struct Program {

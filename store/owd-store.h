@@ -14,6 +14,7 @@
 #ifndef OWD_STORE_H
 #define OWD_STORE_H
 
+#include "owd-prior.h"
 #include "owd-sample.h"
 
 G_BEGIN_DECLS
@@ -125,6 +126,26 @@ typedef struct {
 gboolean owd_store_evaluate (OwdStore *self, const OwdEventRules *rules, gboolean *ret_more,
                              GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
+/* Profiles as the correlator uses them, appended to priors (OwdPrior): those with after < id <= upto, in their order.
+ */
+gboolean owd_store_priors (OwdStore *self, guint32 after, guint32 upto, GArray *priors, GError **error);
+
+/* TRUE: profiles may have been added since the last call; also where the connection is new, as notices may have been
+ * lost. Asks nobody, so that it may be called often. */
+gboolean owd_store_profiles_changed (OwdStore *self);
+
+/* From a place in a partition's log on, profiles up to an id count. */
+typedef struct {
+  guint64 offset;
+  guint32 newest;
+} OwdProfileUse;
+
+/* Appends what was noted for a partition to uses (OwdProfileUse), by id. */
+gboolean owd_store_profile_uses (OwdStore *self, guint part, GArray *uses, GError **error);
+/* Notes for a claimed partition that all profiles there are count from `offset` on, and appends that to uses; nothing
+ * where none is new, or where the partition belongs to another process now (the next commit will tell). */
+gboolean owd_store_use_profiles (OwdStore *self, guint part, guint64 offset, GArray *uses, GError **error);
+
 /* ---- the profiler's side ----------------------------------------------------------------------- */
 
 /* One segment of an exporter state's profile. */
@@ -135,7 +156,7 @@ typedef struct {
   char *measured;         /* JSON object; borrowed */
 } OwdProfileRow;
 
-/* Appends rows to owd.profiles, all or none. Earlier ones stay. */
+/* Appends rows to owd.profiles, all or none, and notifies who listens. Earlier ones stay. */
 gboolean owd_store_profiles (OwdStore *self, const OwdProfileRow *rows, gsize n,
                              GError **error) G_GNUC_WARN_UNUSED_RESULT;
 

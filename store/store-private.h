@@ -163,6 +163,7 @@ typedef struct {
 
 struct OwdStore {
   OwdConn conn;
+  guint64 listening;   /* generation of the connection that listens for profiles; 0: none does */
   GHashTable *claims;  /* part -> OwdClaim */
   GArray *points;      /* gint32: database id of the point at this index */
   GHashTable *paths;   /* src index << 32 | dst index -> path id */

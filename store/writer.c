@@ -722,43 +722,6 @@ owd_store_collector (OwdStore *self, const OwdCollectorRow *row, GError **error)
   return res != NULL;
 }
 
-/* ---- profiles ------------------------------------------------------------------------------------ */
-
-static gboolean
-put_profile (OwdConn *conn, const OwdProfileRow *row, GError **error)
-{
-  char addr[OWD_ADDR_TEXT];
-  Number n[4];
-  const char *const values[] = { owd_addr_text (&row->key.addr, addr),
-                                 unsigned_text (&n[0], row->key.domain),
-                                 unsigned_text (&n[1], row->key.version),
-                                 row->name,
-                                 time_text (&n[2], row->from_ns),
-                                 time_text (&n[3], row->to_ns),
-                                 row->measured };
-  g_autoptr (PGresult) res
-      = owd_conn_query (conn, "writing a profile", PGRES_COMMAND_OK,
-                        "INSERT INTO owd.profile (addr, domain, version, name, valid_from, valid_to, measured)"
-                        " VALUES ($1::inet, $2, $3, $4, owd.ts_of_ns ($5), owd.ts_of_ns ($6), $7::jsonb)",
-                        G_N_ELEMENTS (values), values, error);
-
-  return res != NULL;
-}
-
-gboolean
-owd_store_profiles (OwdStore *self, const OwdProfileRow *rows, gsize n, GError **error)
-{
-  static const char what[] = "writing profiles";
-  gboolean fine = owd_conn_ready (&self->conn, error) && owd_conn_run (&self->conn, what, "BEGIN", error);
-
-  for (gsize i = 0; i < n && fine; i++)
-    fine = put_profile (&self->conn, &rows[i], error);
-  fine = fine && owd_conn_commit (&self->conn, what, error);
-  if (!fine)
-    owd_conn_rollback (&self->conn);
-  return fine;
-}
-
 /* ---- roll-ups ---------------------------------------------------------------------------------- */
 
 gboolean

@@ -91,9 +91,10 @@ main (int argc, char **argv)
            " duplicates %" G_GUINT64_FORMAT " overlaps %" G_GUINT64_FORMAT " sampled %" G_GUINT64_FORMAT
            " unpaired %" G_GUINT64_FORMAT " runs %" G_GUINT64_FORMAT " ambiguous %" G_GUINT64_FORMAT
            " undirected %" G_GUINT64_FORMAT " samples %" G_GUINT64_FORMAT " late %" G_GUINT64_FORMAT
-           " contradicted %" G_GUINT64_FORMAT " flagged %" G_GUINT64_FORMAT " horizon %.1f s\n",
+           " unsettled %" G_GUINT64_FORMAT " contradicted %" G_GUINT64_FORMAT " flagged %" G_GUINT64_FORMAT
+           " horizon %.1f s\n",
            n->records, n->no_clock, n->nonsense, n->duplicates, n->overlaps, n->sampled, n->unpaired, n->runs,
-           n->ambiguous, n->undirected, n->samples, n->late, n->contradicted, n->flagged,
+           n->ambiguous, n->undirected, n->samples, n->late, n->unsettled, n->contradicted, n->flagged,
            (double) owd_correlator_horizon_ns (correlator) / 1e9);
   for (guint i = 0; i < owd_correlator_n_states (correlator); i++) {
     char addr[OWD_ADDR_TEXT];

@@ -196,6 +196,46 @@ a_small_step_is_located (void **state)
   assert_true (widest < 100 * MS); /* both clocks are claimed near the step only */
 }
 
+/* With a profile the first header's stamps are as narrow as it says, and lie where it says; one that the headers
+ * contradict is left aside. */
+static void
+a_profile_is_there_from_the_start (void **state)
+{
+  const OwdTime boot = EPOCH - 5000 * S, from = EPOCH, at = EPOCH + 1800 * S;
+  OwdPrior prior = { .id = 7,
+                     .kind = { OWD_STAMP_UPTIME_MS, OWD_STAMP_UPTIME_MS },
+                     .step_ns = { 4 * MS, 4 * MS },
+                     .boot_at_ns = at,
+                     .over_ns = 3600 * S,
+                     .skew_ppm = -20,
+                     .skew_lo_ppm = -20.2,
+                     .skew_hi_ppm = -19.8 };
+  OwdHeader h = header_at (from, boot, 20);
+  gint64 truth = from + 100 * MS, right = at - (gint64) ((double) (at - boot) * (1 + 20e-6));
+
+  (void) state;
+  for (guint wrong = 0; wrong < 2; wrong++) {
+    OwdFlow f = flow_at ((guint64) h.uptime_ms + 100);
+    OwdClock c = { 0 };
+    OwdInstant i;
+
+    prior.boot_ns = right + (wrong ? 2 * S : 0);
+    prior.boot_lo_ns = prior.boot_ns - MS / 2;
+    prior.boot_hi_ns = prior.boot_ns + MS / 2;
+    owd_clock_prior (&c, &prior);
+    (void) owd_clock_header (&c, &h, 100);
+    assert_true (owd_clock_instant (&c, &f, OWD_STAMP_START, &i));
+    assert_true (holds (&c, OWD_STAMP_START, &i, truth));
+    assert_int_equal (owd_clock_step (&c, OWD_STAMP_UPTIME_MS, OWD_STAMP_START).bound_ns, 4 * MS);
+    if (wrong) {
+      assert_true (i.clock_ns > S / 2);
+      continue;
+    }
+    assert_true (i.clock_ns < 5 * MS);
+    assert_true (ABS (i.lo_ns + i.likely_ns - truth) <= MS);
+  }
+}
+
 static void
 one_bad_header_does_no_harm (void **state)
 {
@@ -361,6 +401,7 @@ main (void)
     cmocka_unit_test (locked_phase_stays_wide),
     cmocka_unit_test (reboot_and_step),
     cmocka_unit_test (a_small_step_is_located),
+    cmocka_unit_test (a_profile_is_there_from_the_start),
     cmocka_unit_test (one_bad_header_does_no_harm),
     cmocka_unit_test (wrap_goes_unseen),
     cmocka_unit_test (floating_epoch),

@@ -23,6 +23,7 @@ typedef struct {
   OwdCorrelator *c;
   GArray *samples; /* OwdSample */
   OwdTime now;
+  guint32 in_if; /* at point 1 */
 } World;
 
 static void
@@ -97,6 +98,7 @@ static OwdStatus export(World *w, Saw saw)
                 .octets = saw.octets,
                 .ttl_min = saw.ttl,
                 .ttl_max = saw.ttl,
+                .in_if = saw.point == 1 ? w->in_if : 0,
                 .start_kind = OWD_STAMP_UNIX_MS,
                 .end_kind = OWD_STAMP_UNIX_MS,
                 .start_raw = (guint64) (saw.first / MS),
@@ -662,6 +664,45 @@ the_lonely_are_doubted (void **state)
   world_end (&w);
 }
 
+/* Which profile counts when; a line card that is ahead is put right, and what was claimed can be had back. */
+static void
+profiles_count_in_their_time (void **state)
+{
+  OwdPrior priors[3] = { { .id = 5, .key = { .domain = 1, .version = 10 }, .from_ns = EPOCH + 350 * S },
+                         { .id = 9, .key = { .domain = 1, .version = 10 }, .from_ns = EPOCH + 500 * S },
+                         { .id = 8, .key = { .domain = 3, .version = 10 }, .from_ns = EPOCH } };
+  World w = world_new ();
+
+  (void) state;
+  for (guint i = 0; i < 2; i++) {
+    priors[i].n_groups = 1;
+    priors[i].group[0].in_if = 4;
+    priors[i].group[0].lo_ns = 298 * MS;
+    priors[i].group[0].hi_ns = 302 * MS;
+  }
+  world_start (&w);
+  owd_correlator_add_priors (w.c, priors, 3);
+  assert_int_equal (owd_correlator_newest_prior (w.c), 9);
+  warm_up (&w);
+  for (guint i = 0; i < 30; i++) {
+    tick (&w, EPOCH + 400 * S + i * 10 * S);
+    w.in_if = i % 2 == 0 ? 4 : 5;
+    passes (&w, (guint16) (1000 + i), w.now - 20 * MS, i % 2 == 0 ? 320 : 20);
+  }
+  owd_correlator_flush (w.c);
+  assert_int_equal (w.samples->len, 2 * 30);
+  for (guint i = 0; i < w.samples->len; i++) {
+    const OwdSample *s = sample (&w, i);
+    gboolean ahead = i / 2 % 2 == 0;
+
+    assert_int_equal (s->profile_id, s->ts < EPOCH + 500 * S ? 5 : 9);
+    assert_int_equal (s->owd_ns, 20 * MS);
+    assert_int_equal (s->bias_ns, ahead ? 300 * MS : 0);
+    assert_int_equal (s->hi_ns - s->lo_ns, ahead ? 6 * MS : 2 * MS);
+  }
+  world_end (&w);
+}
+
 int
 main (void)
 {
@@ -679,6 +720,7 @@ main (void)
     cmocka_unit_test (late_is_counted),
     cmocka_unit_test (the_lonely_are_not_delivered),
     cmocka_unit_test (the_lonely_are_doubted),
+    cmocka_unit_test (profiles_count_in_their_time),
   };
 
   return cmocka_run_group_tests (tests, NULL, NULL);
