@@ -121,6 +121,11 @@ def measure(args, results, name, make, count, port):
     return directory
 
 
+def ratio(results, name, other):
+    """Median over rounds of name's cost against other's in the same round."""
+    return statistics.median(a[0] / b[0] for a, b in zip(results[name], results[other]))
+
+
 def correlate(args, results, log):
     text = subprocess.run([args.tests + "/bench_correlate", log], check=True, capture_output=True, text=True).stdout
     records, samples = (int(re.search(r"(\d+) " + w, text).group(1)) for w in ("records", "samples"))
@@ -150,7 +155,7 @@ def main():
     parser.add_argument("--exporters", type=int, default=20)
     parser.add_argument("--rate", type=int, default=10000, help="datagrams a second (default 10000)")
     parser.add_argument("--seconds", type=float, default=5)
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=5)
     args = parser.parse_args()
     args.tests, args.bin = args.build + "/tests", args.build + "/bin"
     results, samples = {}, 0
@@ -161,6 +166,10 @@ def main():
                 samples = correlate(args, results, directory + "/log")
             shutil.rmtree(directory)
     table(args, results)
+    print()
+    for other in ("recvmmsg, count only", "nfcapd"):
+        if other in results:
+            print(f"oneway-collector costs {ratio(results, 'oneway-collector', other):.2f} times {other} (median over rounds)")
     print(f"\n{samples} delay samples from the last log")
 
 
