@@ -153,8 +153,8 @@ static gboolean
 calibrate_range (Run *self, OwdStore *store, OwdTime from, OwdTime to, GError **error)
 {
   for (OwdTime window = from - from % self->window_ns; window < to; window += self->window_ns) {
-    self->from = MAX (window, from);
-    self->to = MIN (window + self->window_ns, to);
+    self->from = window; /* whole windows: a part of one would stand beside the whole */
+    self->to = window + self->window_ns;
     if (!owd_store_probe_stamps (store, self->from, self->to, self->slack_ns, on_stamp, self, error))
       return FALSE;
     finish_point (self);
@@ -225,7 +225,8 @@ owd_probe_calibrate_main (int argc, char **argv)
   Options o = { 0 };
   const GOptionEntry entries[] = {
     { "db", 0, 0, G_OPTION_ARG_STRING, &o.db, "PostgreSQL; default: [database] conninfo", "CONNINFO" },
-    { "from", 0, 0, G_OPTION_ARG_STRING, &o.from, "Of the probe packets; -2h: before the end (the last day)", "TIME" },
+    { "from", 0, 0, G_OPTION_ARG_STRING, &o.from, "Whole windows from here; -2h: before the end (the last day)",
+      "TIME" },
     { "to", 0, 0, G_OPTION_ARG_STRING, &o.to, "(the last probe packet)", "TIME" },
     { "slack", 0, 0, G_OPTION_ARG_STRING, &o.slack, "How far clocks of probe and exporters may be apart (2s)", "TIME" },
     { "window", 0, 0, G_OPTION_ARG_STRING, &o.window, "An offset for each of these (10min)", "TIME" },

@@ -400,11 +400,12 @@ set_answered (Path *p, const OwdTable *counts)
       p->answered = g_ascii_strtoull (cell (counts, i, 5), NULL, 10);
 }
 
-/* One hour of the range. ret_sent: probe packets in it. */
+/* ret_sent: probe packets in that hour. */
 static gboolean
-report_hour (Report *self, OwdStore *store, OwdTime hour, OwdTime from, OwdTime to, guint64 *ret_sent, GError **error)
+report_hour (Report *self, OwdStore *store, OwdTime hour, guint64 *ret_sent, GError **error)
 {
-  g_autoptr (OwdTable) counts = owd_store_probe_counts (store, from, to, error);
+  OwdTime end = hour + HOUR_NS;
+  g_autoptr (OwdTable) counts = owd_store_probe_counts (store, hour, end, error);
   char text[OWD_TIME_TEXT];
 
   if (counts == NULL)
@@ -416,10 +417,10 @@ report_hour (Report *self, OwdStore *store, OwdTime hour, OwdTime from, OwdTime 
     return TRUE;
   g_ptr_array_set_size (self->paths, 0);
   self->path = NULL;
-  if (!owd_store_probe_matches (store, from, to, self->slack_ns, on_match, self, error))
+  if (!owd_store_probe_matches (store, hour, end, self->slack_ns, on_match, self, error))
     return FALSE;
   self->path = NULL;
-  if (!owd_store_probe_vias (store, from, to, self->slack_ns, on_via, self, error))
+  if (!owd_store_probe_vias (store, hour, end, self->slack_ns, on_via, self, error))
     return FALSE;
   owd_time_text (hour, text);
   for (guint i = 0; i < self->paths->len; i++) {
@@ -429,6 +430,7 @@ report_hour (Report *self, OwdStore *store, OwdTime hour, OwdTime from, OwdTime 
   return TRUE;
 }
 
+/* Whole hours: a row of half an hour would replace that of the whole. */
 static gboolean
 report_range (Report *self, OwdStore *store, OwdTime from, OwdTime to, guint64 *ret_sent, GError **error)
 {
@@ -436,7 +438,7 @@ report_range (Report *self, OwdStore *store, OwdTime from, OwdTime to, guint64 *
   for (OwdTime hour = from - from % HOUR_NS; hour < to; hour += HOUR_NS) {
     guint64 sent;
 
-    if (!report_hour (self, store, hour, MAX (hour, from), MIN (hour + HOUR_NS, to), &sent, error))
+    if (!report_hour (self, store, hour, &sent, error))
       return FALSE;
     *ret_sent += sent;
   }
@@ -513,7 +515,7 @@ owd_probe_report_main (int argc, char **argv)
   Options o = { 0 };
   const GOptionEntry entries[] = {
     { "db", 0, 0, G_OPTION_ARG_STRING, &o.db, "PostgreSQL; default: [database] conninfo", "CONNINFO" },
-    { "from", 0, 0, G_OPTION_ARG_STRING, &o.from, "Of the probe packets; -2h: before the end (the last day)", "TIME" },
+    { "from", 0, 0, G_OPTION_ARG_STRING, &o.from, "Whole hours from here; -2h: before the end (the last day)", "TIME" },
     { "to", 0, 0, G_OPTION_ARG_STRING, &o.to, "(the last probe packet)", "TIME" },
     { "slack", 0, 0, G_OPTION_ARG_STRING, &o.slack, "How far clocks of probe and exporters may be apart (2s)", "TIME" },
     { "beyond", 0, 0, G_OPTION_ARG_STRING, &o.beyond, "What the probe's way has more than that between points, one way",

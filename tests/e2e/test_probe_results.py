@@ -245,6 +245,9 @@ class Report(unittest.TestCase):
         probe('report')
         self.assertEqual(sql('SELECT count (*) FROM owd.validation'), [['6']])
         self.assertEqual(len(self.report('--from', '2027-01-15 09:00+00', '--dry-run')[0]), 3)
+        # half an hour is no reason to forget the whole one
+        self.report('--from', '2027-01-15 08:02+00', '--to', '2027-01-15 08:03+00')
+        self.assertEqual(sql("SELECT DISTINCT n FROM owd.validation WHERE quantity = 'rtt'"), [['20']])
 
     def test_a_way_beyond_the_points_is_never_guessed(self):
         for seq in range(20):
