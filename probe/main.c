@@ -33,6 +33,23 @@ owd_probe_parse_duration (const char *text, const char *option, gint64 min_ns, g
   return FALSE;
 }
 
+gboolean
+owd_probe_parse_name (const char *text, const char *const names[], guint n, const char *option, guint *ret,
+                      GError **error)
+{
+  g_autoptr (GString) known = g_string_new (NULL);
+
+  for (guint i = 0; i < n; i++) {
+    if (text == NULL || g_str_equal (text, names[i])) {
+      *ret = i;
+      return TRUE;
+    }
+    g_string_append_printf (known, "%s%s", i > 0 ? ", " : "", names[i]);
+  }
+  g_set_error (error, OWD_ERROR, OWD_ERROR_CONFIG, "%s %s: want one of %s", option, text, known->str);
+  return FALSE;
+}
+
 static const struct {
   const char *name, *help;
   int (*main) (int argc, char **argv);

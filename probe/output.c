@@ -24,14 +24,12 @@ gboolean
 owd_probe_parse_format (const char *text, OwdProbeFormat *ret_format, GError **error)
 {
   const char *const names[] = { "table", "json", "csv" };
+  guint which;
 
-  for (guint i = 0; i < G_N_ELEMENTS (names); i++)
-    if (text == NULL || g_str_equal (text, names[i])) {
-      *ret_format = (OwdProbeFormat) i;
-      return TRUE;
-    }
-  g_set_error (error, OWD_ERROR, OWD_ERROR_CONFIG, "--format %s: want table, json or csv", text);
-  return FALSE;
+  if (!owd_probe_parse_name (text, names, G_N_ELEMENTS (names), "--format", &which, error))
+    return FALSE;
+  *ret_format = (OwdProbeFormat) which;
+  return TRUE;
 }
 
 static double

@@ -47,4 +47,32 @@ owd_probe_put64 (guint8 *p, guint64 v)
   memcpy (p, &v, sizeof v);
 }
 
+/* One's complement sums of the Internet checksum (RFC 1071). Every piece but the last has an even length. */
+static inline guint32
+owd_probe_sum (guint32 sum, const guint8 *p, gsize len)
+{
+  for (gsize i = 0; i + 1 < len; i += 2)
+    sum += owd_be16 (p + i);
+  if (len % 2 != 0)
+    sum += (guint32) p[len - 1] << 8;
+  return sum;
+}
+
+static inline guint16
+owd_probe_fold (guint32 sum)
+{
+  while (sum >> 16 != 0)
+    sum = (sum & 0xffff) + (sum >> 16);
+  return (guint16) sum;
+}
+
+/* The pseudo header of TCP, UDP and ICMPv6. */
+static inline guint32
+owd_probe_pseudo_sum (const OwdAddr *src, const OwdAddr *dst, guint proto, gsize len)
+{
+  gsize skip = owd_addr_is_v4 (dst) ? 12 : 0;
+
+  return owd_probe_sum (owd_probe_sum (proto + (guint32) len, src->b + skip, 16 - skip), dst->b + skip, 16 - skip);
+}
+
 #endif

@@ -33,36 +33,11 @@ enum {
 
 /* ---- probes ------------------------------------------------------------------------------------ */
 
-/* One's complement sum in 16 bits; even length but for the last piece. */
-static guint16
-fold (guint32 sum)
-{
-  while (sum >> 16 != 0)
-    sum = (sum & 0xffff) + (sum >> 16);
-  return (guint16) sum;
-}
-
-static guint32
-add_words (guint32 sum, const guint8 *p, gsize len)
-{
-  for (gsize i = 0; i + 1 < len; i += 2)
-    sum += owd_be16 (p + i);
-  return sum;
-}
-
-static guint32
-pseudo_header (const OwdProbePathFlow *f, guint proto, gsize len)
-{
-  gsize skip = owd_addr_is_v4 (&f->dst) ? 12 : 0;
-
-  return add_words (add_words (proto + (guint32) len, f->src.b + skip, 16 - skip), f->dst.b + skip, 16 - skip);
-}
-
 /* What has to be added to sum for the checksum, its complement, to become `wanted`. */
 static guint16
 compensation (guint32 sum, guint16 wanted)
 {
-  return fold ((guint32) (guint16) ~wanted + (guint16) ~fold (sum));
+  return owd_probe_fold ((guint32) (guint16) ~wanted + (guint16) ~owd_probe_fold (sum));
 }
 
 static gsize
@@ -77,7 +52,9 @@ build_udp (const OwdProbePathFlow *f, guint16 number, guint8 *buf)
   owd_probe_put32 (stamp, number);
   owd_probe_put32 (stamp + 4, f->token); /* where T1 would be: a reflector sends it back */
   owd_probe_put16 (stamp + 12, 1);
-  owd_probe_put16 (buf + len - 2, compensation (add_words (pseudo_header (f, PROTO_UDP, len), buf, len), number));
+  owd_probe_put16 (
+      buf + len - 2,
+      compensation (owd_probe_sum (owd_probe_pseudo_sum (&f->src, &f->dst, PROTO_UDP, len), buf, len), number));
   owd_probe_put16 (buf + 6, number);
   return len;
 }
@@ -86,13 +63,13 @@ static gsize
 build_icmp (const OwdProbePathFlow *f, guint16 number, guint8 *buf)
 {
   gboolean v4 = owd_addr_is_v4 (&f->dst);
-  guint32 sum = v4 ? 0 : pseudo_header (f, PROTO_ICMP6, ICMP_BYTES);
+  guint32 sum = v4 ? 0 : owd_probe_pseudo_sum (&f->src, &f->dst, PROTO_ICMP6, ICMP_BYTES);
 
   buf[0] = v4 ? 8 : 128;
   owd_probe_put16 (buf + 4, f->sport);
   owd_probe_put16 (buf + 6, number);
   owd_probe_put32 (buf + 8, f->token);
-  owd_probe_put16 (buf + 12, compensation (add_words (sum, buf, ICMP_BYTES), CHECKSUM));
+  owd_probe_put16 (buf + 12, compensation (owd_probe_sum (sum, buf, ICMP_BYTES), CHECKSUM));
   owd_probe_put16 (buf + 2, CHECKSUM);
   return ICMP_BYTES;
 }

@@ -24,6 +24,10 @@ int owd_probe_daemon_main (int argc, char **argv);
 gboolean owd_probe_parse_duration (const char *text, const char *option, gint64 min_ns, gint64 *ret_ns,
                                    GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
+/* Which of n names text is; NULL is the first. option: for the message. */
+gboolean owd_probe_parse_name (const char *text, const char *const names[], guint n, const char *option, guint *ret,
+                               GError **error) G_GNUC_WARN_UNUSED_RESULT;
+
 /* ---- output ------------------------------------------------------------------------------------ */
 
 typedef enum {

@@ -38,22 +38,6 @@ typedef struct {
 
 /* ---- set-up ------------------------------------------------------------------------------------ */
 
-static gboolean
-parse_name (const char *text, const char *const names[], guint n, const char *option, guint *ret, GError **error)
-{
-  g_autoptr (GString) known = g_string_new (NULL);
-
-  for (guint i = 0; i < n; i++) {
-    if (text == NULL || g_str_equal (text, names[i])) {
-      *ret = i;
-      return TRUE;
-    }
-    g_string_append_printf (known, "%s%s", i > 0 ? ", " : "", names[i]);
-  }
-  g_set_error (error, OWD_ERROR, OWD_ERROR_CONFIG, "%s %s: want one of %s", option, text, known->str);
-  return FALSE;
-}
-
 /* Traffic like that of an application, one direction of it: most of the delay and its variation arise upstream. */
 static const struct {
   const char *name, *interval, *size;
@@ -74,7 +58,7 @@ apply_profile (Options *o, GError **error)
     return TRUE;
   for (guint i = 0; i < G_N_ELEMENTS (profiles); i++)
     names[i] = profiles[i].name;
-  if (!parse_name (o->profile, names, G_N_ELEMENTS (names), "--profile", &which, error))
+  if (!owd_probe_parse_name (o->profile, names, G_N_ELEMENTS (names), "--profile", &which, error))
     return FALSE;
   if (o->interval == NULL)
     o->interval = g_strdup (profiles[which].interval);
@@ -113,7 +97,7 @@ apply_method (Options *o, GError **error)
   gboolean tcp = o->tcp != NULL;
   guint kind = 0;
 
-  if (tcp && !parse_name (o->tcp, kinds, G_N_ELEMENTS (kinds), "--tcp", &kind, error))
+  if (tcp && !owd_probe_parse_name (o->tcp, kinds, G_N_ELEMENTS (kinds), "--tcp", &kind, error))
     return FALSE;
   o->method = tcp ? METHOD_TCP_ACK + kind : METHOD_STAMP;
   if (o->port == 0)
@@ -138,7 +122,7 @@ parse_schedule (const Options *o, OwdProbeSchedule *ret, GError **error)
   const char *const names[] = { "isochronous", "poisson", "burst", "train" };
   guint kind;
 
-  if (!parse_name (o->schedule, names, G_N_ELEMENTS (names), "--schedule", &kind, error)
+  if (!owd_probe_parse_name (o->schedule, names, G_N_ELEMENTS (names), "--schedule", &kind, error)
       || !owd_probe_parse_duration (o->interval != NULL ? o->interval : "100ms", "--interval", 1000, &ret->interval_ns,
                                     error)
       || !owd_probe_parse_duration (o->gap != NULL ? o->gap : "10ms", "--gap", 0, &ret->gap_ns, error))
@@ -161,7 +145,7 @@ parse_tlvs (const char *text, guint32 *ret_ask, GError **error)
   guint bit;
 
   for (gsize i = 0; parts[i] != NULL; i++) {
-    if (!parse_name (parts[i], names, G_N_ELEMENTS (names), "--tlvs", &bit, error))
+    if (!owd_probe_parse_name (parts[i], names, G_N_ELEMENTS (names), "--tlvs", &bit, error))
       return FALSE;
     *ret_ask |= 1u << bit; /* in the order of OWD_PROBE_ASK_* */
   }
@@ -348,7 +332,7 @@ setup (OwdProbeSender *self, const Options *o, OwdProbeSchedule *ret_schedule, g
   guint peer;
 
   if (!check_ranges (o, error) || !parse_schedule (o, ret_schedule, error)
-      || !parse_name (o->peer, peers, G_N_ELEMENTS (peers), "--reflector", &peer, error)
+      || !owd_probe_parse_name (o->peer, peers, G_N_ELEMENTS (peers), "--reflector", &peer, error)
       || !parse_tlvs (o->tlvs, &self->request.ask, error) || !owd_probe_parse_format (o->format, &self->format, error)
       || !owd_probe_parse_duration (o->timeout != NULL ? o->timeout : "2s", "--timeout", OWD_NS_PER_MS,
                                     &self->timeout_ns, error)

@@ -28,35 +28,11 @@ owd_probe_segment_number (OwdProbeSegment *segment, OwdProbeTcp kind, guint32 to
   }
 }
 
-static guint32
-add_words (guint32 sum, const guint8 *p, gsize len)
-{
-  for (gsize i = 0; i + 1 < len; i += 2)
-    sum += owd_be16 (p + i);
-  if (len % 2 != 0)
-    sum += (guint32) p[len - 1] << 8;
-  return sum;
-}
-
-/* RFC 9293, 3.1: over addresses, protocol, length and the segment. The IPv6 form has the same sum for IPv4, but for
- * the ::ffff prefix that OwdAddr puts before it. */
-static guint16
-checksum (const OwdProbeSegment *s, const guint8 *bytes, gsize len)
-{
-  gsize skip = owd_addr_is_v4 (&s->dst) ? 12 : 0;
-  guint32 sum = add_words (0, s->src.b + skip, sizeof s->src.b - skip);
-
-  sum = add_words (sum, s->dst.b + skip, sizeof s->dst.b - skip);
-  sum = add_words (sum + PROTO_TCP + (guint32) len, bytes, len);
-  while (sum >> 16 != 0)
-    sum = (sum & 0xffff) + (sum >> 16);
-  return (guint16) ~sum;
-}
-
 gsize
 owd_probe_segment_build (const OwdProbeSegment *s, guint8 *buf, gsize cap)
 {
   gsize len = OWD_PROBE_TCP_HEADER + (gsize) s->size;
+  guint32 sum;
 
   if (len > cap)
     return 0;
@@ -68,7 +44,8 @@ owd_probe_segment_build (const OwdProbeSegment *s, guint8 *buf, gsize cap)
   buf[AT_OFFSET] = OWD_PROBE_TCP_HEADER / 4 << 4;
   buf[AT_BITS] = s->bits;
   owd_probe_put16 (buf + AT_WINDOW, 1024);
-  owd_probe_put16 (buf + AT_CHECKSUM, checksum (s, buf, len));
+  sum = owd_probe_sum (owd_probe_pseudo_sum (&s->src, &s->dst, PROTO_TCP, len), buf, len);
+  owd_probe_put16 (buf + AT_CHECKSUM, (guint16) ~owd_probe_fold (sum));
   return len;
 }
 

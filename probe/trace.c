@@ -22,6 +22,7 @@ enum {
   UDP_PORT = 33434, /* where nobody listens */
   TCP_PORT = 80,
   TICK_NS = 200000000,
+  STAGGER_NS = 5000000,      /* between the first packets to two targets: they share the first routers */
   TRIGGER_NS = 2000000000,   /* traces that trips ask for: not more often than this */
   FIRST_WAIT_NS = 500000000, /* for the first trip's answer, before the first trace */
 };
@@ -365,7 +366,7 @@ run (Tracer *self)
   for (guint i = 0; i < self->targets->len; i++) {
     Target *t = self->targets->pdata[i];
 
-    t->next_trip = t->next_trace = now;
+    t->next_trip = t->next_trace = now + i * STAGGER_NS;
     t->traced = now - TRIGGER_NS;
   }
   while (!self->stop && !all_done (self, now)) {
@@ -496,23 +497,11 @@ add_targets_of (Tracer *self, const Options *o, guint index, GError **error)
 }
 
 static gboolean
-parse_kind (const char *text, OwdProbePathKind *ret, GError **error)
-{
-  const char *const names[] = { "udp", "tcp", "icmp" };
-
-  for (guint i = 0; i < G_N_ELEMENTS (names); i++)
-    if (text == NULL || g_str_equal (text, names[i])) {
-      *ret = (OwdProbePathKind) i;
-      return TRUE;
-    }
-  g_set_error (error, OWD_ERROR, OWD_ERROR_CONFIG, "--method %s: want udp, tcp or icmp", text);
-  return FALSE;
-}
-
-static gboolean
 parse (Tracer *self, Options *o, GError **error)
 {
+  const char *const kinds[] = { "udp", "tcp", "icmp" };
   gint64 duration_ns;
+  guint kind;
 
   if (o->dscp < 0 || o->dscp > 63 || o->port < 0 || o->port > 65535 || o->count < 0 || o->max_ttl < 1
       || o->max_ttl > OWD_PROBE_HOPS_MAX || o->tries < 1 || o->tries > OWD_PROBE_TRIES_MAX || o->silent < 1
@@ -523,7 +512,8 @@ parse (Tracer *self, Options *o, GError **error)
                  OWD_PROBE_HOPS_MAX, OWD_PROBE_TRIES_MAX);
     return FALSE;
   }
-  if (!parse_kind (o->method, &self->kind, error) || !owd_probe_parse_format (o->format, &self->format, error)
+  if (!owd_probe_parse_name (o->method, kinds, G_N_ELEMENTS (kinds), "--method", &kind, error)
+      || !owd_probe_parse_format (o->format, &self->format, error)
       || !owd_probe_parse_duration (o->interval != NULL ? o->interval : "0", "--interval", 0, &self->interval_ns, error)
       || !owd_probe_parse_duration (o->trips != NULL        ? o->trips
                                     : self->interval_ns > 0 ? "1s"
@@ -533,6 +523,7 @@ parse (Tracer *self, Options *o, GError **error)
                                     &self->cfg.timeout_ns, error)
       || !owd_probe_parse_duration (o->duration != NULL ? o->duration : "0", "--duration", 0, &duration_ns, error))
     return FALSE;
+  self->kind = (OwdProbePathKind) kind;
   if (o->port == 0)
     o->port = self->kind == OWD_PROBE_PATH_TCP ? TCP_PORT : UDP_PORT;
   self->end = duration_ns > 0 ? owd_probe_clock_steady () + duration_ns : G_MAXINT64;
