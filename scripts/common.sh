@@ -59,7 +59,7 @@ quiet_install_end ()
 {
   local service
   rm -f "${quiet_files[@]}"
-  for service in fprobe nfacctd pmacctd sfacctd uacctd; do
+  for service in fprobe nfacctd openvswitch-switch pmacctd sfacctd softflowd uacctd; do
     grep -qx "$service" <<<"$services_before" || update-rc.d "$service" disable >/dev/null 2>&1
   done
 }
