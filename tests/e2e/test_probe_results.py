@@ -158,6 +158,41 @@ class Results(unittest.TestCase):
         self.assertEqual(sql("SELECT owd.drop_probe_days (interval '2 days')"), [['0']])
 
 
+class Rights(unittest.TestCase):
+    """Probes store as owd_writer, reports can be read as owd_reader."""
+
+    @classmethod
+    def setUpClass(cls):
+        admin = [os.path.join(os.environ['OWD_PG_BIN'], 'psql'), '-Xq', '-d', os.environ['OWD_CLUSTER_ADMIN']]
+        subprocess.run(admin, input='CREATE ROLE owd_reader NOLOGIN; CREATE ROLE owd_writer NOLOGIN;'
+                       ' CREATE ROLE r LOGIN IN ROLE owd_reader; CREATE ROLE w LOGIN IN ROLE owd_writer;',
+                       text=True, check=True)
+        migrate()
+
+    def test_roles(self):
+        with Reflector() as there:
+            for user, expect in (('w', 0), ('r', 1)):
+                status, _, err = probe('send', '--db', f'user={user}', '-c', '3', '-i', '10ms', there.target)
+                self.assertEqual(status, expect, err)
+        self.assertIn('permission denied', err)
+        self.assertEqual(sql('SELECT count (*) FROM owd.probe_results'), [['3']])
+        sql("SELECT owd.add_samples (now ()); INSERT INTO owd.point (addr, domain, version, name)"
+            " VALUES ('192.0.2.1', 0, 9, 'A'), ('192.0.2.2', 0, 9, 'B');"
+            ' INSERT INTO owd.path (src_id, dst_id) SELECT a.point_id, b.point_id FROM owd.point a, owd.point b'
+            " WHERE a.name = 'A' AND b.name = 'B';"
+            ' INSERT INTO owd.sample (ts, seq, owd_ns, lo_ns, hi_ns, sigma_ns, bias_ns, flow, path_id, profile_id, part,'
+            ' flags, kind, proto) SELECT ts, 1, 0, -1000000, 1000000, 500000, 0, flow_up, (SELECT path_id FROM owd.path), 0,'
+            ' 0, 0, 3, 17 FROM owd.probe_results ORDER BY seq LIMIT 1')
+        sql('DELETE FROM owd.probe_packet WHERE seq <> 0')  # one port for all: the flow is one of three packets
+        self.assertEqual(probe('report', '--db', 'user=r', '--dry-run')[0], 0)
+        status, _, err = probe('report', '--db', 'user=r')
+        self.assertEqual(status, 1)
+        self.assertIn('--dry-run', err)
+        self.assertEqual(probe('report', '--db', 'user=w')[0], 0)
+        self.assertEqual(sql('SELECT quantity, n FROM owd.validation'), [['up', '1']])
+        self.assertEqual(probe('calibrate', '--db', 'user=r', '--dry-run')[0], 3)
+
+
 class Report(unittest.TestCase):
     """Made-up packets and samples, so that every figure is known."""
 
