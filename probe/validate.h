@@ -29,7 +29,7 @@ typedef struct {
   double mean, stderr_;    /* of the differences */
   double spread;           /* 1.4826 * median absolute deviation of the differences */
   double p025, p975;       /* of the differences */
-  double random;           /* RFC 7679, 4.8.4 (calibration): the larger distance of those two from the median */
+  double random;           /* RFC 7679, 3.7.3 (calibration): the larger distance of those two from the median */
   double correlation;      /* Pearson */
   double rank_correlation; /* Spearman, equal values share their rank */
   double width;            /* median of passive_hi - passive_lo: what the shares below have to be seen against */
