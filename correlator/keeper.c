@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The keeper: one thread beside the workers, with a connection of its own, that rolls up what they have delivered and
- * drops what is old. It hands nothing to them and takes nothing from them: the database says what is to be done, and
- * until it is done readers lack nothing. So a failure here is told and tried again, and stops nobody.
+ * The keeper: one thread beside the workers, with a connection of its own, that rolls up what they have delivered, has
+ * it judged for events and drops what is old. It hands nothing to them and takes nothing from them: the database says
+ * what is to be done, and until it is done readers lack nothing. So a failure here is told and tried again, and stops
+ * nobody.
  */
 #include "program.h"
 
@@ -47,6 +48,27 @@ keeper_roll (Program *p, OwdStore *store, GError **error)
   return TRUE;
 }
 
+/* Events over what is rolled up: the database does it (sql/functions/evaluate_events.sql), the rules come from here. */
+gboolean
+keeper_judge (Program *p, OwdStore *store, GError **error)
+{
+  const OwdConfig *c = p->config;
+  const OwdEventRules rules = { .threshold_ns = owd_config_duration_ns (c, "events", "threshold"),
+                                .level_shift_ns = owd_config_duration_ns (c, "events", "level-shift"),
+                                .silent_ns = owd_config_duration_ns (c, "events", "silent"),
+                                .stalled_ns = owd_config_duration_ns (c, "events", "stalled"),
+                                .loss = owd_config_double (c, "events", "loss"),
+                                .distribution = owd_config_double (c, "events", "distribution"),
+                                .raise_after = (guint) owd_config_int (c, "events", "raise-after"),
+                                .clear_after = (guint) owd_config_int (c, "events", "clear-after") };
+  gboolean more = TRUE;
+
+  while (more && !program_stopped (p))
+    if (!owd_store_evaluate (store, &rules, &more, error))
+      return FALSE;
+  return TRUE;
+}
+
 static gboolean
 roll_up (Keeper *self, GError **error)
 {
@@ -84,14 +106,14 @@ keep (Keeper *self)
 {
   g_autoptr (GError) error = NULL;
 
-  if (roll_up (self, &error) && drop_old (self, &error)) {
+  if (roll_up (self, &error) && keeper_judge (self->program, self->store, &error) && drop_old (self, &error)) {
     self->told = FALSE;
     return TRUE;
   }
   if (g_error_matches (error, OWD_ERROR, OWD_ERROR_DB_AWAY) || self->told)
     g_info ("%s", error->message);
   else
-    g_warning ("%s; samples go on, roll-ups are tried again", error->message);
+    g_warning ("%s; samples go on, roll-ups and events are tried again", error->message);
   self->told |= !g_error_matches (error, OWD_ERROR, OWD_ERROR_DB_AWAY);
   return FALSE;
 }

@@ -6,7 +6,6 @@
  *   worker.c     a thread, its database connection and its partitions; absence of the database
  *   partition.c  from blocks of the log to committed samples
  *   points.c     names of observation points, rows of owd.exporters
- *   events.c     rules of events, and when they are evaluated
  *   keeper.c     a thread that rolls up what was delivered, and drops what is old
  */
 #ifndef OWD_CORRELATOR_PROGRAM_H
@@ -49,7 +48,7 @@ struct Worker {
   GPtrArray *points;         /* OwdStateKey by point number */
   GHashTable *point_numbers; /* OwdStateKey -> number + 1 */
   guint failures;            /* of the database in a row */
-  gint64 exporters_us, evaluated_us;
+  gint64 exporters_us;
   gint64 notified_us; /* when the database told of new profiles */
   GError *error;      /* why the worker ended early */
 };
@@ -100,6 +99,8 @@ Keeper *keeper_start (Program *p);
 void keeper_end (Keeper *self);
 /* Rolls up all that is final. */
 gboolean keeper_roll (Program *p, OwdStore *store, GError **error);
+/* Raises and clears events over all that is rolled up. */
+gboolean keeper_judge (Program *p, OwdStore *store, GError **error);
 
 /* points.c: the program's lock guards what workers know together. */
 /* Makes what the engine knows of its exporters known to all, and numbers new ones for this worker. */
@@ -107,10 +108,5 @@ void points_note (Part *part);
 /* Registers this worker's points, with the names that all states known by now give them. */
 gboolean points_register (Worker *w, GError **error);
 gboolean points_write_exporters (Worker *w, GError **error);
-
-/* events.c: a portion, where it is time; a failure only delays it. */
-void events_evaluate (Worker *w);
-/* All that is final. */
-gboolean events_finish (Worker *w, GError **error);
 
 #endif

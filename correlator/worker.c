@@ -83,7 +83,6 @@ write_side_rows (Worker *w)
     if (!points_write_exporters (w, &error))
       g_info ("%s", error->message);
   }
-  events_evaluate (w);
 }
 
 /* Names and exporters as all workers together know them, once none of them runs any more; roll-ups and events of a
@@ -95,7 +94,7 @@ write_last_rows (Program *p, GError **error)
     Worker *w = g_ptr_array_index (p->workers, i);
 
     while (!points_register (w, error) || (i == 0 && !points_write_exporters (w, error))
-           || (i == 0 && p->once && (!keeper_roll (p, w->store, error) || !events_finish (w, error)))) {
+           || (i == 0 && p->once && (!keeper_roll (p, w->store, error) || !keeper_judge (p, w->store, error)))) {
       if (!worker_try_again (w, error))
         return FALSE;
     }

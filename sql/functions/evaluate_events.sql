@@ -3,8 +3,8 @@
 -- Raises and clears events over what has become final since the last call, an hour of the log at most: true if there is
 -- more. The correlator calls it with the rules of its configuration.
 --
--- Deterministic: time is the log's, findings come in the order of (at, kind, subject), and bins are looked at only when the
--- roll-ups that they are read from are filled. Exactly once: how far it has come is changed in the same transaction, and the
+-- Deterministic: time is the log's, findings come in the order of (at, kind, points), and minutes are looked at only when
+-- their roll-ups are filled: percentiles of minutes and longer bins are those of roll-ups then, never of samples. Exactly once: how far it has come is changed in the same transaction, and the
 -- row of that mark is locked first, so two callers do it one after the other.
 --
 -- Each raising and clearing is told to whoever LISTENs to owd_events, as JSON: event_id, kind, state (raised or cleared), at, src,
@@ -137,37 +137,29 @@ DECLARE
   f record;
 BEGIN
   SELECT * INTO mark FROM owd.event_mark FOR UPDATE;
-  -- Bins of 5 min and 1 h that end by `upto` must be filled too.
-  SELECT least (min (r.filled_to) FILTER (WHERE r.width = 60), min (r.filled_to) FILTER (WHERE r.width = 300) + interval '4 minutes',
-                min (r.filled_to) FILTER (WHERE r.width = 3600) + interval '59 minutes')
-    INTO final FROM owd.resolution r;
-  IF NOT isfinite (final) THEN
-    RETURN false; -- nothing is rolled up yet
-  END IF;
+  final := (SELECT date_bin ('1 minute', r.filled_to, '1970-01-01+00') FROM owd.resolution r WHERE r.width = 60 AND isfinite (r.filled_to));
   done := coalesce (mark.evaluated_to, (SELECT date_bin ('1 hour', min (p.first_ts), '1970-01-01+00') FROM owd.partition p));
-  upto := least (date_bin ('1 minute', final, '1970-01-01+00'), done + interval '1 hour');
+  upto := CASE WHEN final IS NOT NULL THEN least (final, done + interval '1 hour') END;
   IF upto > done THEN
     FOR f IN
-      WITH found AS (
-        SELECT * FROM owd.find_minutes (done, upto, rules)
-        UNION ALL SELECT * FROM owd.find_shifts (done, upto, rules)
-        UNION ALL SELECT * FROM owd.find_distributions (done, upto, rules)
-      ), matters AS (
-        SELECT n.*, bool_or (n.hot) OVER (PARTITION BY n.kind, n.subject)
-                    OR EXISTS (SELECT FROM owd.alarm a WHERE a.kind = n.kind AND a.subject = n.subject) AS pending
-          FROM found n
-      )
-      SELECT * FROM matters m WHERE m.pending ORDER BY m.at, m.kind, m.subject, m.hot
+      SELECT n.*
+        FROM (SELECT * FROM owd.find_minutes (done, upto, rules)
+              UNION ALL SELECT * FROM owd.find_shifts (done, upto, rules)
+              UNION ALL SELECT * FROM owd.find_distributions (done, upto, rules)) n
+        LEFT JOIN owd.path p ON p.path_id = n.subject
+        LEFT JOIN owd.point a ON a.point_id = coalesce (p.src_id, -n.subject)
+        LEFT JOIN owd.point b ON b.point_id = p.dst_id
+       ORDER BY n.at, n.kind, a.addr, a.domain, a.version, b.addr, b.domain, b.version, n.hot
     LOOP
       PERFORM owd.take_finding (f.at, f.since, f.kind, f.subject, f.hot, f.cool, f.needs_hot, f.needs_cool, f.value, f.threshold,
                                 f.evidence);
     END LOOP;
   END IF;
   UPDATE owd.event_mark m
-     SET evaluated_to = greatest (upto, done), rules = evaluate_events.rules, profile_id = owd.take_profiles (mark.profile_id)
+     SET evaluated_to = CASE WHEN upto > done THEN upto ELSE m.evaluated_to END, rules = evaluate_events.rules, profile_id = owd.take_profiles (mark.profile_id)
    WHERE upto > done OR m.rules <> evaluate_events.rules
       OR m.profile_id < (SELECT max (p.profile_id) FROM owd.profile p);
-  RETURN coalesce (date_bin ('1 minute', final, '1970-01-01+00') > greatest (upto, done), false);
+  RETURN coalesce (final > greatest (upto, done), false);
 END
 $$;
 COMMENT ON FUNCTION owd.evaluate_events (jsonb) IS 'Raises and clears events over up to an hour of the log that has become final; true: there is more; private.';

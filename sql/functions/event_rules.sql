@@ -4,8 +4,10 @@
 -- does not depend on when, or in what portions, it is asked for.
 --
 -- A finding says of one subject (path_id, or -point_id) and one bin that ends at `at`: hot, beyond the threshold; cool,
--- clear of it; neither. needs_hot, needs_cool: so many in a row raise and clear. Thresholds come as rules (jsonb); a rule
--- that is missing, null or 0 does not apply.
+-- clear of it; neither. Who has no hot one, and nothing pending in owd.alarm, is left out. needs_hot, needs_cool: so many
+-- in a row raise and clear. Thresholds come as rules (jsonb); a rule that is missing, null or 0 does not apply.
+--
+-- The planner takes what functions return to be little: nested loops over thousands of paths would follow from that.
 
 -- Minute by minute:
 --
@@ -19,6 +21,7 @@ RETURNS TABLE (at timestamptz, since timestamptz, kind text, subject integer, ho
 LANGUAGE plpgsql STABLE ROWS 10000 COST 100000
 SET search_path = pg_catalog, pg_temp
 SET plan_cache_mode = force_custom_plan
+SET enable_nestloop = off
 SET jit = off
 AS $$
 DECLARE
@@ -39,26 +42,33 @@ BEGIN
     SELECT m.path_id, m.bin, lead (m.bin) OVER (PARTITION BY m.path_id ORDER BY m.bin) AS next,
            count (*) OVER (PARTITION BY m.path_id ORDER BY m.bin RANGE BETWEEN (4 * quiet) PRECEDING AND CURRENT ROW) AS busy
       FROM m WHERE m.n > 0 AND silent IS NOT NULL
+  ), gap AS (
+    SELECT u.path_id, u.bin, u.busy FROM used u WHERE coalesce (u.next, upto) >= u.bin + minute + quiet AND u.busy > 2 * silent
+  ), touched (kind, path_id) AS MATERIALIZED (
+    SELECT a.kind, a.subject FROM owd.alarm a
+    UNION SELECT 'threshold', m.path_id FROM m WHERE m.n >= 5 AND m.p95 > high
+    UNION SELECT 'negative', m.path_id FROM m WHERE m.n >= 5 AND m.p50 < -2 * m.sigma
+    UNION SELECT 'loss', m.path_id FROM m WHERE m.sent >= 100 AND m.loss > most_loss
+    UNION SELECT 'silent', g.path_id FROM gap g
   ), judged AS (
-    SELECT m.bin + minute AS at, m.bin AS since, 'threshold' AS kind, m.path_id, m.p95 > high AS hot, m.p95 <= 0.8 * high AS cool,
+    SELECT m.bin + minute AS at, m.bin AS since, t.kind, m.path_id, m.p95 > high AS hot, m.p95 <= 0.8 * high AS cool,
            m.p95 AS value, high AS threshold, jsonb_build_object ('p95_ms', m.p95, 'p50_ms', m.p50, 'n', m.n) AS evidence
-      FROM m WHERE m.n >= 5 AND high IS NOT NULL
+      FROM m JOIN touched t ON t.kind = 'threshold' AND t.path_id = m.path_id WHERE m.n >= 5 AND high IS NOT NULL
     UNION ALL
-    SELECT m.bin + minute, m.bin, 'negative', m.path_id, m.p50 < -2 * m.sigma, m.p50 >= 0, m.p50, -2 * m.sigma,
+    SELECT m.bin + minute, m.bin, t.kind, m.path_id, m.p50 < -2 * m.sigma, m.p50 >= 0, m.p50, -2 * m.sigma,
            jsonb_build_object ('p50_ms', m.p50, 'sigma_ms', m.sigma, 'n', m.n)
-      FROM m WHERE m.n >= 5
+      FROM m JOIN touched t ON t.kind = 'negative' AND t.path_id = m.path_id WHERE m.n >= 5
     UNION ALL
-    SELECT m.bin + minute, m.bin, 'loss', m.path_id, m.loss > most_loss, m.loss <= 0.5 * most_loss, m.loss, most_loss,
+    SELECT m.bin + minute, m.bin, t.kind, m.path_id, m.loss > most_loss, m.loss <= 0.5 * most_loss, m.loss, most_loss,
            jsonb_build_object ('lost', m.lost, 'sent', m.sent)
-      FROM m WHERE m.sent >= 100 AND most_loss IS NOT NULL
+      FROM m JOIN touched t ON t.kind = 'loss' AND t.path_id = m.path_id WHERE m.sent >= 100 AND most_loss IS NOT NULL
     UNION ALL
-    SELECT u.bin + minute + quiet, u.bin + minute, 'silent', u.path_id, true, false, silent * 60, silent * 60,
-           jsonb_build_object ('last_minute', u.bin, 'busy_minutes', u.busy, 'of_minutes', 4 * silent + 1)
-      FROM used u
-     WHERE coalesce (u.next, upto) >= u.bin + minute + quiet AND u.busy > 2 * silent
+    SELECT g.bin + minute + quiet, g.bin + minute, 'silent', g.path_id, true, false, silent * 60, silent * 60,
+           jsonb_build_object ('last_minute', g.bin, 'busy_minutes', g.busy, 'of_minutes', 4 * silent + 1)
+      FROM gap g
     UNION ALL
-    SELECT u.bin + minute, u.bin, 'silent', u.path_id, false, true, 0, silent * 60, NULL
-      FROM used u
+    SELECT u.bin + minute, u.bin, t.kind, u.path_id, false, true, 0, silent * 60, NULL
+      FROM used u JOIN touched t ON t.kind = 'silent' AND t.path_id = u.path_id
   )
   SELECT j.at, j.since, j.kind, j.path_id, j.hot, j.cool, CASE j.kind WHEN 'silent' THEN 1 ELSE raise_after END,
          CASE j.kind WHEN 'silent' THEN 1 ELSE clear_after END, j.value, j.threshold, j.evidence
@@ -68,9 +78,9 @@ END
 $$;
 COMMENT ON FUNCTION owd.find_minutes (timestamptz, timestamptz, jsonb) IS 'Events: threshold, negative delay, loss, silence; private.';
 
--- Five minutes by five minutes: has the floor of a path moved? The floor is the 5th percentile: queues do not move it,
--- and a few stamps that lie do not either. It is held against the median of the hour before the last two bins, and both of
--- them must be off to the same side by more than
+-- Five minutes by five minutes: has the floor of a path moved? The floor is the median of the minutes' 5th percentiles:
+-- queues do not move it, and a few stamps that lie do not either. It is held against the median of the hour before the last
+-- two bins, and both of them must be off to the same side by more than
 --
 --   level_shift_ms, 4 % (percentiles of roll-ups are known to 1 %), the stated sigma, and 6 times the hour's own spread (MAD)
 --
@@ -95,6 +105,7 @@ RETURNS TABLE (at timestamptz, since timestamptz, kind text, subject integer, ho
 LANGUAGE plpgsql STABLE ROWS 1000 COST 100000
 SET search_path = pg_catalog, pg_temp
 SET plan_cache_mode = force_custom_plan
+SET enable_nestloop = off
 SET jit = off
 AS $$
 #variable_conflict use_column
@@ -109,33 +120,44 @@ BEGIN
   END IF;
   RETURN QUERY
   WITH floors AS (
-    SELECT b.path_id, b.bin, b.n, b.p05_ns / 1000000 AS x, sqrt ((b.sigma_ns2 / b.n)::float8) / 1000000 AS sigma
-      FROM owd.bins (NULL, lo - 14 * width, hi, width) b
-     WHERE b.n >= 10
+    SELECT b.path_id, date_bin (width, b.bin, '1970-01-01+00') AS bin, sum (b.n) AS n,
+           percentile_cont (0.5) WITHIN GROUP (ORDER BY b.p05_ns) / 1000000 AS x,
+           sqrt ((sum (b.sigma_ns2) / sum (b.n))::float8) / 1000000 AS sigma
+      FROM owd.bins (NULL, lo - 14 * width, hi, interval '1 minute') b
+     WHERE b.n > 0
+     GROUP BY 1, 2
+    HAVING sum (b.n) >= 10 AND count (*) >= 3
   ), past AS (
     SELECT f.*, lag (f.bin) OVER w AS before_bin, lag (f.x) OVER w AS before,
            array_agg (f.x) OVER (w RANGE BETWEEN (13 * width) PRECEDING AND (2 * width) PRECEDING) AS ref
       FROM floors f WINDOW w AS (PARTITION BY f.path_id ORDER BY f.bin)
   ), moved AS MATERIALIZED (
+    -- the spread is looked at where it can matter
     SELECT p.path_id, p.bin, p.n, p.x, r.m, p.x - r.m AS shift, p.before - r.m AS shift_before,
-           greatest (least_ms, 0.04 * abs (r.m), p.sigma, 6 * 1.4826 * owd.mad (p.ref, r.m)) AS most
+           CASE WHEN abs (p.x - r.m) > l.most / 2 THEN greatest (l.most, 6 * 1.4826 * owd.mad (p.ref, r.m)) ELSE l.most END AS most
       FROM past p CROSS JOIN LATERAL (SELECT owd.median (p.ref)) r (m)
+     CROSS JOIN LATERAL (SELECT greatest (least_ms, 0.04 * abs (r.m), p.sigma)) l (most)
      WHERE p.bin >= lo AND cardinality (p.ref) >= 6 AND p.before_bin = p.bin - width
-  ), shifted AS (
+  ), ranked AS (
+    -- numbers of points and paths depend on who came first
+    SELECT p.point_id, row_number () OVER (ORDER BY p.addr, p.domain, p.version) AS rank FROM owd.point p
+  ), shifted AS MATERIALIZED (
     SELECT m.*, sign (m.shift) = sign (m.shift_before) AND abs (m.shift) > m.most AND abs (m.shift_before) > m.most AS hot,
            r.shift AS reverse, coalesce (sign (r.shift) = -sign (m.shift) AND abs (r.shift) > r.most / 2
-             AND abs (m.shift + r.shift) <= greatest (m.most, r.most, 0.2 * abs (m.shift)), false) AS opposite, p.src_id, p.dst_id
+             AND abs (m.shift + r.shift) <= greatest (m.most, r.most, 0.2 * abs (m.shift)), false) AS opposite, p.src_id, p.dst_id, x.rank < y.rank AS forth
       FROM moved m
       JOIN owd.path p ON p.path_id = m.path_id
+      JOIN ranked x ON x.point_id = p.src_id
+      JOIN ranked y ON y.point_id = p.dst_id
       LEFT JOIN owd.path q ON q.src_id = p.dst_id AND q.dst_id = p.src_id
       LEFT JOIN moved r ON r.path_id = q.path_id AND r.bin = m.bin
   ), pairs AS (
-    -- both ways may be hot: once is enough, seen from the smaller number
-    SELECT DISTINCT ON (s.bin, least (s.src_id, s.dst_id), greatest (s.src_id, s.dst_id))
-           s.bin, s.path_id, s.most, least (s.src_id, s.dst_id) AS a, greatest (s.src_id, s.dst_id) AS b,
-           CASE WHEN s.src_id < s.dst_id THEN s.shift ELSE -s.shift END AS ahead
-      FROM shifted s WHERE s.hot AND s.opposite
-     ORDER BY s.bin, least (s.src_id, s.dst_id), greatest (s.src_id, s.dst_id), s.path_id
+    -- both ways may be hot: once is enough
+    SELECT DISTINCT ON (s.bin, e.a, e.b) s.bin, s.path_id, s.most, e.a, e.b, CASE WHEN s.forth THEN s.shift ELSE -s.shift END AS ahead
+      FROM shifted s
+     CROSS JOIN LATERAL (SELECT CASE WHEN s.forth THEN s.src_id ELSE s.dst_id END, CASE WHEN s.forth THEN s.dst_id ELSE s.src_id END) e (a, b)
+     WHERE s.hot AND s.opposite
+     ORDER BY s.bin, e.a, e.b, s.forth DESC
   ), degree AS (
     SELECT e.bin, e.point, count (*) AS pairs FROM (SELECT bin, a AS point FROM pairs UNION ALL SELECT bin, b FROM pairs) e GROUP BY 1, 2
   ), blamed AS (
@@ -152,6 +174,7 @@ BEGIN
     SELECT s.bin, 'level_shift' AS kind, s.path_id AS subject, s.hot AND NOT s.opposite AS hot, NOT s.hot AS cool,
            s.shift AS value, s.most, jsonb_build_object ('before_ms', s.m, 'after_ms', s.x, 'n', s.n, 'reverse_shift_ms', s.reverse) AS evidence
       FROM shifted s
+     WHERE s.path_id IN (SELECT h.path_id FROM shifted h WHERE h.hot UNION ALL SELECT a.subject FROM owd.alarm a WHERE a.kind = 'level_shift')
     UNION ALL
     SELECT s.bin, 'clock_step', s.subject, true, false, s.step, s.most, s.evidence || jsonb_build_object ('step_ms', s.step)
       FROM steps s
@@ -171,13 +194,15 @@ COMMENT ON FUNCTION owd.find_shifts (timestamptz, timestamptz, jsonb) IS 'Events
 -- Hour by hour: is this hour distributed otherwise than the same hour of the seven days before, as far as these have a
 -- hundred samples each, and there are three of them? Measured by the Kolmogorov-Smirnov distance from all of them together:
 -- above `distribution`, and above 1.2 times what the most unusual of those days has, because days differ, and samples of
--- a queue are not independent. Histograms are read only where a percentile has moved by more than 3 %.
+-- a queue are not independent. Histograms are read only where the mean has moved by a tenth of the usual standard deviation, or
+-- that has changed by a fifth: both are exact whatever roll-ups they come from, and no change of interest leaves both alone.
 CREATE OR REPLACE FUNCTION owd.find_distributions (done timestamptz, upto timestamptz, rules jsonb)
 RETURNS TABLE (at timestamptz, since timestamptz, kind text, subject integer, hot boolean, cool boolean, needs_hot integer,
                needs_cool integer, value float8, threshold float8, evidence jsonb)
 LANGUAGE plpgsql STABLE ROWS 100 COST 100000
 SET search_path = pg_catalog, pg_temp
 SET plan_cache_mode = force_custom_plan
+SET enable_nestloop = off
 SET jit = off
 AS $$
 DECLARE
@@ -189,18 +214,20 @@ DECLARE
   moved integer[];
 BEGIN
   WHILE most_ks IS NOT NULL AND hour + width <= upto LOOP
-    SELECT array_agg (h.path_id), array_agg (h.path_id) FILTER (WHERE h.change > 0.03)
+    SELECT array_agg (h.path_id), array_agg (h.path_id) FILTER (WHERE abs (h.mean - h.usual_mean) > 0.1 * h.usual_sd
+                                                                   OR abs (h.sd - h.usual_sd) > 0.2 * h.usual_sd)
       INTO compared, moved
-      FROM (SELECT b.path_id, max (abs (v.now - v.usual) / greatest (abs (v.usual), 10000)) AS change
-              FROM (SELECT b.path_id, max (b.p05_ns) FILTER (WHERE k = 0) AS n05, max (b.p50_ns) FILTER (WHERE k = 0) AS n50,
-                           max (b.p95_ns) FILTER (WHERE k = 0) AS n95, array_agg (b.p05_ns) FILTER (WHERE k > 0) AS u05,
-                           array_agg (b.p50_ns) FILTER (WHERE k > 0) AS u50, array_agg (b.p95_ns) FILTER (WHERE k > 0) AS u95
+      FROM (SELECT d.path_id, max (d.mean) FILTER (WHERE d.k = 0) AS mean, max (d.sd) FILTER (WHERE d.k = 0) AS sd,
+                   owd.median (array_agg (d.mean) FILTER (WHERE d.k > 0)) AS usual_mean,
+                   owd.median (array_agg (d.sd) FILTER (WHERE d.k > 0)) AS usual_sd
+              FROM (SELECT k, b.path_id, (sum (b.sum_ns) / sum (b.n))::float8 AS mean,
+                           sqrt (greatest (sum (b.square_ns2) - sum (b.sum_ns) * sum (b.sum_ns) / sum (b.n), 0) / sum (b.n))::float8 AS sd
                       FROM generate_series (0, 7) k, owd.bins (NULL, hour - k * day, hour - k * day + width, width) b
-                     WHERE b.n >= 100
-                     GROUP BY b.path_id
-                    HAVING count (*) FILTER (WHERE k = 0) = 1 AND count (*) FILTER (WHERE k > 0) >= 3) b
-             CROSS JOIN LATERAL (VALUES (b.n05, owd.median (b.u05)), (b.n50, owd.median (b.u50)), (b.n95, owd.median (b.u95))) v (now, usual)
-             GROUP BY b.path_id) h;
+                     WHERE b.n > 0
+                     GROUP BY k, b.path_id
+                    HAVING sum (b.n) >= 100) d
+             GROUP BY d.path_id
+            HAVING count (*) FILTER (WHERE d.k = 0) = 1 AND count (*) FILTER (WHERE d.k > 0) >= 3) h;
     RETURN QUERY
     WITH counted AS MATERIALIZED (
       SELECT b.path_id, k, b.bucket, b.n, sum (b.n) OVER (PARTITION BY b.path_id, k) AS size

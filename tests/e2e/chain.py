@@ -35,6 +35,8 @@ TABLES = {
                FROM (SELECT *, unnest (hist) AS e FROM owd.rollup) r GROUP BY 1, 2, 3, 4) h USING (width, path_id, start, at)
  ORDER BY src, dst, width, bin""",
     'rolled': 'SELECT width, filled_to FROM owd.resolution ORDER BY width',
+    'events': 'SELECT event_id, kind, src, dst, raised, cleared, value, threshold, evidence FROM owd.events WHERE event_id > 0 ORDER BY event_id',
+    'evaluated': 'SELECT evaluated_to, profile_id FROM owd.event_mark',
     'exporters': 'SELECT * FROM owd.exporters ORDER BY addr, domain, version',
 }
 

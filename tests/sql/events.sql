@@ -1,16 +1,17 @@
 -- SPDX-License-Identifier: Apache-2.0
 --
 -- Events: what is raised and cleared over some hours in which everything happens once, that portions and repeated attempts
--- change nothing, and hysteresis against a slow definition on random findings. The roll-ups are said to be full, and not to
--- be there: then the samples answer.
+-- change nothing, and hysteresis against a slow definition on random findings.
 SELECT setseed (:seed / 65536.0);
 INSERT INTO owd.log (uuid, n_parts) VALUES ('00000000-0000-4000-8000-000000000000', 1);
 INSERT INTO owd.partition (part) VALUES (0);
 
--- Up to t all is final.
-CREATE FUNCTION test.final (t timestamptz) RETURNS void LANGUAGE sql AS $$
-  UPDATE owd.resolution SET filled_to = t, kept_from = 'infinity' WHERE width > 0;
+CREATE FUNCTION test.watermark (t timestamptz) RETURNS void LANGUAGE sql AS $$
   UPDATE owd.partition SET watermark_ns = extract (epoch FROM t) * 1000000000 - 1, first_ts = (SELECT min (ts) FROM owd.sample);
+$$;
+-- As if roll-ups ended at t; they are all there.
+CREATE FUNCTION test.final (t timestamptz) RETURNS void LANGUAGE sql AS $$
+  UPDATE owd.resolution SET filled_to = date_bin ('1 minute', t, '1970-01-01+00') WHERE width = 60;
 $$;
 CREATE FUNCTION test.rules () RETURNS jsonb LANGUAGE sql IMMUTABLE AS $$
   SELECT '{"threshold_ms": 400, "level_shift_ms": 2, "loss": 0.01, "distribution": 0.35, "silent_s": 300, "stalled_s": 600,
@@ -63,6 +64,8 @@ SELECT '2026-11-22 06:00+00'::timestamptz + m * interval '1 min', 1000, CASE WHE
        test.path ('y', 'w'), 0
   FROM generate_series (0, 299) m;
 
+SELECT test.watermark ('2026-11-22 11:00+00');
+\! $OWD_ROLL
 SELECT test.evaluate ('2026-11-22 11:00+00', true);
 CREATE TEMP TABLE whole AS SELECT * FROM owd.event;
 CREATE TEMP VIEW seen AS
@@ -137,6 +140,8 @@ SELECT s.ts, 100000 + row_number () OVER (ORDER BY s.ts, s.path_id), s.ms * 1000
                50 + CASE WHEN p.nr = 1 AND t > '2026-11-30+00' THEN 40 * (random () - 0.5) ELSE 4 * (random () - 0.5) END AS ms
           FROM generate_series ('2026-11-23 12:00+00'::timestamptz, '2026-11-30 12:00+00', '24 h') t, generate_series (1, 150) i,
                (VALUES (1, test.path ('h', 'i')), (2, test.path ('i', 'h'))) p (nr, path_id)) s;
+SELECT test.watermark ('2026-11-30 14:00+00');
+\! $OWD_ROLL
 SELECT test.evaluate ('2026-11-30 14:00+00', true);
 DO $$
 DECLARE
