@@ -59,7 +59,7 @@ G_STATIC_ASSERT (BUFFER_STRIDE % 128 == 64);
 
 typedef union {
   struct cmsghdr align;
-  guint8 bytes[CMSG_SPACE (sizeof (struct timespec)) + CMSG_SPACE (sizeof (guint32))];
+  guint8 bytes[CMSG_SPACE (sizeof (struct timespec))];
 } Control;
 
 /* A socket of the kernel's. */
@@ -148,7 +148,6 @@ bind_queue (Queue *q, const OwdSocketAddress *address, gboolean first)
     return FALSE;
   if (setsockopt (q->fd, SOL_SOCKET, SO_TIMESTAMPNS, &on, sizeof on) != 0)
     return FALSE;
-  (void) setsockopt (q->fd, SOL_SOCKET, SO_RXQ_OVFL, &on, sizeof on);
   if (bind (q->fd, &address->any, owd_socket_address_len (address)) != 0)
     return FALSE;
   return !first || setsockopt (q->fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on) == 0;
@@ -274,56 +273,34 @@ owd_listener_free (OwdListener *self)
 
 /* ---- receiving --------------------------------------------------------------------------------- */
 
-/* total: as the kernel counts, of the socket's whole life; with a datagram comes what it was when that was queued. */
-static void
-count_drops (OwdListener *self, Queue *q, guint32 total)
-{
-  gint32 n = (gint32) (total - q->kernel_drops);
-
-  if (n <= 0)
-    return;
-  q->kernel_drops = total;
-  *q->dropped += (guint32) n;
-  if (!q->back)
-    self->pressed = TRUE;
-}
-
-/* The count comes with datagrams (SO_RXQ_OVFL), so that of drops behind the last one does not. */
+/* What the kernel dropped, and how full its buffer is. The count is the one that SO_RXQ_OVFL would add to each
+ * datagram, for a price with each; this is asked once a turn, and knows of drops behind the last datagram. */
 static void
 ask_kernel (OwdListener *self, Queue *q)
 {
-  guint32 info[SK_MEMINFO_VARS] = { 0 };
+  guint32 info[SK_MEMINFO_VARS] = { 0 }, dropped;
   socklen_t len = sizeof info;
 
   if (getsockopt (q->fd, SOL_SOCKET, SO_MEMINFO, info, &len) != 0 || len <= SK_MEMINFO_DROPS * sizeof info[0])
     return;
-  count_drops (self, q, info[SK_MEMINFO_DROPS]);
-  if (!q->back && info[SK_MEMINFO_RMEM_ALLOC] > info[SK_MEMINFO_RCVBUF] / PRESSED_PART)
+  dropped = info[SK_MEMINFO_DROPS] - q->kernel_drops;
+  q->kernel_drops += dropped;
+  *q->dropped += dropped;
+  if (!q->back && (dropped > 0 || info[SK_MEMINFO_RMEM_ALLOC] > info[SK_MEMINFO_RCVBUF] / PRESSED_PART))
     self->pressed = TRUE;
 }
 
-/* Takes receive time and drop count from a message's control data. */
+/* The receive time in a message's control data, or OWD_TIME_NONE. */
 static OwdTime
-read_control (OwdListener *self, Queue *q, struct msghdr *message)
+read_control (struct msghdr *message)
 {
-  OwdTime t = OWD_TIME_NONE;
+  const struct cmsghdr *c = CMSG_FIRSTHDR (message);
+  struct timespec stamp;
 
-  for (struct cmsghdr *c = CMSG_FIRSTHDR (message); c != NULL; c = CMSG_NXTHDR (message, c)) {
-    if (c->cmsg_level != SOL_SOCKET)
-      continue;
-    if (c->cmsg_type == SCM_TIMESTAMPNS) {
-      struct timespec stamp;
-
-      memcpy (&stamp, CMSG_DATA (c), sizeof stamp);
-      t = (gint64) stamp.tv_sec * OWD_NS_PER_S + stamp.tv_nsec;
-    } else if (c->cmsg_type == SO_RXQ_OVFL) {
-      guint32 drops;
-
-      memcpy (&drops, CMSG_DATA (c), sizeof drops);
-      count_drops (self, q, drops);
-    }
-  }
-  return t;
+  if (c == NULL || c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_TIMESTAMPNS)
+    return OWD_TIME_NONE;
+  memcpy (&stamp, CMSG_DATA (c), sizeof stamp);
+  return (gint64) stamp.tv_sec * OWD_NS_PER_S + stamp.tv_nsec;
 }
 
 /* One recvmmsg. Returns the number of datagrams, 0 for an empty socket, -1 with errno. */
@@ -358,7 +335,7 @@ hand_out (OwdListener *self, Socket *s, Queue *q, guint n, OwdTime before, OwdTi
 {
   for (guint i = 0; i < n; i++) {
     struct msghdr *message = &self->messages[i].msg_hdr;
-    OwdDatagram datagram = { .recv_ns = read_control (self, q, message),
+    OwdDatagram datagram = { .recv_ns = read_control (message),
                              .data = self->vectors[i].iov_base,
                              .len = self->messages[i].msg_len,
                              .back = q->back };
