@@ -9,8 +9,12 @@
 
 #include <stddef.h>
 #include <string.h>
+#ifdef __x86_64__
+#include <xxh_x86dispatch.h> /* the widest vectors that the processor has */
+#else
 #define XXH_INLINE_ALL
 #include <xxhash.h>
+#endif
 
 G_STATIC_ASSERT (sizeof (OwdSegmentHeader) == OWD_SEGMENT_HEADER_BYTES);
 G_STATIC_ASSERT (offsetof (OwdSegmentHeader, text) == 80);
