@@ -156,7 +156,7 @@ OwdStatus owd_probe_reply_parse (const void *data, gsize len, OwdProbeKey *key,
 /* A host's TCP answers segments that belong to no connection, and names the one that it answers:
  *
  *   ACK to any port        RST            seq = the probe's ack
- *   SYN to a closed port   RST, ACK       ack = the probe's seq + 1
+ *   SYN to a closed port   RST, ACK       ack = the probe's seq + 1 + its payload
  *   SYN to an open port    SYN, ACK       ack = the probe's seq + 1
  *
  * So the number of a probe travels in ack or seq: token + number, token being random and per target (RFC 9293, 3.5). */
@@ -190,8 +190,8 @@ gsize owd_probe_segment_build (const OwdProbeSegment *segment, guint8 *buf, gsiz
 OwdStatus owd_probe_segment_parse (const void *data, gsize len, gboolean with_ip,
                                    OwdProbeSegment *ret_segment) G_GNUC_WARN_UNUSED_RESULT;
 /* The number of the probe that a segment answers, as far as its fields tell, and OWD_PROBE_RESET or
- * OWD_PROBE_SYN_ACK. Returns: FALSE where it is no answer to such a probe. */
-gboolean owd_probe_segment_answers (const OwdProbeSegment *segment, OwdProbeTcp kind, guint32 token,
+ * OWD_PROBE_SYN_ACK. size: payload of the probes. Returns: FALSE where it is no answer to such a probe. */
+gboolean owd_probe_segment_answers (const OwdProbeSegment *segment, OwdProbeTcp kind, guint32 token, guint16 size,
                                     guint32 *ret_number, guint32 *ret_flags);
 
 /* ---- schedule ---------------------------------------------------------------------------------- */

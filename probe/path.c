@@ -216,7 +216,7 @@ owd_probe_path_read_own (const OwdProbePathFlow *f, const void *data, gsize len,
     if (status != OWD_STATUS_OK)
       return status;
     if (segment.sport != f->dport || segment.dport != f->sport
-        || !owd_probe_segment_answers (&segment, OWD_PROBE_TCP_SYN, f->token & 0xffff0000, &number, &flags)
+        || !owd_probe_segment_answers (&segment, OWD_PROBE_TCP_SYN, f->token & 0xffff0000, 0, &number, &flags)
         || number > G_MAXUINT16)
       return OWD_STATUS_END;
     ret->number = (guint16) number;

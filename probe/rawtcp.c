@@ -47,7 +47,7 @@ rawtcp_send (OwdProbeSender *self, guint index)
   OwdProbeTarget *t = owd_probe_sender_target (self, index);
   guint32 seq = owd_probe_session_next_seq (t->session);
   const OwdProbePorts *ports = self->held[t->family];
-  OwdProbeSegment segment = segment_to (t, ports->port[seq % ports->n]);
+  OwdProbeSegment segment = segment_to (t, ports->port[owd_probe_sender_turn (self, index, seq, ports->n)]);
   OwdTime t1 = owd_probe_clock_real ();
   int code;
 
@@ -69,7 +69,8 @@ target_of (const OwdProbeSender *self, const OwdProbeDatagram *d, const OwdProbe
     OwdProbeReply reply = { .ttl = -1 };
 
     if (t->port != segment->sport || memcmp (&t->addr, &d->addr, sizeof t->addr) != 0
-        || !owd_probe_segment_answers (segment, self->tcp, t->token, &reply.sender_seq, &reply.flags))
+        || !owd_probe_segment_answers (segment, self->tcp, t->token, (guint16) t->size, &reply.sender_seq,
+                                       &reply.flags))
       continue;
     reply.sender_stamp = proof (segment->dport, reply.sender_seq);
     if (!owd_probe_session_expects (t->session, &reply))

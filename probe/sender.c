@@ -90,6 +90,12 @@ owd_probe_sender_on_sample (const OwdProbeSample *sample, gpointer user)
   self->dirty = TRUE;
 }
 
+guint
+owd_probe_sender_turn (const OwdProbeSender *self, guint target, guint32 seq, guint n)
+{
+  return (seq % n + target * MAX (n / self->targets->len, 1)) % n;
+}
+
 void
 owd_probe_sender_note_port (OwdProbeTarget *t, guint32 seq, guint16 sport)
 {

@@ -108,6 +108,9 @@ void owd_probe_sender_take_events (OwdProbeSender *self, OwdProbeChannel *channe
 /* Sends through a channel, with a second try where an earlier packet's ICMP error was in the way. */
 int owd_probe_sender_transmit (OwdProbeSender *self, OwdProbeChannel *channel, const OwdProbeEndpoint *to,
                                OwdProbeDeparture what, const void *data, gsize len);
+/* Which of n source ports is used for packet seq of a target: in turn, but targets, which may be sizes of the same
+ * host, are never at the same one. */
+guint owd_probe_sender_turn (const OwdProbeSender *self, guint target, guint32 seq, guint n);
 /* Notes where probe seq leaves from; before the session is told. */
 void owd_probe_sender_note_port (OwdProbeTarget *t, guint32 seq, guint16 sport);
 void owd_probe_sender_unreachable (OwdProbeTarget *t, const char *what, int code);

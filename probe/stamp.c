@@ -71,7 +71,7 @@ stamp_send (OwdProbeSender *self, guint index)
 {
   OwdProbeTarget *t = owd_probe_sender_target (self, index);
   guint32 seq = owd_probe_session_next_seq (t->session);
-  OwdProbeChannel *channel = &self->channels[t->family][seq % self->n_channels];
+  OwdProbeChannel *channel = &self->channels[t->family][owd_probe_sender_turn (self, index, seq, self->n_channels)];
   OwdProbeRequest r = self->request;
   OwdTime t1 = owd_probe_clock_real ();
   guint8 buf[OWD_PROBE_MAX];

@@ -77,16 +77,18 @@ owd_probe_segment_parse (const void *data, gsize len, gboolean with_ip, OwdProbe
 }
 
 gboolean
-owd_probe_segment_answers (const OwdProbeSegment *s, OwdProbeTcp kind, guint32 token, guint32 *ret_number,
+owd_probe_segment_answers (const OwdProbeSegment *s, OwdProbeTcp kind, guint32 token, guint16 size, guint32 *ret_number,
                            guint32 *ret_flags)
 {
-  gboolean reset = (s->bits & OWD_PROBE_TCP_RST_BIT) != 0;
-  gboolean syn_ack
-      = (s->bits & (OWD_PROBE_TCP_SYN_BIT | OWD_PROBE_TCP_ACK_BIT)) == (OWD_PROBE_TCP_SYN_BIT | OWD_PROBE_TCP_ACK_BIT);
+  const guint8 both = OWD_PROBE_TCP_SYN_BIT | OWD_PROBE_TCP_ACK_BIT;
+  gboolean reset = (s->bits & OWD_PROBE_TCP_RST_BIT) != 0, ack = (s->bits & OWD_PROBE_TCP_ACK_BIT) != 0;
 
-  if (kind == OWD_PROBE_TCP_ACK ? !reset : !syn_ack && !(reset && (s->bits & OWD_PROBE_TCP_ACK_BIT) != 0))
+  if (kind == OWD_PROBE_TCP_ACK ? !reset : !(reset && ack) && (s->bits & both) != both)
     return FALSE;
-  *ret_number = (kind == OWD_PROBE_TCP_ACK ? s->seq : s->ack - 1) - token;
   *ret_flags = reset ? OWD_PROBE_RESET : OWD_PROBE_SYN_ACK;
+  if (kind == OWD_PROBE_TCP_ACK)
+    *ret_number = s->seq - token;
+  else
+    *ret_number = s->ack - 1 - (reset ? size : 0) - token; /* a listener leaves the payload for later */
   return TRUE;
 }

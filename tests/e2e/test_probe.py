@@ -729,8 +729,11 @@ class Tcp(Ends):
         self.assertGreater(total['lost'], 3)
         self.assertLess(max(p['rtt_ms'] for p in packets if 'lost' not in p['flags']), 500)
 
-    def test_ipv6(self):
+    def test_ipv6_and_sizes(self):
         for kind in ('ack', 'syn', 'connect'):
+            if kind != 'connect':
+                _, packets, sums, err = send('--tcp', kind, '-c', '5', '-i', '10ms', '-s', '0,100,1000', '[::1]:9', '127.0.0.1:9')
+                self.assertEqual([s['answered'] for s in sums], [5] * 6, err)
             _, packets, sums, err = send('--tcp', kind, '-c', '5', '-i', '10ms', '[::1]:9')
             self.assertEqual((sums[0]['answered'], packets[0]['src']), (5, '::1'), err)
         for method in ('udp', 'tcp', 'icmp'):

@@ -67,7 +67,7 @@ read_segment (const guint8 *data, gsize size)
   for (guint with_ip = 0; with_ip < 2; with_ip++)
     if (owd_probe_segment_parse (data, size, with_ip != 0, &segment) == OWD_STATUS_OK)
       for (guint kind = OWD_PROBE_TCP_ACK; kind <= OWD_PROBE_TCP_SYN; kind++)
-        if (owd_probe_segment_answers (&segment, (OwdProbeTcp) kind, 0, &number, &flags))
+        if (owd_probe_segment_answers (&segment, (OwdProbeTcp) kind, 0, (guint16) size, &number, &flags))
           g_assert (flags == OWD_PROBE_RESET || flags == OWD_PROBE_SYN_ACK);
 }
 

@@ -100,11 +100,11 @@ answers_name_their_probe (void **state)
     OwdProbeSegment rst = { .seq = probe.ack, .bits = OWD_PROBE_TCP_RST_BIT };
     OwdProbeSegment challenge = { .seq = probe.ack, .bits = OWD_PROBE_TCP_ACK_BIT };
 
-    assert_true (owd_probe_segment_answers (&rst, OWD_PROBE_TCP_ACK, token, &number, &flags));
+    assert_true (owd_probe_segment_answers (&rst, OWD_PROBE_TCP_ACK, token, 0, &number, &flags));
     assert_int_equal (number, 5);
     assert_int_equal (flags, OWD_PROBE_RESET);
-    assert_false (owd_probe_segment_answers (&rst, OWD_PROBE_TCP_SYN, token, &number, &flags));
-    assert_false (owd_probe_segment_answers (&challenge, OWD_PROBE_TCP_ACK, token, &number, &flags));
+    assert_false (owd_probe_segment_answers (&rst, OWD_PROBE_TCP_SYN, token, 0, &number, &flags));
+    assert_false (owd_probe_segment_answers (&challenge, OWD_PROBE_TCP_ACK, token, 0, &number, &flags));
   }
   owd_probe_segment_number (&probe, OWD_PROBE_TCP_SYN, token, 7);
   {
@@ -112,13 +112,18 @@ answers_name_their_probe (void **state)
     OwdProbeSegment open = { .seq = 99, .ack = probe.seq + 1, .bits = OWD_PROBE_TCP_SYN_BIT | OWD_PROBE_TCP_ACK_BIT };
     OwdProbeSegment crossing = { .seq = 99, .bits = OWD_PROBE_TCP_SYN_BIT };
 
-    assert_true (owd_probe_segment_answers (&closed, OWD_PROBE_TCP_SYN, token, &number, &flags));
+    assert_true (owd_probe_segment_answers (&closed, OWD_PROBE_TCP_SYN, token, 0, &number, &flags));
     assert_int_equal (number, 7);
     assert_int_equal (flags, OWD_PROBE_RESET);
-    assert_true (owd_probe_segment_answers (&open, OWD_PROBE_TCP_SYN, token, &number, &flags));
+    assert_true (owd_probe_segment_answers (&open, OWD_PROBE_TCP_SYN, token, 0, &number, &flags));
     assert_int_equal (number, 7);
     assert_int_equal (flags, OWD_PROBE_SYN_ACK);
-    assert_false (owd_probe_segment_answers (&crossing, OWD_PROBE_TCP_SYN, token, &number, &flags));
+    closed.ack += 100; /* a payload is acknowledged, too */
+    assert_true (owd_probe_segment_answers (&closed, OWD_PROBE_TCP_SYN, token, 100, &number, &flags));
+    assert_int_equal (number, 7);
+    assert_true (owd_probe_segment_answers (&open, OWD_PROBE_TCP_SYN, token, 100, &number, &flags));
+    assert_int_equal (number, 7);
+    assert_false (owd_probe_segment_answers (&crossing, OWD_PROBE_TCP_SYN, token, 0, &number, &flags));
   }
 }
 
