@@ -832,6 +832,20 @@ class Path(unittest.TestCase):
                                capture_output=True, text=True, check=True).stdout
         self.assertRegex(table, r'(?m)^ +1  198.19.1.2 .*\n +2  \*\n +3  198.19.4.2 .*\n +4  198.19.5.2 ')
 
+    def test_hops_of_ipv6(self):
+        for first, second, net in (('a', 'r', 1), ('r', 's', 4), ('s', 'b', 5)):
+            for space, end, k in ((first, f'{second}0', 1), (second, f'{first}0', 2)):
+                subprocess.run(['ip', 'netns', 'exec', TAG + space, 'sh', '-c', 'cd /proc/sys/net/ipv6; '
+                                'echo 1 > conf/all/forwarding; echo 0 > icmp/ratelimit'], check=True)
+                ip('-n', TAG + space, 'addr', 'add', f'fd00:{net}::{k}/64', 'dev', end, 'nodad')
+        for space, to, gateway in (('a', 'default', 'fd00:1::2'), ('r', 'fd00:5::/64', 'fd00:4::2'),
+                                   ('s', 'fd00:1::/64', 'fd00:4::1'), ('b', 'default', 'fd00:5::1')):
+            ip('-n', TAG + space, '-6', 'route', 'add', to, 'via', gateway)
+        for method in ('udp', 'tcp', 'icmp'):
+            routes, _, err = self.end(self.start('-m', method, 'fd00:5::2'))
+            self.assertEqual([h.get('addr') for h in routes[0]['hops']], ['fd00:1::2', 'fd00:4::2', 'fd00:5::2'], err)
+            self.assertTrue(routes[0]['reached'])
+
     def test_a_reflector_is_a_destination(self):
         with Reflector(listen=(self.address(5, 2) + ':0',), prefix=('ip', 'netns', 'exec', TAG + 'b')) as there:
             routes, _, _ = self.end(self.start(f'{self.address(5, 2)}:{there.ports[0]}'))
