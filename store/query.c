@@ -129,47 +129,6 @@ owd_store_list_profiles (OwdStore *self, GError **error)
       0, NULL, error);
 }
 
-/* The collector's own findings bear its name, for want of another; numbers are since its last start. */
-#define COLLECTOR_FINDINGS                                                                                             \
-  " UNION ALL SELECT 4, 'oneway-collector', f.nr, f.finding FROM owd.collector c, LATERAL (VALUES"                     \
-  " (1, c.kernel_dropped > 0, format ('The kernel dropped %s datagrams since %s UTC, the receive buffer being full: "  \
-  "raise"                                                                                                              \
-  " receive-buffer or workers in [collector].', c.kernel_dropped, to_char (c.since AT TIME ZONE 'UTC', 'YYYY-MM-DD "   \
-  "HH24:MI'))),"                                                                                                       \
-  " (2, c.buffer_got < c.buffer_asked, format ('Its receive buffer is %s KiB, not the %s KiB asked for: sysctl -w"     \
-  " net.core.rmem_max=%s', c.buffer_got / 1024, c.buffer_asked / 1024, c.buffer_asked)),"                              \
-  " (3, c.over_limit > 0, format ('%s datagrams were refused, since it already keeps %s exporter states: raise"        \
-  " max-exporters in [collector], or name in allow who may export.', c.over_limit, c.states)),"                        \
-  " (4, c.over_limit = 0 AND c.states * 10 >= c.max_states * 9, format ('It keeps %s exporter states of at most %s: "  \
-  "raise"                                                                                                              \
-  " max-exporters in [collector].', c.states, c.max_states)),"                                                         \
-  " (5, c.log_dropped > 0, format ('%s flow records were lost since the log''s disk refused them: give it room, or "   \
-  "lower"                                                                                                              \
-  " retain-age or retain-size in [log].', c.log_dropped))"                                                             \
-  " ) f (nr, holds, finding) WHERE f.holds"
-
-/* A share of loss below one in ten thousand is noise. A clock ahead shows whatever the header's resolution; one behind
- * by more than five seconds may also be an exporter that holds its datagrams back. */
-#define NOTED_FINDINGS                                                                                                 \
-  " UNION ALL SELECT 5, e.name, f.nr, f.finding FROM owd.exporters e, LATERAL (VALUES"                                 \
-  " (1, e.lost * 10000.0 >= e.lost + CASE e.version WHEN 9 THEN e.datagrams ELSE e.received END AND e.lost > 0,"       \
-  "  format ('%s %s were lost on their way to the collector, %s %%, as its sequence numbers tell: look at the network" \
-  " between them, and at its rate of export.', e.lost, CASE e.version WHEN 9 THEN 'datagrams' ELSE 'records' END,"     \
-  "  round (100.0 * e.lost / (e.lost + CASE e.version WHEN 9 THEN e.datagrams ELSE e.received END), 2))),"             \
-  " (2, e.given_up > 0, format ('%s data sets could not be read, since their template never came: let it send "        \
-  "templates"                                                                                                          \
-  " more often, every minute.', e.given_up)),"                                                                         \
-  " (3, e.malformed > 0, format ('%s times what it sent could not be read; the collector''s messages say where.',"     \
-  "  e.malformed)),"                                                                                                   \
-  " (4, e.over_limit > 0, format ('%s templates or states of it were refused: see max-templates in [collector].',"     \
-  "  e.over_limit)),"                                                                                                  \
-  " (5, e.clock_lag_ms < 0, format ('Its clock is at least %s s ahead of the collector''s.',"                          \
-  "  round (-e.clock_lag_ms::numeric / 1000, 1))),"                                                                    \
-  " (6, e.clock_lag_ms > 6000, format ('Its datagrams come %s s after their own export time: its clock is behind, or " \
-  "it"                                                                                                                 \
-  " holds them back.', round (e.clock_lag_ms::numeric / 1000, 1)))"                                                    \
-  " ) f (nr, holds, finding) WHERE f.holds"
-
 /* Silent: five minutes behind whoever was heard last, which is as good as a clock that also replays know. */
 OwdTable *
 owd_store_list_findings (OwdStore *self, GError **error)
@@ -184,8 +143,9 @@ owd_store_list_findings (OwdStore *self, GError **error)
       "                      WHERE (p.addr, p.domain, p.version) = (e.addr, e.domain, e.version))"
       " UNION ALL SELECT 3, e.name, 1, 'It has sent nothing since '"
       "   || to_char (e.last_seen AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS') || ' UTC, while others did.'"
-      "   FROM owd.exporters e WHERE e.last_seen < (SELECT max (last_seen) FROM owd.exporters) - interval '5 "
-      "min'" COLLECTOR_FINDINGS NOTED_FINDINGS ") found ORDER BY name, rank, nr",
+      "   FROM owd.exporters e WHERE e.last_seen < (SELECT max (last_seen) FROM owd.exporters) - interval '5 min'"
+      " UNION ALL SELECT 4, c.name, c.nr, c.finding FROM owd.collector_findings c"
+      ") found ORDER BY name, rank, nr",
       0, NULL, error);
 }
 

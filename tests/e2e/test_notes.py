@@ -47,7 +47,7 @@ class Notes(chain.Case):
         for finding in json.loads(done.stdout):
             findings.setdefault(finding['name'], []).append(finding['finding'])
         self.assertIn('4 datagrams were lost on their way to the collector, 40.00 %', ' '.join(findings['127.0.7.1']))
-        self.assertIn('1 times what it sent could not be read', ' '.join(findings['127.0.7.1']))
+        self.assertIn('1 of its datagrams, or parts of them, could not be read', ' '.join(findings['127.0.7.1']))
         self.assertRegex(' '.join(findings['127.0.7.2']), 'Its clock is at least (59|60).[0-9] s ahead')
         self.assertNotIn('lost', ' '.join(findings['127.0.7.2']))
 
