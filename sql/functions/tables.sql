@@ -27,6 +27,7 @@ SET timezone = UTC
 AS $$
 DECLARE
   lo timestamptz := date_bin (span, ts, '1970-01-01+00');
+  wide name;
   child text := parent || to_char (lo, '_YYYYMMDD') || CASE WHEN span < interval '1 day' THEN to_char (lo, '_HH24') ELSE '' END;
 BEGIN
   PERFORM pg_advisory_xact_lock (hashtextextended ('oneway add_table', 0));
@@ -34,6 +35,13 @@ BEGIN
     RETURN false;
   END IF;
   EXECUTE format ('CREATE TABLE owd.%I (LIKE owd.%I INCLUDING STORAGE INCLUDING COMPRESSION)', child, parent);
+  -- ANALYZE would unpack each array to count its elements, for hours, and nobody asks for them
+  FOR wide IN
+    SELECT a.attname FROM pg_attribute a JOIN pg_type y ON y.oid = a.atttypid
+     WHERE a.attrelid = format ('owd.%I', parent)::regclass AND y.typcategory = 'A' AND NOT a.attisdropped
+  LOOP
+    EXECUTE format ('ALTER TABLE owd.%I ALTER COLUMN %I SET STATISTICS 0', child, wide);
+  END LOOP;
   EXECUTE format ('ALTER TABLE owd.%I ATTACH PARTITION owd.%I FOR VALUES FROM (%L) TO (%L)', parent, child, lo, lo + span);
   RETURN true;
 END

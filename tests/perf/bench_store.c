@@ -1,19 +1,29 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Samples per second through owd_store_commit(), and how long a timeline takes: the paths between POINTS points share a
- * day, one of them has a million samples in it. Wall clock; the server's work is most of it.
+ * A day of samples through owd_store_commit() and owd_store_roll(), as a correlator at full speed writes them: PATHS
+ * ordered pairs of POINTS points, every path equally busy, delays of a path's own length with a queue on top, seen by
+ * stamps of 1 ms. Reports samples/s on the wall clock and per CPU second of all of the server's processes.
  *
- * bench_store [MILLIONS [POINTS]], with libpq's environment, on an empty database that will be filled:
- *   OWD_PG_BIN=... tests/sql/cluster.sh run build/tests/bench_store
+ * bench_store [MILLIONS [POINTS [PATHS]]], on an empty database of a cluster of its own: see database.sh.
  */
 #include "owd-store.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
 
 #define T0 (G_GINT64_CONSTANT (1795305600) * OWD_NS_PER_S) /* 2026-11-22 00:00 UTC */
 #define DAY_NS (86400 * OWD_NS_PER_S)
-#define BIG_PATH_SAMPLES 1000000
+#define BATCH 10000
+#define BATCHES_PER_ROLL 100
+
+typedef struct {
+  guint points, paths;
+  guint64 samples;
+  GRand *rand;
+} Bench;
 
 static void
 fail (GError *error)
@@ -36,101 +46,130 @@ make_points (guint n)
   return points;
 }
 
-/* Sample i of n, spread over the day; every (n / BIG_PATH_SAMPLES)th on the path from point 0 to point 1. */
+/* Sample i, spread over the day; its path is drawn. */
 static OwdSample
-make_sample (guint64 i, guint64 n, guint n_points, GRand *rand)
+make_sample (const Bench *b, guint64 i)
 {
-  guint32 r = g_rand_int (rand);
+  guint32 r = g_rand_int (b->rand), path = r % b->paths;
+  double queue_ns = -2e6 * log (g_rand_double_range (b->rand, 1e-9, 1));
+  gint64 truth_ns = (5 + path * 37 % 75) * OWD_NS_PER_MS + (gint64) queue_ns;
+  gint64 noise_ns = (gint64) (r >> 12) % OWD_NS_PER_MS - g_rand_int_range (b->rand, 0, OWD_NS_PER_MS);
   OwdSample s = { .seq = i + 1,
-                  .ts = T0 + (gint64) ((double) i / (double) n * (double) DAY_NS),
-                  .owd_ns = 20 * OWD_NS_PER_MS + r % 5000000,
-                  .sigma_ns = 410000,
+                  .ts = T0 + (gint64) ((double) i / (double) b->samples * (double) DAY_NS),
+                  .owd_ns = truth_ns + noise_ns,
+                  .sigma_ns = 408248,
                   .flow = (guint64) r << 32 | i,
+                  .src = path % b->points,
                   .flags = OWD_SAMPLE_SYN,
                   .kind = OWD_SAMPLE_START,
                   .proto = 6 };
 
+  s.dst = (s.src + 1 + path / b->points) % b->points;
   s.lo_ns = s.owd_ns - OWD_NS_PER_MS;
   s.hi_ns = s.owd_ns + OWD_NS_PER_MS;
-  if (i % (n / BIG_PATH_SAMPLES) == 0) {
-    s.dst = 1;
-  } else {
-    s.src = 2 + r % (n_points - 2);
-    s.dst = 2 + (s.src - 2 + 1 + (r >> 16) % (n_points - 3)) % (n_points - 2);
-  }
   return s;
 }
 
-static void
-fill (OwdStore *store, guint64 n, gsize batch, guint n_points)
+/* CPU seconds of the cluster's processes so far; those that have ended count for their parent. */
+static double
+server_cpu_s (void)
 {
-  g_autofree OwdSample *samples = g_new (OwdSample, batch);
-  g_autoptr (GRand) rand = g_rand_new_with_seed (1);
-  GError *error = NULL;
-  OwdMark mark;
-  gint64 spent_us = 0, began;
+  g_autofree char *file = g_build_filename (g_getenv ("OWD_CLUSTER"), "data", "postmaster.pid", NULL), *text = NULL;
+  g_autoptr (GDir) proc = g_dir_open ("/proc", 0, NULL);
+  guint64 postmaster, ticks = 0;
 
-  if (!owd_store_claim (store, "bench", 0, 1, &mark, &error))
-    fail (error);
-  for (guint64 i = 0; i < n; i += batch) {
-    for (gsize k = 0; k < batch; k++)
-      samples[k] = make_sample (i + k, n, n_points, rand);
-    mark = (OwdMark){ .offset = i + batch, .seq = i + batch, .watermark = samples[batch - 1].ts };
-    began = g_get_monotonic_time ();
-    if (!owd_store_commit (store, 0, samples, batch, NULL, 0, &mark, mark.watermark, &error))
-      fail (error);
-    spent_us += g_get_monotonic_time () - began;
-    if ((i + batch) % 1000000 == 0)
-      printf ("commit   %6.0f k samples/s after %" G_GUINT64_FORMAT " M in batches of %" G_GSIZE_FORMAT "\n",
-              (double) (i + batch) * 1000 / (double) spent_us, (i + batch) / 1000000, batch);
+  if (!g_file_get_contents (file, &text, NULL, NULL))
+    return NAN;
+  postmaster = g_ascii_strtoull (text, NULL, 10);
+  for (const char *name; (name = g_dir_read_name (proc)) != NULL;) {
+    g_autofree char *path = g_strdup_printf ("/proc/%s/stat", name), *stat = NULL;
+    unsigned long long ppid, utime, stime, cutime, cstime;
+    const char *rest;
+
+    if (!g_ascii_isdigit (*name) || !g_file_get_contents (path, &stat, NULL, NULL)
+        || (rest = strrchr (stat, ')')) == NULL
+        || sscanf (rest, ") %*c %llu %*d %*d %*d %*d %*u %*u %*u %*u %*u %llu %llu %llu %llu", &ppid, &utime, &stime,
+                   &cutime, &cstime)
+               != 5)
+      continue;
+    if (ppid == postmaster)
+      ticks += utime + stime;
+    else if (g_ascii_strtoull (name, NULL, 10) == postmaster)
+      ticks += utime + stime + cutime + cstime;
   }
+  return (double) ticks / (double) sysconf (_SC_CLK_TCK);
 }
 
 static void
-time_timelines (OwdStore *store)
+roll (OwdStore *store)
 {
-  static const char *const steps[] = { "10 s", "1 min", "1 h" };
+  GError *error = NULL;
+  gboolean more = TRUE;
 
-  for (gsize i = 0; i < G_N_ELEMENTS (steps); i++) {
-    GError *error = NULL;
-    gint64 began = g_get_monotonic_time ();
-    g_autoptr (OwdTable) table
-        = owd_store_timeline (store, "point-0", "point-1", "2026-11-22 00:00", "2026-11-23 00:00", steps[i], &error);
-
-    if (table == NULL)
+  while (more)
+    if (!owd_store_roll (store, &more, &error))
       fail (error);
-    printf ("timeline %6.0f ms for a day of 1 M samples by %s (%u bins)\n",
-            (double) (g_get_monotonic_time () - began) / 1000, steps[i], table->n_rows);
+}
+
+static void
+fill (const Bench *b, OwdStore *store)
+{
+  g_autofree OwdSample *samples = g_new (OwdSample, BATCH);
+  gint64 commit_us = 0, roll_us = 0, began;
+  double cpu_s = server_cpu_s ();
+  GError *error = NULL;
+  OwdMark mark;
+
+  if (!owd_store_claim (store, "bench", 0, 1, &mark, &error))
+    fail (error);
+  for (guint64 i = 0; i < b->samples; i += BATCH) {
+    gboolean last = i + BATCH >= b->samples;
+
+    for (gsize k = 0; k < BATCH; k++)
+      samples[k] = make_sample (b, i + k);
+    mark = (OwdMark){ .offset = i + BATCH, .seq = i + BATCH, .watermark = last ? T0 + DAY_NS : samples[BATCH - 1].ts };
+    began = g_get_monotonic_time ();
+    if (!owd_store_commit (store, 0, samples, BATCH, NULL, 0, &mark, mark.watermark, &error))
+      fail (error);
+    commit_us += g_get_monotonic_time () - began;
+    if (i / BATCH % BATCHES_PER_ROLL == 0 || last) {
+      began = g_get_monotonic_time ();
+      roll (store);
+      roll_us += g_get_monotonic_time () - began;
+    }
+    if ((i + BATCH) % 5000000 == 0 || last) {
+      double n = (double) (i + BATCH);
+
+      printf ("%4.0f M samples: committed %4.0f k/s, with roll-ups %4.0f k/s, per CPU second of the server %4.0f k\n",
+              n / 1e6, n * 1e3 / (double) commit_us, n * 1e3 / (double) (commit_us + roll_us),
+              n / 1e3 / (server_cpu_s () - cpu_s));
+      fflush (stdout);
+    }
   }
 }
 
 int
 main (int argc, char **argv)
 {
-  guint64 n = (argc > 1 ? (guint64) atoi (argv[1]) : 4) * 1000000;
-  guint n_points = argc > 2 ? (guint) atoi (argv[2]) : 50;
-  g_autofree OwdPoint *points = make_points (n_points);
+  Bench b = { .samples = (argc > 1 ? (guint64) atoi (argv[1]) : 4) * 1000000,
+              .points = argc > 2 ? (guint) atoi (argv[2]) : 100,
+              .paths = argc > 3 ? (guint) atoi (argv[3]) : 2000,
+              .rand = g_rand_new_with_seed (1) };
+  g_autofree OwdPoint *points = NULL;
   g_autoptr (OwdStore) store = NULL;
-  g_autoptr (OwdTable) matrix = NULL;
   GError *error = NULL;
-  gint64 began;
 
-  if (n < 2 * BIG_PATH_SAMPLES || n_points < 4 || n_points > 250) {
-    fprintf (stderr, "bench_store [MILLIONS (2 or more) [POINTS (4 to 250)]]\n");
+  if (b.samples == 0 || b.points < 2 || b.points > 250 || b.paths < 1 || b.paths > b.points * (b.points - 1)) {
+    fprintf (stderr, "bench_store [MILLIONS [POINTS (2 to 250) [PATHS]]]\n");
     return 2;
   }
+  points = make_points (b.points);
   if (!owd_store_migrate (NULL, NULL, NULL, &error))
     fail (error);
   store = owd_store_open (NULL, "bench_store", &error);
-  if (store == NULL || !owd_store_points (store, points, n_points, &error))
+  if (store == NULL || !owd_store_points (store, points, b.points, &error))
     fail (error);
-  fill (store, n, 10000, n_points);
-  time_timelines (store);
-  began = g_get_monotonic_time ();
-  matrix = owd_store_matrix (store, "2026-11-22 12:00", "2026-11-22 13:00", &error);
-  if (matrix == NULL)
-    fail (error);
-  printf ("matrix   %6.0f ms for an hour of all %u paths\n", (double) (g_get_monotonic_time () - began) / 1000,
-          matrix->n_rows);
+  fill (&b, store);
+  g_rand_free (b.rand);
   return 0;
 }

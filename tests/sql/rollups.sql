@@ -150,3 +150,65 @@ DO $$ BEGIN
             FROM owd.path p JOIN (SELECT path_id, min (ts) AS first, max (ts) FILTER (WHERE ts < '2026-03-31 02:33+00') AS last
                                     FROM (SELECT path_id, ts FROM owd.sample UNION ALL SELECT path_id, ts FROM owd.excess) s GROUP BY 1) s USING (path_id));
 END $$;
+
+-- A timeline and a matrix that are put together from roll-ups of all widths, minutes that are not rolled up yet, and samples at
+-- ragged ends, against the samples themselves.
+CREATE FUNCTION test.slow (want integer, from_ts timestamptz, to_ts timestamptz, step interval)
+RETURNS TABLE (bin timestamptz, n bigint, v float8[], q float8[]) LANGUAGE sql AS $$
+  WITH s AS (
+    SELECT date_bin (step, ts, from_ts) AS b, ts, part, seq, nr, d, sigma
+      FROM (SELECT ts, part, seq, 0 AS nr, owd_ns::numeric / 1000000 AS d, sigma_ns::numeric / 1000000 AS sigma FROM owd.sample WHERE path_id = want
+            UNION ALL SELECT ts, part, seq, nr, owd_ns::numeric / 1000000, sigma_ns::numeric / 1000000 FROM owd.excess WHERE path_id = want) u
+     WHERE ts >= from_ts AND ts < to_ts
+  ), r AS (
+    SELECT *, lag (d) OVER (ORDER BY ts, part, seq, nr) AS before, row_number () OVER (PARTITION BY b ORDER BY d) AS rank, count (*) OVER (PARTITION BY b) AS size
+      FROM s
+  ), t AS (
+    SELECT date_bin (step, ts, from_ts) AS b, sum (lost)::float8 / sum (sent) AS loss FROM owd.tally
+     WHERE path_id = want AND ts >= from_ts AND ts < to_ts GROUP BY 1
+  )
+  SELECT b, coalesce (g.n, 0), ARRAY[lowest, mean, err, highest, ipdv, loss], ARRAY[p05, p50, p95, p99]
+    FROM (SELECT b, count (*) AS n, min (d)::float8 AS lowest, avg (d)::float8 AS mean, max (d)::float8 AS highest, avg (abs (d - before))::float8 AS ipdv,
+                 sqrt (greatest (coalesce (var_samp (d), 0), avg (sigma * sigma))::float8 / count (*)) AS err,
+                 min (d) FILTER (WHERE rank >= 0.05 * size)::float8 AS p05, min (d) FILTER (WHERE rank >= 0.5 * size)::float8 AS p50,
+                 min (d) FILTER (WHERE rank >= 0.95 * size)::float8 AS p95, min (d) FILTER (WHERE rank >= 0.99 * size)::float8 AS p99
+            FROM r GROUP BY b) g FULL JOIN t USING (b)
+$$;
+
+CREATE FUNCTION test.ask (src text, dst text, from_ts timestamptz, to_ts timestamptz, step interval) RETURNS bigint LANGUAGE plpgsql AS $$
+DECLARE
+  wrong record;
+BEGIN
+  FOR wrong IN
+    SELECT f AS got, s AS want FROM owd.timeline (src, dst, from_ts, to_ts, step) f FULL JOIN test.slow (test.path (src, dst), from_ts, to_ts, step) s USING (bin)
+     WHERE f.n IS DISTINCT FROM s.n
+        OR EXISTS (SELECT FROM unnest (ARRAY[f.min_ms, f.mean_ms, f.stderr_ms, f.max_ms, f.ipdv_ms, f.loss], s.v) u (x, y) WHERE NOT test.near (x, y))
+        OR EXISTS (SELECT FROM unnest (ARRAY[f.p05_ms, f.p50_ms, f.p95_ms, f.p99_ms], s.q) u (x, y) WHERE NOT test.percent (x, y))
+  LOOP
+    RAISE EXCEPTION '% to %, % to % by %: got %, want %', src, dst, from_ts, to_ts, step, wrong.got, wrong.want;
+  END LOOP;
+  RETURN (SELECT count (*) FROM owd.timeline (src, dst, from_ts, to_ts, step));
+END $$;
+
+DO $$
+DECLARE
+  steps interval[] := ARRAY['10 s', '30 s', '1 min', '7 min', '10 min', '1 h', '5 h', '1 day', '36 h', '77 s', '3.7 s'];
+  step interval;
+  f timestamptz;
+  t timestamptz;
+  bins bigint := 0;
+BEGIN
+  FOR i IN 1 .. 24 LOOP
+    step := steps[1 + i % 11];
+    f := date_bin (CASE i % 4 WHEN 0 THEN interval '1 us' WHEN 1 THEN interval '1 min' WHEN 2 THEN interval '1 h' ELSE interval '1 day' END,
+                   '2026-03-28 18:00+00'::timestamptz + random () * interval '50 h', '2026-01-01+00');
+    t := CASE i % 5 WHEN 0 THEN 'infinity' ELSE f + step * (1 + 40 * random ()) END;
+    bins := bins + test.ask ('a', 'b', f, t, step) + test.ask ('b', 'c', f, t, step) + test.ask ('c', 'b', f, t, step);
+  END LOOP;
+  ASSERT bins > 100, bins::text;
+  ASSERT test.ask ('a', 'b', '2026-03-28+00', '2026-04-01+00', '1 day') = 4;
+  ASSERT (SELECT bool_and (m.n = s.n AND test.near (m.min_ms, s.v[1]) AND test.near (m.mean_ms, s.v[2]) AND test.percent (m.p50_ms, s.q[2])
+                           AND test.percent (m.p95_ms, s.q[3]) AND test.near (m.loss, s.v[6]))
+            FROM owd.matrix ('2026-03-28 20:31:07+00', '2026-03-31 02:41:59.5+00') m
+           CROSS JOIN LATERAL test.slow (test.path (m.src, m.dst), '2026-03-28 20:31:07+00', '2026-03-31 02:41:59.5+00', '100 days') s);
+END $$;

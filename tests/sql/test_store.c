@@ -699,6 +699,179 @@ notices_a_database_from_a_backup (void **state)
   assert_error (error, OWD_ERROR_DB);
 }
 
+/* ---- crashes between any two statements -------------------------------------------------------- */
+
+#define EVENING (T0 + 59400 * OWD_NS_PER_S) /* 23:10 UTC: the end of an hour and of a day come soon */
+
+/* A second apart, with counts in between; the watermark of all partitions goes along. */
+static gboolean
+commit_second_by_second (OwdStore *store, guint64 first, gsize n, GError **error)
+{
+  g_autofree OwdSample *samples = make_samples (first, n);
+  g_autofree OwdCount *counts = g_new0 (OwdCount, n / 10);
+  OwdMark mark = { .offset = (first + n) * 100, .seq = first + n - 1 };
+
+  for (gsize i = 0; i < n; i++)
+    samples[i].ts = EVENING + (gint64) samples[i].seq * OWD_NS_PER_S;
+  for (gsize i = 0; i < n / 10; i++)
+    counts[i] = (OwdCount){ .ts = samples[10 * i].ts + 1, .dst = 1, .sent = 20, .lost = i % 3, .late = i % 2 };
+  mark.watermark = samples[n - 1].ts;
+  return owd_store_commit (store, 0, samples, n, counts, n / 10, &mark, mark.watermark, error);
+}
+
+static gboolean
+roll_all (OwdStore *store, GError **error)
+{
+  gboolean more = TRUE;
+
+  while (more)
+    if (!owd_store_roll (store, &more, error))
+      return FALSE;
+  return TRUE;
+}
+
+/* Bins by content: how they are put together to rows does not matter. */
+static char *
+rolled_digest (void)
+{
+  return sql ("SELECT count (*) || ' ' || md5 (string_agg (u::text, '|' ORDER BY width, path_id, bin)) FROM (SELECT "
+              "width, path_id,"
+              " start + unnest (at) * make_interval (secs => width) AS bin, unnest (n) AS n, unnest (sent) AS sent,"
+              " unnest (lost) AS lost, unnest (late) AS late, unnest (min_ns) AS low, unnest (max_ns) AS high,"
+              " unnest (first_ns) AS first, unnest (last_ns) AS last, unnest (p95) AS p95, unnest (sum_ns) AS total,"
+              " unnest (square_ns2) AS square, unnest (ipdv_ns) AS ipdv FROM owd.rollup) u");
+}
+
+/* Whatever has happened: what readers are told is what was committed, each sample once. */
+static void
+assert_consistent (void)
+{
+  assert_sql ("t", "SELECT count (s.seq) = max (p.seq) AND count (s.seq) = count (DISTINCT s.seq) FROM owd.sample s"
+                   " RIGHT JOIN owd.partition p ON p.part = 0 WHERE p.part = 0");
+  assert_sql (
+      "t", "SELECT coalesce (sum (n), 0) = (SELECT count (*) FROM owd.sample) AND coalesce (sum (sent), 0) ="
+           " (SELECT coalesce (sum (sent), 0) FROM owd.tally) FROM owd.bins (NULL, '2026-11-22', '2026-11-24', NULL)");
+  assert_sql ("t", "SELECT bool_and (filled_to <= (SELECT ts FROM owd.watermark) + interval '1 us') IS NOT FALSE"
+                   " FROM owd.resolution WHERE width > 0 AND isfinite (filled_to)");
+}
+
+static void
+other_partitions_stand_still (OwdStore *store)
+{
+  for (guint part = 1; part < 4; part++) {
+    OwdMark mark = { .offset = 1, .watermark = T0 + 200000 * OWD_NS_PER_S };
+    GError *error = NULL;
+
+    (void) claim (store, part);
+    assert_works (owd_store_commit (store, part, NULL, 0, NULL, 0, &mark, T0, &error));
+  }
+}
+
+/* The server's process ends itself before and after each statement of both transactions, and in their COMMIT. */
+static void
+survives_death_at_any_statement (void **state)
+{
+  static const struct {
+    const char *when, *table, *for_each;
+  } places[] = {
+    { "BEFORE UPDATE", "partition", "STATEMENT" },
+    { "AFTER UPDATE", "partition", "STATEMENT" },
+    { "BEFORE INSERT", "sample", "STATEMENT" },
+    { "AFTER INSERT", "sample", "STATEMENT" },
+    { "BEFORE INSERT", "tally", "STATEMENT" },
+    { "BEFORE DELETE", "rollup", "STATEMENT" }, /* this batch ends a day */
+    { "AFTER UPDATE", "partition", "ROW" },     /* deferred: in COMMIT */
+    { "BEFORE INSERT", "rollup", "STATEMENT" },
+    { "AFTER INSERT", "rollup", "STATEMENT" },
+    { "BEFORE UPDATE", "path", "STATEMENT" },
+    { "AFTER UPDATE", "path", "STATEMENT" },
+    { "BEFORE UPDATE", "resolution", "STATEMENT" },
+    { "AFTER UPDATE", "resolution", "STATEMENT" },
+    { "AFTER DELETE", "rollup", "STATEMENT" }, /* and this one an hour */
+    { "AFTER INSERT", "tally", "STATEMENT" },
+    { "AFTER UPDATE", "resolution", "ROW" },
+  };
+  const guint n = 500, n_batches = G_N_ELEMENTS (places);
+  g_autofree char *samples = NULL, *bins = NULL, *got = NULL, *got_bins = NULL;
+  guint deaths = 0;
+
+  (void) state;
+  for (guint pass = 0; pass < 2; pass++) {
+    g_autoptr (OwdStore) store = open_store (NULL);
+
+    (void) claim (store, 0);
+    other_partitions_stand_still (store);
+    g_free (sql ("CREATE FUNCTION owd.die () RETURNS trigger LANGUAGE plpgsql AS"
+                 " 'BEGIN PERFORM pg_terminate_backend (pg_backend_pid ()); PERFORM pg_sleep (5); RETURN NULL; END'"));
+    for (guint b = 0; b < n_batches; b++) {
+      GError *error = NULL;
+
+      if (pass == 1)
+        g_free (sql ("CREATE %sTRIGGER die %s ON owd.%s %s FOR EACH %s EXECUTE FUNCTION owd.die ()",
+                     *places[b].for_each == 'R' ? "CONSTRAINT " : "", places[b].when, places[b].table,
+                     *places[b].for_each == 'R' ? "DEFERRABLE INITIALLY DEFERRED" : "", places[b].for_each));
+      if (!commit_second_by_second (store, b * n + 1, n, &error) || !roll_all (store, &error)) {
+        assert_error (error, OWD_ERROR_DB_AWAY);
+        deaths++;
+        assert_consistent ();
+      }
+      if (pass == 1)
+        g_free (sql ("DROP TRIGGER die ON owd.%s", places[b].table));
+      assert_works (commit_second_by_second (store, b * n + 1, n, &error));
+      assert_works (roll_all (store, &error));
+      assert_consistent ();
+    }
+    got = digest (0);
+    got_bins = rolled_digest ();
+    if (pass == 0) {
+      samples = g_steal_pointer (&got);
+      bins = g_steal_pointer (&got_bins);
+      (void) empty_schema (NULL);
+    }
+  }
+  assert_string_equal (got, samples);
+  assert_string_equal (got_bins, bins);
+  assert_int_equal (deaths, n_batches);
+}
+
+/* The same with the wire cut anywhere while roll-ups are read and written. */
+static void
+rolls_up_through_cuts (void **state)
+{
+  Proxy *proxy = proxy_new (g_getenv ("PGHOST"));
+  GRand *rand = g_rand_new_with_seed (20261122);
+  g_autofree char *conninfo = g_strdup_printf ("host=%s", proxy_dir (proxy)), *bins = NULL, *got = NULL;
+
+  (void) state;
+  for (guint pass = 0; pass < 2; pass++) {
+    OwdStore *store = open_store (pass == 1 ? conninfo : NULL);
+    GError *error = NULL;
+
+    (void) claim (store, 0);
+    other_partitions_stand_still (store);
+    for (guint b = 0; b < 20; b++) {
+      assert_works (commit_second_by_second (store, b * 300 + 1, 300, &error));
+      if (pass == 1)
+        proxy_arm (proxy, PROXY_CUT_BYTES, g_rand_int_range (rand, 1, 8000));
+      if (!roll_all (store, &error))
+        assert_error (error, OWD_ERROR_DB_AWAY);
+      proxy_arm (proxy, PROXY_WHOLE, 0);
+      assert_consistent ();
+    }
+    assert_works (roll_all (store, &error));
+    got = rolled_digest ();
+    owd_store_free (store);
+    if (pass == 0) {
+      bins = g_steal_pointer (&got);
+      (void) empty_schema (NULL);
+    }
+  }
+  assert_string_equal (got, bins);
+  assert_true (proxy_cuts (proxy) >= 10);
+  proxy_free (proxy);
+  g_rand_free (rand);
+}
+
 /* ---- the rest ---------------------------------------------------------------------------------- */
 
 static void
@@ -1045,6 +1218,8 @@ main (void)
     T (fenced_while_away),
     T (survives_a_server_restart),
     T (notices_a_database_from_a_backup),
+    T (survives_death_at_any_statement),
+    T (rolls_up_through_cuts),
     T (watermark_is_the_last_microsecond_over),
     T (points_are_the_same_for_every_store),
     T (exporters_are_replaced),
