@@ -29,7 +29,7 @@ BEGIN
   RETURN QUERY
   SELECT bin, t.n, r.n, (t.min_ns - r.min_ns) / 1000000, (t.mean_ns - r.mean_ns) / 1000000,
          sqrt (t.stderr_ns * t.stderr_ns + r.stderr_ns * r.stderr_ns) / 1000000, (t.min_ns - r.min_ns) / 2000000,
-         -(r.min_ns + r.reach_ns) / 1000000, (t.min_ns + t.reach_ns) / 1000000
+         -r.least_hi_ns / 1000000, t.least_hi_ns / 1000000
     FROM owd.path_bins (there, from_ts, to_ts, step) t
     JOIN owd.path_bins (back, from_ts, to_ts, step) r USING (bin)
    ORDER BY bin;

@@ -5,8 +5,8 @@
 -- the bin (a clock that drifts by 100 ppm changes by 6 ms in a minute).
 --
 --   mean_ms       sum of both means; stderr_ms its standard error: both add up in squares
---   lo_ms, hi_ms  the interval that holds the mean, however the phases of coarse stamps may lie (path_bins.sql);
---                 mean_ms +- 2 stderr_ms is narrower and rests on phases that are independent
+--   lo_ms, hi_ms  the interval that holds the mean, from those of the samples: it holds however the phases of coarse
+--                 stamps may lie; mean_ms +- 2 stderr_ms is narrower and rests on phases that are independent
 --   min_ms        sum of both minima: no packet need have made this round trip
 CREATE OR REPLACE FUNCTION owd.rtt (a text, b text, from_ts timestamptz, to_ts timestamptz, step interval)
 RETURNS TABLE (bin timestamptz, n_ab bigint, n_ba bigint, min_ms float8, mean_ms float8, stderr_ms float8, lo_ms float8,
@@ -23,8 +23,8 @@ BEGIN
   PERFORM owd.check_bins ('owd.rtt', from_ts, to_ts, step);
   RETURN QUERY
   SELECT bin, t.n, r.n, (t.min_ns + r.min_ns) / 1000000, (t.mean_ns + r.mean_ns) / 1000000,
-         sqrt (t.stderr_ns * t.stderr_ns + r.stderr_ns * r.stderr_ns) / 1000000, (t.mean_ns - t.reach_ns + r.mean_ns - r.reach_ns) / 1000000,
-         (t.mean_ns + t.reach_ns + r.mean_ns + r.reach_ns) / 1000000
+         sqrt (t.stderr_ns * t.stderr_ns + r.stderr_ns * r.stderr_ns) / 1000000, (t.lo_ns + r.lo_ns) / 1000000,
+         (t.hi_ns + r.hi_ns) / 1000000
     FROM owd.path_bins (there, from_ts, to_ts, step) t
     JOIN owd.path_bins (back, from_ts, to_ts, step) r USING (bin)
    ORDER BY bin;

@@ -37,10 +37,10 @@ END $$;
 
 -- One path's bins: everything that the definitions below are made of.
 CREATE FUNCTION test.bins (want_src text, want_dst text, from_ts timestamptz, to_ts timestamptz, step interval)
-RETURNS TABLE (bin timestamptz, n bigint, lowest numeric, mean numeric, err numeric, reach numeric) LANGUAGE sql AS $$
+RETURNS TABLE (bin timestamptz, n bigint, lowest numeric, mean numeric, err numeric, lo numeric, hi numeric, least_hi numeric) LANGUAGE sql AS $$
   SELECT from_ts + k::float8 * extract (epoch FROM step)::float8 * interval '1 second', count (*), min (d), avg (d), greatest (coalesce (var_samp (d), 0), avg (sigma * sigma)) / count (*),
-         sqrt (12 * avg (sigma * sigma))
-    FROM (SELECT s.owd_ms::numeric AS d, s.sigma_ms::numeric AS sigma,
+         avg (l), avg (h), min (h)
+    FROM (SELECT s.owd_ms::numeric AS d, s.sigma_ms::numeric AS sigma, s.lo_ms::numeric AS l, s.hi_ms::numeric AS h,
                  floor ((extract (epoch FROM s.ts) - extract (epoch FROM from_ts)) / extract (epoch FROM step)) AS k
             FROM owd.samples s WHERE s.src = want_src AND s.dst = want_dst AND s.ts >= from_ts AND s.ts < to_ts) s
    GROUP BY k
@@ -48,13 +48,13 @@ $$;
 
 CREATE FUNCTION test.rtt (a text, b text, from_ts timestamptz, to_ts timestamptz, step interval)
 RETURNS TABLE (bin timestamptz, n_ab bigint, n_ba bigint, v float8[]) LANGUAGE sql AS $$
-  SELECT bin, x.n, y.n, ARRAY[x.lowest + y.lowest, x.mean + y.mean, sqrt (x.err + y.err), x.mean + y.mean - x.reach - y.reach, x.mean + y.mean + x.reach + y.reach]::float8[]
+  SELECT bin, x.n, y.n, ARRAY[x.lowest + y.lowest, x.mean + y.mean, sqrt (x.err + y.err), x.lo + y.lo, x.hi + y.hi]::float8[]
     FROM test.bins (a, b, from_ts, to_ts, step) x JOIN test.bins (b, a, from_ts, to_ts, step) y USING (bin)
 $$;
 
 CREATE FUNCTION test.asymmetry (a text, b text, from_ts timestamptz, to_ts timestamptz, step interval)
 RETURNS TABLE (bin timestamptz, n_ab bigint, n_ba bigint, v float8[]) LANGUAGE sql AS $$
-  SELECT bin, x.n, y.n, ARRAY[x.lowest - y.lowest, x.mean - y.mean, sqrt (x.err + y.err), (x.lowest - y.lowest) / 2, -y.lowest - y.reach, x.lowest + x.reach]::float8[]
+  SELECT bin, x.n, y.n, ARRAY[x.lowest - y.lowest, x.mean - y.mean, sqrt (x.err + y.err), (x.lowest - y.lowest) / 2, -y.least_hi, x.least_hi]::float8[]
     FROM test.bins (a, b, from_ts, to_ts, step) x JOIN test.bins (b, a, from_ts, to_ts, step) y USING (bin)
 $$;
 
@@ -368,11 +368,11 @@ DECLARE
   r record;
 BEGIN
   SELECT * INTO STRICT r FROM owd.rtt ('x', 'y', '2026-03-29 06:00+00', '2026-03-29 06:01+00', '1 min');
-  ASSERT r.n_ab = 1 AND r.n_ba = 1 AND r.mean_ms = 20 AND r.min_ms = 20 AND test.near (r.stderr_ms, 0.41 * sqrt (2)) AND test.near (r.lo_ms, 20 - 0.82 * sqrt (12)) AND test.near (r.hi_ms, 20 + 0.82 * sqrt (12));
+  ASSERT r.n_ab = 1 AND r.n_ba = 1 AND r.mean_ms = 20 AND r.min_ms = 20 AND test.near (r.stderr_ms, 0.41 * sqrt (2)) AND r.lo_ms = 18 AND r.hi_ms = 22;
   SELECT * INTO STRICT r FROM owd.asymmetry ('x', 'y', '2026-03-29 06:00+00', '2026-03-29 06:01+00', '1 min');
-  ASSERT r.offset_ms = 20 AND test.near (r.offset_lo_ms, 10 - 0.41 * sqrt (12)) AND test.near (r.offset_hi_ms, 30 + 0.41 * sqrt (12)) AND r.mean_diff_ms = 40;
+  ASSERT r.offset_ms = 20 AND r.offset_lo_ms = 9 AND r.offset_hi_ms = 31 AND r.mean_diff_ms = 40;
   SELECT * INTO STRICT r FROM owd.asymmetry ('y', 'x', '2026-03-29 06:00+00', '2026-03-29 06:01+00', '1 min');
-  ASSERT r.offset_ms = -20 AND test.near (r.offset_lo_ms, -30 - 0.41 * sqrt (12)) AND test.near (r.offset_hi_ms, 0.41 * sqrt (12) - 10), 'sides swapped, signs too';
+  ASSERT r.offset_ms = -20 AND r.offset_lo_ms = -31 AND r.offset_hi_ms = -9, 'sides swapped, signs too';
   -- one of two: nothing can be said
   ASSERT (SELECT count (*) FROM owd.rtt ('x', 'y', '2026-03-29 06:00+00', '2026-03-29 06:01+00', '1 s')) = 0;
 END $$;
