@@ -139,6 +139,9 @@ static const Option options[] = {
   { "correlator", "idle-timeout", TYPE_DURATION, "60 s", "1 s", "1 d",
     "An exporter that has sent nothing for this long no longer holds the watermark back." },
 
+  { "profiler", "ntp-bound", TYPE_DURATION, "20 ms", "1 us", "1 h",
+    "How far the clock of an exporter with ntp-trusted may be off: offsets of the others rest on it." },
+
   { "database", "conninfo", TYPE_SECRET, "", NULL, NULL,
     "PostgreSQL connection string of libpq. Empty: the environment (PGHOST and its like) counts." },
   { "database", "retain-samples", TYPE_DURATION, "48 h", "0", "3650 d",

@@ -6,6 +6,7 @@
  * its datagrams in the order in which they came, and the copies of a header that stand in several partitions come right
  * after each other. Memory: one open block per partition, one batch, and one profile per exporter state.
  */
+#include "clocks.h"
 #include "owd-flowlog.h"
 #include "owd-profiler.h"
 #include "owd-program.h"
@@ -336,6 +337,30 @@ open_store (Program *p, GError **error)
   return owd_store_open (p->db, PROGRAM, error);
 }
 
+/* What samples of the time that was read say of clocks. */
+static gboolean
+write_clocks (Program *p, const GPtrArray *all, OwdStore *store, GError **error)
+{
+  g_autoptr (GString) out = g_string_new (NULL);
+  OwdTime from_ns = G_MAXINT64, to_ns = OWD_TIME_NONE;
+
+  for (guint i = 0; i < all->len; i++) {
+    const OwdProfileSummary *s = g_ptr_array_index (all, i);
+
+    from_ns = MIN (from_ns, s->from_ns);
+    to_ns = MAX (to_ns, s->to_ns);
+  }
+  if (p->before != NULL)
+    from_ns = MAX (from_ns, p->before->until_ns);
+  if (to_ns <= from_ns)
+    return TRUE;
+  if (!clocks_relate (store, p->config, from_ns, to_ns, out, error))
+    return FALSE;
+  if (strcmp (p->format, "text") == 0)
+    fputs (out->str, stdout);
+  return TRUE;
+}
+
 static gboolean
 write_profiles (Program *p, const GPtrArray *all, GError **error)
 {
@@ -347,7 +372,8 @@ write_profiles (Program *p, const GPtrArray *all, GError **error)
   g_array_set_clear_func (rows, row_clear);
   for (guint i = 0; i < all->len; i++)
     add_rows (p, g_ptr_array_index (all, i), rows);
-  return owd_store_profiles (store, (const OwdProfileRow *) rows->data, rows->len, error);
+  return owd_store_profiles (store, (const OwdProfileRow *) rows->data, rows->len, error)
+         && write_clocks (p, all, store, error);
 }
 
 /* ---- the program ------------------------------------------------------------------------------------ */

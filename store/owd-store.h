@@ -160,6 +160,22 @@ typedef struct {
 gboolean owd_store_profiles (OwdStore *self, const OwdProfileRow *rows, gsize n,
                              GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
+/* Least delay of a path in a part of a time range: upper end of its interval, with room for one sample in a hundred that
+ * is wrong. */
+typedef struct {
+  char src[OWD_POINT_NAME], dst[OWD_POINT_NAME];
+  guint bin; /* of n_bins equal parts */
+  guint64 n; /* samples */
+  double least_ms;
+} OwdLeastDelay;
+/* Returns: (transfer full) (element-type OwdLeastDelay): parts with at least `least_n` samples, ordered by src and dst. */
+GArray *owd_store_least_delays (OwdStore *self, OwdTime from_ns, OwdTime to_ns, guint n_bins, guint least_n,
+                                GError **error);
+/* Appends what a run found of clocks, all or nothing. relations, offsets: JSON arrays of objects, with a and b, or point,
+ * and what the views owd.clock_relations and owd.clock_offsets show. */
+gboolean owd_store_clocks (OwdStore *self, OwdTime from_ns, OwdTime to_ns, const char *relations, const char *offsets,
+                           GError **error) G_GNUC_WARN_UNUSED_RESULT;
+
 /* ---- the front end's side ---------------------------------------------------------------------- */
 
 /* A result as text, for printing: rows x columns, NULL where SQL has NULL; instants as 2026-11-22T06:46:54.5Z.

@@ -59,6 +59,7 @@ BEGIN
       ('exporter', 'SELECT, INSERT, UPDATE'), ('collection', 'SELECT, INSERT, UPDATE'), ('sample', 'SELECT, INSERT'), ('excess', 'SELECT, INSERT'), ('tally', 'SELECT, INSERT'),
       ('rollup', 'SELECT, INSERT, DELETE'), ('resolution', 'SELECT, UPDATE'), ('profile', 'SELECT, INSERT'),
       ('profile_use', 'SELECT, INSERT'),
+      ('clock_relation', 'SELECT, INSERT'), ('clock_offset', 'SELECT, INSERT'),
       ('event_mark', 'SELECT, UPDATE'), ('event', 'SELECT, INSERT'), ('alarm', 'SELECT, INSERT'),
       ('event_mark', 'SELECT'), ('event', 'SELECT'), ('alarm', 'SELECT'),
       ('probe_run', 'SELECT, INSERT, UPDATE (summary)'), ('probe_packet', 'SELECT, INSERT'),

@@ -1,0 +1,319 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * A time range is looked at in a dozen parts. Where the bounds of all parts agree they count together; where those of a
+ * pair contradict each other a clock was moved meanwhile, and the whole mesh is taken from the last part alone.
+ */
+#include "clocks.h"
+
+#include "owd-mesh.h"
+
+#include <math.h>
+#include <string.h>
+
+#define BINS 12
+#define LEAST_N 20 /* samples of a path in a part */
+
+/* Least delays of a pair; [0] from a to b, [1] back. */
+typedef struct {
+  guint a, b;
+  double least_ms[2][BINS]; /* INFINITY: too few */
+  guint64 n[2];
+} Pair;
+
+typedef struct {
+  const OwdConfig *config;
+  OwdTime from_ns, to_ns;
+  GPtrArray *names;    /* by node */
+  GHashTable *nodes;   /* name -> node + 1 */
+  GArray *pairs;       /* Pair */
+  GHashTable *by_pair; /* a << 32 | b -> index + 1 */
+  OwdMeshPair *mesh;
+  OwdMeshRelation *relations;
+  OwdMeshOffset *offsets;
+  double *trust_ms;
+} Clocks;
+
+/* ---- from rows to pairs ----------------------------------------------------------------------------- */
+
+static guint
+node_of (Clocks *c, const char *name)
+{
+  guint known = GPOINTER_TO_UINT (g_hash_table_lookup (c->nodes, name));
+
+  if (known == 0) {
+    char *copy = g_strdup (name);
+
+    g_ptr_array_add (c->names, copy);
+    known = c->names->len;
+    g_hash_table_insert (c->nodes, copy, GUINT_TO_POINTER (known));
+  }
+  return known - 1;
+}
+
+static Pair *
+pair_of (Clocks *c, guint a, guint b)
+{
+  gint64 key = (gint64) a << 32 | b;
+  guint known = GPOINTER_TO_UINT (g_hash_table_lookup (c->by_pair, &key));
+
+  if (known == 0) {
+    Pair pair = { .a = a, .b = b };
+
+    for (guint i = 0; i < BINS; i++)
+      pair.least_ms[0][i] = pair.least_ms[1][i] = INFINITY;
+    g_array_append_val (c->pairs, pair);
+    known = c->pairs->len;
+    g_hash_table_insert (c->by_pair, g_memdup2 (&key, sizeof key), GUINT_TO_POINTER (known));
+  }
+  return &g_array_index (c->pairs, Pair, known - 1);
+}
+
+static void
+take_rows (Clocks *c, const GArray *rows)
+{
+  for (guint i = 0; i < rows->len; i++) {
+    const OwdLeastDelay *d = &g_array_index (rows, OwdLeastDelay, i);
+    guint src = node_of (c, d->src), dst = node_of (c, d->dst);
+    gboolean back = src > dst;
+    Pair *pair = pair_of (c, MIN (src, dst), MAX (src, dst));
+
+    pair->least_ms[back][d->bin] = d->least_ms;
+    pair->n[back] += d->n;
+  }
+}
+
+static const OwdConfigExporter *
+configured (const Clocks *c, guint node)
+{
+  for (guint i = 0; i < owd_config_n_exporters (c->config); i++)
+    if (strcmp (owd_config_exporter (c->config, i)->name, g_ptr_array_index (c->names, node)) == 0)
+      return owd_config_exporter (c->config, i);
+  return NULL;
+}
+
+static double
+floor_ms (const Clocks *c, guint a, guint b)
+{
+  const OwdConfigExporter *x = configured (c, a), *y = configured (c, b);
+
+  if (x == NULL || y == NULL || !x->has_site || !y->has_site)
+    return 0;
+  return owd_mesh_light_ms (x->latitude, x->longitude, y->latitude, y->longitude);
+}
+
+static double
+least (const double *bins, guint from)
+{
+  double ms = INFINITY;
+
+  for (guint i = from; i < BINS; i++)
+    ms = MIN (ms, bins[i]);
+  return ms;
+}
+
+/* From part `from` on. FALSE: some pair's bounds contradict each other. */
+static gboolean
+solve (Clocks *c, guint from)
+{
+  gboolean fine;
+
+  for (guint i = 0; i < c->pairs->len; i++) {
+    const Pair *p = &g_array_index (c->pairs, Pair, i);
+
+    c->mesh[i] = (OwdMeshPair){ .a = p->a,
+                                .b = p->b,
+                                .ab_ms = least (p->least_ms[0], from),
+                                .ba_ms = least (p->least_ms[1], from),
+                                .floor_ms = floor_ms (c, p->a, p->b) };
+  }
+  fine = owd_mesh_solve (c->mesh, c->pairs->len, c->trust_ms, c->names->len, c->relations, c->offsets);
+  for (guint i = 0; i < c->pairs->len; i++)
+    fine = fine && !c->relations[i].contradicts;
+  return fine;
+}
+
+/* ---- what came out ---------------------------------------------------------------------------------- */
+
+static void
+json_number (GString *out, const char *name, double value)
+{
+  char text[G_ASCII_DTOSTR_BUF_SIZE];
+
+  if (isfinite (value))
+    g_string_append_printf (out, ",\"%s\":%s", name, g_ascii_formatd (text, sizeof text, "%.9g", value));
+}
+
+static void
+json_name (GString *out, const char *name, const char *text)
+{
+  g_string_append_printf (out, "\"%s\":\"", name);
+  for (const char *p = text; *p != '\0'; p++) {
+    if (*p == '"' || *p == '\\')
+      g_string_append_c (out, '\\');
+    g_string_append_c (out, (guchar) *p < 0x20 ? ' ' : *p);
+  }
+  g_string_append_c (out, '"');
+}
+
+static const char *
+anchor_text (const Clocks *c, guint node)
+{
+  const OwdMeshOffset *o = &c->offsets[node];
+
+  return o->anchor == OWD_ANCHOR_TRUSTED     ? "ntp-trusted"
+         : o->anchor == OWD_ANCHOR_REFERENCE ? g_ptr_array_index (c->names, o->reference)
+                                             : "none";
+}
+
+static void
+skew_of (const Clocks *c, guint i, double ret[3])
+{
+  const Pair *p = &g_array_index (c->pairs, Pair, i);
+  double bin_s = (double) (c->to_ns - c->from_ns) / (double) OWD_NS_PER_S / BINS;
+  OwdMeshBound bounds[BINS];
+  guint n = 0;
+
+  for (guint k = 0; k < BINS; k++)
+    if (isfinite (p->least_ms[0][k]) && isfinite (p->least_ms[1][k]))
+      bounds[n++] = (OwdMeshBound){ .at_s = bin_s * k,
+                                    .lo_ms = c->mesh[i].floor_ms - p->least_ms[1][k],
+                                    .hi_ms = p->least_ms[0][k] - c->mesh[i].floor_ms };
+  (void) owd_mesh_skew (bounds, n, &ret[0], &ret[1], &ret[2]);
+}
+
+static void
+add_relation (const Clocks *c, guint i, GString *json)
+{
+  const Pair *p = &g_array_index (c->pairs, Pair, i);
+  const OwdMeshPair *m = &c->mesh[i];
+  const OwdMeshRelation *r = &c->relations[i];
+  double theta_ms = c->offsets[p->b].offset_ms - c->offsets[p->a].offset_ms, skew[3];
+
+  skew_of (c, i, skew);
+  g_string_append (json, json->len > 1 ? ",{" : "{");
+  json_name (json, "a", g_ptr_array_index (c->names, p->a));
+  g_string_append_c (json, ',');
+  json_name (json, "b", g_ptr_array_index (c->names, p->b));
+  g_string_append_c (json, ',');
+  json_name (json, "anchor", anchor_text (c, p->a));
+  json_number (json, "n_ab", (double) p->n[0]);
+  json_number (json, "n_ba", (double) p->n[1]);
+  json_number (json, "least_ab_ms", m->ab_ms);
+  json_number (json, "least_ba_ms", m->ba_ms);
+  json_number (json, "floor_ms", m->floor_ms);
+  json_number (json, "rtt_ms", r->rtt_ms);
+  if (!r->contradicts) {
+    json_number (json, "theta_ms", r->theta_ms);
+    json_number (json, "lo_ms", r->lo_ms);
+    json_number (json, "hi_ms", r->hi_ms);
+    json_number (json, "residual_ms", r->residual_ms);
+    json_number (json, "corrected_ab_ms", m->ab_ms - theta_ms);
+    json_number (json, "corrected_ba_ms", m->ba_ms + theta_ms);
+  }
+  json_number (json, "skew_ppm", skew[0]);
+  json_number (json, "skew_lo_ppm", skew[1]);
+  json_number (json, "skew_hi_ppm", skew[2]);
+  g_string_append_c (json, '}');
+}
+
+static void
+add_offset (const Clocks *c, guint i, GString *json, GString *out)
+{
+  const OwdMeshOffset *o = &c->offsets[i];
+  const char *name = g_ptr_array_index (c->names, i);
+
+  g_string_append (json, json->len > 1 ? ",{" : "{");
+  json_name (json, "point", name);
+  g_string_append_c (json, ',');
+  json_name (json, "anchor", anchor_text (c, i));
+  json_number (json, "offset_ms", o->offset_ms);
+  json_number (json, "lo_ms", o->lo_ms);
+  json_number (json, "hi_ms", o->hi_ms);
+  g_string_append_printf (json, ",\"trusted\":%s,\"trust_lost\":%s}",
+                          isfinite (c->trust_ms[i]) && !o->trust_lost ? "true" : "false",
+                          o->trust_lost ? "true" : "false");
+  if (o->trust_lost)
+    g_string_append_printf (
+        out,
+        "  ! %s is configured as ntp-trusted, but its clock cannot be right: packets would be faster "
+        "than light. Check its NTP, or set ntp-trusted = no.\n",
+        name);
+  if (o->anchor == OWD_ANCHOR_NONE)
+    g_string_append_printf (out, "  %-24s no traffic in both directions binds its clock to another\n", name);
+  else if (o->anchor == OWD_ANCHOR_REFERENCE && o->reference == i)
+    g_string_append_printf (out, "  %-24s reference: no clock beside it is trusted\n", name);
+  else
+    g_string_append_printf (out, "  %-24s %+.3f ms, in [%+.3f, %+.3f], against %s\n", name, o->offset_ms, o->lo_ms,
+                            o->hi_ms, o->anchor == OWD_ANCHOR_TRUSTED ? "trusted clocks" : anchor_text (c, i));
+}
+
+static gboolean
+report (Clocks *c, OwdStore *store, guint from, GString *out, GError **error)
+{
+  g_autoptr (GString) relations = g_string_new ("["), offsets = g_string_new ("[");
+  OwdTime from_ns = c->from_ns + (c->to_ns - c->from_ns) / BINS * from;
+  char text[2][OWD_TIME_TEXT];
+
+  g_string_append_printf (out, "Clocks against each other, %s to %s\n", owd_time_text (from_ns, text[0]),
+                          owd_time_text (c->to_ns, text[1]));
+  if (from > 0)
+    g_string_append (out, "  ! A clock was moved before that: nothing holds for the whole time.\n");
+  for (guint i = 0; i < c->pairs->len; i++)
+    add_relation (c, i, relations);
+  for (guint i = 0; i < c->names->len; i++)
+    add_offset (c, i, offsets, out);
+  g_string_append_c (relations, ']');
+  g_string_append_c (offsets, ']');
+  g_string_append_c (out, '\n');
+  return owd_store_clocks (store, from_ns, c->to_ns, relations->str, offsets->str, error);
+}
+
+static void
+clear (Clocks *c)
+{
+  g_hash_table_unref (c->nodes);
+  g_hash_table_unref (c->by_pair);
+  g_ptr_array_unref (c->names);
+  g_array_unref (c->pairs);
+  g_free (c->mesh);
+  g_free (c->relations);
+  g_free (c->offsets);
+  g_free (c->trust_ms);
+}
+
+gboolean
+clocks_relate (OwdStore *store, const OwdConfig *config, OwdTime from_ns, OwdTime to_ns, GString *out, GError **error)
+{
+  g_autoptr (GArray) rows = owd_store_least_delays (store, from_ns, to_ns, BINS, LEAST_N, error);
+  double bound_ms = (double) owd_config_duration_ns (config, "profiler", "ntp-bound") / (double) OWD_NS_PER_MS;
+  Clocks c = { .config = config, .from_ns = from_ns, .to_ns = to_ns };
+  gboolean fine = TRUE;
+
+  if (rows == NULL)
+    return FALSE;
+  c.names = g_ptr_array_new_with_free_func (g_free);
+  c.nodes = g_hash_table_new (g_str_hash, g_str_equal);
+  c.pairs = g_array_new (FALSE, FALSE, sizeof (Pair));
+  c.by_pair = g_hash_table_new_full (g_int64_hash, g_int64_equal, g_free, NULL);
+  take_rows (&c, rows);
+  c.mesh = g_new0 (OwdMeshPair, c.pairs->len);
+  c.relations = g_new0 (OwdMeshRelation, c.pairs->len);
+  c.offsets = g_new0 (OwdMeshOffset, c.names->len);
+  c.trust_ms = g_new (double, c.names->len);
+  for (guint i = 0; i < c.names->len; i++) {
+    const OwdConfigExporter *ex = configured (&c, i);
+
+    c.trust_ms[i] = ex != NULL && ex->ntp_trusted ? bound_ms : INFINITY;
+  }
+  if (c.pairs->len > 0) {
+    guint from = 0;
+
+    if (!solve (&c, from)) {
+      from = BINS - 1;
+      (void) solve (&c, from);
+    }
+    fine = report (&c, store, from, out, error);
+  }
+  clear (&c);
+  return fine;
+}
