@@ -666,6 +666,8 @@ late_is_bounded (void **state)
     dgram_v9 (&d, UPTIME, EXPORT_S, i, 7);
     dgram_set (&d, 256);
     usual_record (&d, 10 + i);
+    s->n_headers = 0;
+    s->order[0] = 0;
     (void) feed (s, &d);
   }
   dropped = counters (s)->refused[OWD_REASON_LATE_DROPPED];
@@ -749,6 +751,8 @@ one_address_cannot_take_all (void **state)
   (void) state;
   for (guint domain = 0; domain < 40; domain++) {
     dgram_ipfix (&d, EXPORT_S, 0, domain);
+    s->n_headers = 0;
+    s->order[0] = 0;
     (void) feed (s, &d);
   }
   assert_int_equal (owd_decoder_n_states (s->decoder), 20);
@@ -1800,6 +1804,44 @@ both_ways_are_one (void **state)
   }
 }
 
+/* The same template, ever different: what an exporter may have at once, then 100 a second. Repeating one is free. */
+static void
+templates_have_a_budget (void **state)
+{
+  const OwdDecoderLimits limits = { .max_templates = 200 };
+  g_autoptr (Sink) s = sink_new (&limits);
+  DgramField fields[] = { { 8, 4, 0 }, { 12, 4, 0 }, { 2, 4, 0 } };
+  Dgram d;
+
+  (void) state;
+  v9_usual (&d, 0, 1); /* one of them; and a flow, so that no stranger's budget counts */
+  assert_int_equal (feed (s, &d), OWD_STATUS_OK);
+  for (guint i = 0; i < 300; i++) {
+    fields[2].id = (guint16) (100 + i);
+    dgram_v9 (&d, UPTIME, EXPORT_S, 1 + i, 7);
+    dgram_template (&d, 9, 300, G_N_ELEMENTS (fields), fields);
+    s->n_headers = 0;
+    s->order[0] = 0;
+    (void) feed (s, &d);
+  }
+  assert_int_equal (counters (s)->templates, 200);
+  assert_int_equal (counters (s)->refused[OWD_REASON_LIMIT], 101);
+  s->now += OWD_NS_PER_S / 2;
+  for (guint i = 0; i < 300; i++) {
+    fields[2].id = (guint16) (1000 + i / 3);
+    dgram_v9 (&d, UPTIME, EXPORT_S, 301 + i, 7);
+    dgram_template (&d, 9, 300, G_N_ELEMENTS (fields), fields);
+    s->n_headers = 0;
+    s->order[0] = 0;
+    (void) feed (s, &d);
+  }
+  assert_int_equal (counters (s)->templates, 250);
+  /* what was there before is there still */
+  v9_usual (&d, 601, 5);
+  assert_int_equal (feed (s, &d), OWD_STATUS_OK);
+  assert_int_equal (s->n_flows, 2);
+}
+
 /* ---- memory ------------------------------------------------------------------------------------ */
 
 /* From that address and domain: templates FIRST .. FIRST + n - 1 of 30 fields, unlike those of another `kind`. */
@@ -1897,6 +1939,7 @@ main (void)
     cmocka_unit_test (v9_record),
     cmocka_unit_test (odd_sizes),
     cmocka_unit_test (both_ways_are_one),
+    cmocka_unit_test (templates_have_a_budget),
     cmocka_unit_test (memory_is_bounded),
     cmocka_unit_test (address_has_its_part),
     cmocka_unit_test (ipfix_variable_length),
