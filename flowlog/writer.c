@@ -18,6 +18,10 @@
  *
  * A segment is made when its first block comes, so restarts without traffic leave no files.
  *
+ * Room on the disk is reserved ahead of the blocks, as much as the segment has already, up to RESERVE_MAX: a page that
+ * has its place costs a tenth of the whole collector less to write. The file's size does not tell, and what was not
+ * used is given back when the segment is closed, or at the next start. A disk without room for it is no failure.
+ *
  * Locks: one mutex per partition, held for one write. pthread, not GMutex: thread sanitizers know it.
  */
 #include "writer.h"
@@ -33,6 +37,8 @@
 #define DEFAULT_BLOCK_BYTES ((gsize) 256 << 10)
 #define DEFAULT_SEGMENT_BYTES (G_GUINT64_CONSTANT (256) << 20)
 #define MIN_SEGMENT_BYTES (G_GUINT64_CONSTANT (1) << 20)
+#define RESERVE_MIN (G_GUINT64_CONSTANT (1) << 20)
+#define RESERVE_MAX (G_GUINT64_CONSTANT (16) << 20)
 
 typedef struct {
   guint64 base, bytes;
@@ -44,6 +50,7 @@ typedef struct {
   char *dir;
   pthread_mutex_t lock; /* guards all below */
   int fd;               /* open segment, the last of `segments`; -1: none, the next block makes one */
+  guint64 reserved;     /* bytes of the open segment that have their place on the disk; G_MAXUINT64: no more of it */
   guint64 end;          /* stream offset behind the last block */
   guint64 next_base;    /* fd < 0: where the next segment starts */
   OwdTime time;         /* log time: that of the last block; never decreases */
@@ -140,6 +147,8 @@ cut_tail (OwdLogWriter *self, Partition *part, Segment *segment, int fd, const c
     self->cut_bytes += segment->base + segment->bytes - end;
     self->cut_partitions++;
     segment->bytes = end - segment->base;
+  } else {
+    (void) !ftruncate (fd, (off_t) segment->bytes); /* reserved and not used */
   }
   part->end = end;
   part->next_base = align_up (end, OWD_SEGMENT_HEADER_BYTES) + OWD_SEGMENT_UNCLEAN_GAP;
@@ -293,14 +302,39 @@ open_segment (OwdLogWriter *self, Partition *part, GError **error)
   }
   g_array_append_val (part->segments, segment);
   part->fd = fd;
+  part->reserved = 0;
   part->end = segment.base + segment.bytes;
   part->names_unsynced = TRUE;
   return TRUE;
 }
 
+/* For a block of so many bytes. */
+static void
+reserve (Partition *part, guint64 block_bytes, guint64 segment_bytes)
+{
+  guint64 used = last_segment (part)->bytes, more;
+
+  if (G_LIKELY (used + block_bytes <= part->reserved))
+    return;
+  more = MIN (CLAMP (used, RESERVE_MIN, RESERVE_MAX), MAX (segment_bytes, used + block_bytes) - used);
+  more = MAX (more, block_bytes);
+  if (fallocate (part->fd, FALLOC_FL_KEEP_SIZE, (off_t) used, (off_t) more) == 0)
+    part->reserved = used + more;
+  else
+    part->reserved = G_MAXUINT64;
+}
+
+/* What was reserved and not used is given back. */
+static void
+give_back (const Partition *part)
+{
+  (void) !ftruncate (part->fd, (off_t) g_array_index (part->segments, Segment, part->segments->len - 1).bytes);
+}
+
 static void
 close_segment (Partition *part, guint64 next_base)
 {
+  give_back (part);
   g_array_append_val (part->unsynced, last_segment (part)->base);
   close (part->fd);
   part->fd = -1;
@@ -326,6 +360,7 @@ write_block (Partition *part, const OwdBlockHead *head, GError **error)
 
     owd_log_set_errno (error, saved, "cannot write", path);
   }
+  part->reserved = 0; /* cutting gives it back */
   if (done > 0 && ftruncate (part->fd, (off_t) segment->bytes) != 0)
     close_segment (part, align_up (part->end, OWD_SEGMENT_HEADER_BYTES) + OWD_SEGMENT_UNCLEAN_GAP);
   return FALSE;
@@ -340,6 +375,7 @@ put_locked (OwdLogWriter *self, Partition *part, OwdBlockHead *head, GError **er
     close_segment (part, part->end);
   if (part->fd < 0 && !open_segment (self, part, error))
     return FALSE;
+  reserve (part, head->bytes, self->segment_bytes);
   head->magic = OWD_BLOCK_MAGIC;
   head->time = part->time;
   head->offset = part->end;
@@ -674,8 +710,10 @@ owd_log_writer_free (OwdLogWriter *self)
     g_warn_if_fail (part->slots->len == 0);
     if (part->fd >= 0)
       end_cleanly (self, part);
-    if (part->fd >= 0)
+    if (part->fd >= 0) {
+      give_back (part);
       close (part->fd);
+    }
     pthread_mutex_destroy (&part->lock);
     g_array_unref (part->segments);
     g_ptr_array_unref (part->slots);

@@ -308,6 +308,21 @@ many_blocks_and_segments (void **state)
   testlog_census_clear (&c);
 }
 
+/* Room on the disk is taken ahead while a log is written, and given back at its end. */
+static void
+reserved_room_is_given_back (void **state)
+{
+  write_log (*state, 2, 65536, 30000);
+  for (guint i = 0; i < 2; i++) {
+    g_autofree char *path = testlog_segment (*state, i, -1);
+    struct stat st;
+
+    assert_int_equal (stat (path, &st), 0);
+    assert_true (st.st_size > 500000);
+    assert_true ((guint64) st.st_blocks * 512 <= (guint64) st.st_size + 65536);
+  }
+}
+
 /* A state that sends few records is still seen in all partitions, every 100 ms of receive time. */
 static void
 headers_reach_quiet_partitions (void **state)
@@ -697,6 +712,7 @@ main (void)
     TEST (translated_record_has_two_views),
     TEST (untranslated_record_has_one_view),
     TEST (many_blocks_and_segments),
+    TEST (reserved_room_is_given_back),
     TEST (headers_reach_quiet_partitions),
     TEST (format_is_documented),
     TEST (tailing),
