@@ -4,7 +4,8 @@
  * ordered pairs of POINTS points, every path equally busy, delays of a path's own length with a queue on top, seen by
  * stamps of 1 ms. Reports samples/s on the wall clock and per CPU second of all of the server's processes.
  *
- * bench_store [MILLIONS [POINTS [PATHS]]], on an empty database of a cluster of its own: see database.sh.
+ * bench_store [MILLIONS [POINTS [PATHS [HOURS]]]]: so many samples within the first HOURS (24) of the day; on an empty
+ * database of a cluster of its own: see database.sh.
  */
 #include "owd-store.h"
 
@@ -15,13 +16,13 @@
 #include <unistd.h>
 
 #define T0 (G_GINT64_CONSTANT (1795305600) * OWD_NS_PER_S) /* 2026-11-22 00:00 UTC */
-#define DAY_NS (86400 * OWD_NS_PER_S)
 #define BATCH 10000
 #define BATCHES_PER_ROLL 100
 
 typedef struct {
   guint points, paths;
   guint64 samples;
+  gint64 range_ns;
   GRand *rand;
 } Bench;
 
@@ -55,7 +56,7 @@ make_sample (const Bench *b, guint64 i)
   gint64 truth_ns = (5 + path * 37 % 75) * OWD_NS_PER_MS + (gint64) queue_ns;
   gint64 noise_ns = (gint64) (r >> 12) % OWD_NS_PER_MS - g_rand_int_range (b->rand, 0, OWD_NS_PER_MS);
   OwdSample s = { .seq = i + 1,
-                  .ts = T0 + (gint64) ((double) i / (double) b->samples * (double) DAY_NS),
+                  .ts = T0 + (gint64) ((double) i / (double) b->samples * (double) b->range_ns),
                   .owd_ns = truth_ns + noise_ns,
                   .sigma_ns = 408248,
                   .flow = (guint64) r << 32 | i,
@@ -127,7 +128,9 @@ fill (const Bench *b, OwdStore *store)
 
     for (gsize k = 0; k < BATCH; k++)
       samples[k] = make_sample (b, i + k);
-    mark = (OwdMark){ .offset = i + BATCH, .seq = i + BATCH, .watermark = last ? T0 + DAY_NS : samples[BATCH - 1].ts };
+    mark = (OwdMark){ .offset = i + BATCH,
+                      .seq = i + BATCH,
+                      .watermark = last ? T0 + b->range_ns : samples[BATCH - 1].ts };
     began = g_get_monotonic_time ();
     if (!owd_store_commit (store, 0, samples, BATCH, NULL, 0, &mark, mark.watermark, &error))
       fail (error);
@@ -154,13 +157,15 @@ main (int argc, char **argv)
   Bench b = { .samples = (argc > 1 ? (guint64) atoi (argv[1]) : 4) * 1000000,
               .points = argc > 2 ? (guint) atoi (argv[2]) : 100,
               .paths = argc > 3 ? (guint) atoi (argv[3]) : 2000,
+              .range_ns = (argc > 4 ? atoi (argv[4]) : 24) * 3600 * OWD_NS_PER_S,
               .rand = g_rand_new_with_seed (1) };
   g_autofree OwdPoint *points = NULL;
   g_autoptr (OwdStore) store = NULL;
   GError *error = NULL;
 
-  if (b.samples == 0 || b.points < 2 || b.points > 250 || b.paths < 1 || b.paths > b.points * (b.points - 1)) {
-    fprintf (stderr, "bench_store [MILLIONS [POINTS (2 to 250) [PATHS]]]\n");
+  if (b.samples == 0 || b.range_ns <= 0 || b.points < 2 || b.points > 250 || b.paths < 1
+      || b.paths > b.points * (b.points - 1)) {
+    fprintf (stderr, "bench_store [MILLIONS [POINTS (2 to 250) [PATHS [HOURS]]]]\n");
     return 2;
   }
   points = make_points (b.points);
