@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: Apache-2.0
 --
--- Step 12: how the clocks of exporters stand to each other. Rows of a run of the profiler share `made`; appended, never
+-- Step 13: how the clocks of exporters stand to each other. Rows of a run of the profiler share `made`; appended, never
 -- changed. Names are those of the time of the run.
 CREATE TABLE owd.clock_relation (
   made timestamptz NOT NULL DEFAULT now(),
