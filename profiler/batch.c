@@ -46,7 +46,7 @@ gboolean
 record_is_chosen (const OwdFlow *flow, guint64 records)
 {
   guint mix = flow->sport ^ flow->dport ^ flow->src.b[15] ^ flow->dst.b[15];
-  guint one_in = records <= MEASURE_ALL ? 1 : records <= 4 * MEASURE_ALL ? 2 : records <= 16 * MEASURE_ALL ? 4 : 8;
+  guint one_in = records <= MEASURE_ALL ? 1 : records <= 2 * MEASURE_ALL ? 2 : records <= 4 * MEASURE_ALL ? 4 : 8;
 
   return !(flow->flags & OWD_FLOW_POST_NAT) && ((mix ^ mix >> 3 ^ mix >> 6) & (one_in - 1)) == 0;
 }
