@@ -47,7 +47,8 @@
 #define GENERATION_MS (G_GINT64_CONSTANT (3600) * 1000)
 
 #define PRIOR_SIGMAS 2 /* its range of skews holds 95 %; it is taken for so much wider, */
-#define WANDER_PPM 1.0 /* and so much more beyond the time that it rests on */
+#define DRIFT_PPM 0.3  /* for temperature within the time that it rests on, */
+#define WANDER_PPM 1.0 /* and so much more beyond that time */
 #define LOCATE 256     /* headers after a step that still help to find when it was */
 
 typedef OwdBootHeader Constraint;
@@ -553,7 +554,7 @@ lines_of_prior (const OwdPrior *prior, gint64 boot_lo_ns, gint64 boot_hi_ns, gin
   gint64 at_ms = (prior->boot_at_ns - boot_lo_ns) / OWD_NS_PER_MS;
   double away_ns = (double) ABS (now_ms - at_ms) * OWD_NS_PER_MS, half_ns = (double) prior->over_ns / 2;
   double middle = (prior->skew_lo_ppm + prior->skew_hi_ppm) / 2;
-  double half = (prior->skew_hi_ppm - prior->skew_lo_ppm) / 2 * PRIOR_SIGMAS;
+  double half = (prior->skew_hi_ppm - prior->skew_lo_ppm) / 2 * PRIOR_SIGMAS + DRIFT_PPM;
   OwdBootLines l = { .ref_ns = boot_lo_ns, .ref_uptime_ms = at_ms, .n = 4 };
 
   if (away_ns > half_ns)

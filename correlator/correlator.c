@@ -57,6 +57,8 @@ owd_correlator_reset (OwdCorrelator *self)
   *self = (OwdCorrelator){
     .config = self->config,
     .sink = self->sink,
+    .count_sink = self->count_sink,
+    .slot_counts = self->slot_counts,
     .user = self->user,
     .by_key = g_hash_table_new_full (owd_state_key_hash, owd_state_key_equal, g_free, NULL),
     .pending = { .far = NIL, .free = NIL },
@@ -81,8 +83,15 @@ owd_correlator_new (const OwdCorrelatorConfig *config, OwdSampleSink sink, void 
   self->config = *config;
   self->sink = sink != NULL ? sink : discard;
   self->user = user;
+  self->slot_counts = g_array_new (FALSE, FALSE, sizeof (OwdCount));
   owd_correlator_reset (self);
   return self;
+}
+
+void
+owd_correlator_set_count_sink (OwdCorrelator *self, OwdCountSink sink)
+{
+  self->count_sink = sink;
 }
 
 void
@@ -91,6 +100,7 @@ owd_correlator_free (OwdCorrelator *self)
   if (self == NULL)
     return;
   owd_correlator_reset (self);
+  g_array_unref (self->slot_counts);
   g_hash_table_unref (self->by_key);
   g_free (self);
 }
@@ -339,7 +349,7 @@ typedef struct {
   gint64 slot_ns, first_slot, decided_slot, judged_slot;
   OwdTime log_time, watermark, horizon_at, arrival_ns, kept_since;
   gint64 horizon_ns;
-  guint64 seq;
+  guint64 seq, n_late;
   OwdCorrelatorCounters counters;
 } Snapshot;
 
@@ -383,6 +393,7 @@ owd_correlator_save (const OwdCorrelator *self, OwdSaveFunc write, void *user)
   s.kept_since = self->kept_since;
   s.horizon_ns = self->horizon_ns;
   s.seq = self->seq;
+  s.n_late = self->n_late;
   s.counters = self->counters;
   return write (user, &s, sizeof s) && write (user, self->state, self->n_states * sizeof *self->state)
          && write (user, self->prior, self->n_known_priors * sizeof *self->prior)
@@ -463,6 +474,7 @@ owd_correlator_load (OwdCorrelator *self, OwdLoadFunc read, void *user, GError *
   self->kept_since = s.kept_since;
   self->horizon_ns = s.horizon_ns;
   self->seq = s.seq;
+  self->n_late = (guint32) s.n_late;
   self->counters = s.counters;
   for (guint32 i = 0; i < self->n_states; i++)
     g_hash_table_insert (self->by_key, g_memdup2 (&self->state[i].key, sizeof (OwdStateKey)), GUINT_TO_POINTER (i + 1));

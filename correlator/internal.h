@@ -149,6 +149,7 @@ typedef struct {
   Recent lately[2];              /* by Travel, as decided */
   LevelBin level[2][LEVEL_BINS]; /* likewise, by time */
   Habits habits[2];              /* likewise */
+  guint32 late[2];               /* samples that came too late, not told of yet */
   Recent proven[2];              /* by Travel, only where TTL or the conversation proved the direction */
   guint32 misfits;               /* runs that were not plausible, less those that were */
   Recent round_trip;             /* between a and b, as networks with a clear direction have it; positive */
@@ -212,10 +213,12 @@ typedef struct {
   guint64 flow;
   Stamp a, b; /* a.state < b.state */
   gint64 round_trip_ns;
-  gint64 level_ns; /* where its path was, by then; delta as in Pair */
+  gint64 level_ns;        /* where its path was, by then; delta as in Pair */
+  guint32 sent_a, sent_b; /* packets of the whole flow at a and at b; 0: this tells nothing of loss */
+  guint32 bucket;
   guint32 near, wide;
   guint16 flags;
-  guint8 kind, proto;
+  guint8 kind, proto; /* kind 0: no sample, only evidence of loss */
   guint8 decided;
   guint8 verdict; /* Verdict */
   guint8 travel;
@@ -251,6 +254,7 @@ typedef struct {
 struct OwdCorrelator {
   OwdCorrelatorConfig config;
   OwdSampleSink sink;
+  OwdCountSink count_sink;
   void *user;
 
   /* exporter states */
@@ -285,10 +289,12 @@ struct OwdCorrelator {
   Waiting *drained;       /* scratch of order.c */
   const Waiting **sorted; /* likewise */
   guint32 drained_size, sorted_size;
+  GArray *slot_counts; /* OwdCount: scratch of order.c */
   OwdTime log_time, watermark, horizon_at;
   OwdTime arrival_ns; /* latest receive time of a header: when the record at hand came */
   gint64 horizon_ns;
   guint64 seq;
+  guint32 n_late; /* sum over pairs */
   OwdCorrelatorCounters counters;
 };
 
@@ -297,6 +303,8 @@ OwdStatus match_add (OwdCorrelator *self, const OwdFlow *flow, const OwdInstant 
                      guint8 card);
 /* Which of two states give both halves of a conversation the same stamps: bit 0 for a, bit 1 for b. */
 guint8 match_shared (const OwdCorrelator *self, guint16 a, guint16 b);
+/* Is what order.c holds of a flow with unequal counts still evidence of loss, now that all its records have come? */
+gboolean match_shows_loss (const OwdCorrelator *self, const Waiting *w);
 void match_expire (OwdCorrelator *self, OwdTime before);
 /* pair.c */
 /* What was learnt with this state rests on stamps that were misunderstood. */

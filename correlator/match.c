@@ -11,7 +11,9 @@
  * between the points. From an anchored pair on, packet and octet totals are summed up on both sides, record by record;
  * where both sums are equal on both sides, the last packets are the same too, and the records that follow are anchored
  * in turn. Such a pair of *runs* gives two samples, its first and its last packet. Where sums never meet, packets or
- * records were lost, and nothing is said.
+ * records were lost, and no delay is said. But where one record at either point holds a whole TCP flow, from SYN to FIN
+ * or RST, no record can be missing: then the difference is what was lost between the points (RFC 7680). Flows of that
+ * kind with equal totals are what was sent and not lost.
  *
  * Shared stamps. Some exporters (softflowd, pmacct's nfprobe) keep one entry per conversation and give both its records
  * the times of its first and last packet, whichever way that went. They are recognised by halves with equal stamps.
@@ -510,6 +512,23 @@ compare_halves (OwdCorrelator *self, Pair *pair, guint32 bucket, guint64 reverse
   pair_vote (self, pair, &reverse);
 }
 
+static gboolean
+is_whole (const Rec *r)
+{
+  const guint8 both = REC_SYN | REC_FIN;
+
+  return (r->flags & both) == both && !(r->flags & (REC_REPEATED | REC_OVERLAP));
+}
+
+/* One record each, both whole: what was sent is told by the one that is upstream. */
+static void
+add_counts (const Rec *a, const Rec *b, Waiting *w)
+{
+  w->sent_a = a->packets;
+  w->sent_b = b->packets;
+  w->bucket = a->bucket;
+}
+
 static void
 deliver (OwdCorrelator *self, Pair *pair, const Rec *a, const Rec *b, OwdStampEnd which, const Seen *seen,
          OwdSampleKind kind, guint16 flags)
@@ -530,6 +549,8 @@ deliver (OwdCorrelator *self, Pair *pair, const Rec *a, const Rec *b, OwdStampEn
 
   if (a->flags & b->flags & proof)
     w.flags |= OWD_SAMPLE_SYN;
+  if (which == OWD_STAMP_START && !(flags & OWD_SAMPLE_FRAGMENT) && is_whole (a) && is_whole (b))
+    add_counts (a, b, &w);
   pair_learn (pair, seen, pair_travel (self, pair, seen, &by_sign));
   order_push (self, &w);
 }
@@ -629,6 +650,47 @@ harvest (OwdCorrelator *self, Pair *pair, const Bounds *r, guint32 bucket, guint
   return TRUE;
 }
 
+/* Two whole flows with unequal totals: evidence of loss, unless another record of either turns up until its time has
+ * come. Once per pair of records: when the second of them arrives. */
+static void
+note_loss (OwdCorrelator *self, const Pair *pair, const Rec *x, const Rec *y)
+{
+  const Rec *a = x->state < y->state ? x : y, *b = x->state < y->state ? y : x;
+  Waiting w = { .flow = a->key,
+                .a = stamp_of (a, OWD_STAMP_START),
+                .b = stamp_of (b, OWD_STAMP_START),
+                .near = side_hash (a, b, a->near),
+                .wide = wide_hash (a, b),
+                .proto = a->proto,
+                .shared = match_shared (self, a->state, b->state) };
+  Seen end;
+
+  if (self->count_sink == NULL || !is_whole (a) || !is_whole (b) || a->packets == b->packets)
+    return;
+  see (self, x, y, OWD_STAMP_END, &end);
+  if (!pair_plausible (pair, end.delta_ns, FALSE, 0))
+    return;
+  add_counts (a, b, &w);
+  order_push (self, &w);
+}
+
+gboolean
+match_shows_loss (const OwdCorrelator *self, const Waiting *w)
+{
+  guint n[2] = { 0, 0 };
+
+  for (guint32 i = self->bucket[w->bucket & (self->n_buckets - 1)]; i != NIL; i = self->rec[i].next) {
+    const Rec *r = &self->rec[i];
+
+    if (r->key != w->flow || (r->state != w->a.state && r->state != w->b.state))
+      continue;
+    if (!is_whole (r) || has_partner (r, r->state == w->a.state ? w->b.state : w->a.state))
+      return FALSE;
+    n[r->state == w->b.state]++;
+  }
+  return n[0] == 1 && n[1] == 1;
+}
+
 static void
 mark (OwdCorrelator *self, const Part *side, guint from, guint to, guint16 other)
 {
@@ -647,8 +709,13 @@ pair_parts (OwdCorrelator *self, const Part *x, const Part *y, guint32 bucket, g
     Run run = { .xi = i, .yi = j };
     Bounds bounds;
 
-    if (j == G_MAXUINT || find_start (self, pair, y, j, x) != i || !balance (self, x, y, &run))
+    if (j == G_MAXUINT || find_start (self, pair, y, j, x) != i)
       continue;
+    if (!balance (self, x, y, &run)) {
+      if (x->index[i] == self->youngest)
+        note_loss (self, pair, at (self, x, i), at (self, y, j));
+      continue;
+    }
     bounds = bounds_of (self, x, y, &run);
     if (!harvest (self, pair, &bounds, bucket, reverse_key))
       continue;

@@ -200,6 +200,58 @@ refile_far (OwdCorrelator *self)
     put (self, &w[i]);
 }
 
+/* Who is upstream, as far as is known now. */
+static Travel
+travel_of (const OwdCorrelator *self, const Waiting *w, Seen *seen, gboolean *ret_by_sign)
+{
+  guint8 shared = match_shared (self, w->a.state, w->b.state);
+
+  delay_see (self, &w->a, &w->b, seen);
+  seen->near = w->either_way && shared != 0 ? 0 : w->near;
+  seen->wide = w->wide;
+  seen->round_trip_ns = w->round_trip_ns;
+  /* it has turned out since whose stamps may belong to packets of the other direction */
+  if (shared != 0 && shared != w->shared)
+    return TRAVELS_UNKNOWN;
+  return pair_travel (self, pair_find (self, w->a.state, w->b.state), seen, ret_by_sign);
+}
+
+/* Told of when the watermark moves next, as it belongs to an instant that is still open. */
+static void
+count_late (OwdCorrelator *self, const Waiting *w)
+{
+  gboolean by_sign;
+  Seen seen;
+  Travel travel = travel_of (self, w, &seen, &by_sign);
+
+  self->counters.late++;
+  if (travel == TRAVELS_UNKNOWN || self->count_sink == NULL)
+    return;
+  pair_get (self, w->a.state, w->b.state)->late[travel == TRAVELS_BACK]++;
+  self->n_late++;
+}
+
+static void
+emit_late (OwdCorrelator *self)
+{
+  for (guint32 i = 0; i < self->pairs_size && self->n_late > 0; i++) {
+    Pair *pair = &self->pair[i];
+
+    for (guint back = 0; back < 2 && pair->a != pair->b; back++) {
+      OwdCount count = { .ts = self->pending.first * self->pending.slot_ns,
+                         .src = back ? pair->b : pair->a,
+                         .dst = back ? pair->a : pair->b,
+                         .late = pair->late[back] };
+
+      if (pair->late[back] == 0)
+        continue;
+      self->n_late -= pair->late[back];
+      pair->late[back] = 0;
+      self->count_sink (self->user, &count);
+    }
+  }
+}
+
 /* Its key is a lower bound of the time that it will have: neither stamp can lie before its lower edge. */
 void
 order_push (OwdCorrelator *self, const Waiting *waiting)
@@ -209,7 +261,8 @@ order_push (OwdCorrelator *self, const Waiting *waiting)
   w.ts = MIN (w.a.lo_ns, w.b.lo_ns);
   if (self->watermark != OWD_TIME_NONE && w.ts <= self->watermark) {
     if (MIN (stamp_best_ns (self, &w.a), stamp_best_ns (self, &w.b)) <= self->watermark) {
-      self->counters.late++;
+      if (w.kind != 0)
+        count_late (self, &w);
       return;
     }
     w.ts = self->watermark + 1;
@@ -222,35 +275,26 @@ order_push (OwdCorrelator *self, const Waiting *waiting)
 static gboolean
 decide (OwdCorrelator *self, Waiting *w)
 {
-  const Pair *pair = pair_find (self, w->a.state, w->b.state);
   gboolean by_sign;
-  guint8 shared;
   Seen seen;
 
   stamp_refine (self, &w->a);
   stamp_refine (self, &w->b);
   if (w->a.either || w->b.either) {
-    self->counters.unsettled++;
+    self->counters.unsettled += w->kind != 0 ? 1 : 0;
     return FALSE;
   }
-  delay_see (self, &w->a, &w->b, &seen);
-  shared = match_shared (self, w->a.state, w->b.state);
-  seen.near = w->either_way && shared != 0 ? 0 : w->near;
-  seen.wide = w->wide;
-  seen.round_trip_ns = w->round_trip_ns;
-  w->travel = (guint8) pair_travel (self, pair, &seen, &by_sign);
+  w->travel = (guint8) travel_of (self, w, &seen, &by_sign);
   w->decided = TRUE;
-  /* it has turned out since whose stamps may belong to packets of the other direction */
-  if (shared != 0 && shared != w->shared)
-    w->travel = TRAVELS_UNKNOWN;
   if (w->travel == TRAVELS_UNKNOWN) {
-    self->counters.undirected++;
+    self->counters.undirected += w->kind != 0 ? 1 : 0;
     return FALSE;
   }
   if (by_sign)
     w->flags |= OWD_SAMPLE_BY_SIGN;
   w->ts = MAX (w->ts, stamp_best_ns (self, w->travel == TRAVELS_FORWARD ? &w->a : &w->b));
-  gate_note (self, w, seen.delta_ns);
+  if (w->kind != 0)
+    gate_note (self, w, seen.delta_ns);
   return TRUE;
 }
 
@@ -279,7 +323,7 @@ judge_slot (OwdCorrelator *self, gint64 slot)
 
   for (guint32 i = p->head[slot & (SLOTS - 1)]; i != NIL; i = p->chunk[i].next) {
     for (guint32 k = 0; k < p->chunk[i].n; k++) {
-      if (p->chunk[i].w[k].decided)
+      if (p->chunk[i].w[k].decided && p->chunk[i].w[k].kind != 0)
         gate_judge (self, &p->chunk[i].w[k]);
     }
   }
@@ -323,6 +367,42 @@ emit (OwdCorrelator *self, const Waiting *w)
   self->sink (self->user, &out);
 }
 
+/* Adds what the flow tells of loss to its path's count of the slot. Where more packets were seen downstream, records
+ * were cut differently: that tells nothing. Neither does a direction that rests on the clocks. */
+static void
+count_packets (OwdCorrelator *self, const Waiting *w)
+{
+  gboolean forward = w->travel == TRAVELS_FORWARD;
+  OwdCount count = { .ts = w->ts,
+                     .src = forward ? w->a.state : w->b.state,
+                     .dst = forward ? w->b.state : w->a.state,
+                     .sent = forward ? w->sent_a : w->sent_b };
+  guint64 seen = forward ? w->sent_b : w->sent_a;
+
+  if (count.sent < seen || count.sent == 0 || (w->flags & OWD_SAMPLE_BY_SIGN) != 0 || self->count_sink == NULL
+      || (w->kind == 0 && !match_shows_loss (self, w)))
+    return;
+  count.lost = count.sent - seen;
+  for (guint i = 0; i < self->slot_counts->len; i++) {
+    OwdCount *c = &g_array_index (self->slot_counts, OwdCount, i);
+
+    if (c->src != count.src || c->dst != count.dst)
+      continue;
+    c->sent += count.sent;
+    c->lost += count.lost;
+    return;
+  }
+  g_array_append_val (self->slot_counts, count);
+}
+
+static void
+emit_counts (OwdCorrelator *self)
+{
+  for (guint i = 0; i < self->slot_counts->len; i++)
+    self->count_sink (self->user, &g_array_index (self->slot_counts, OwdCount, i));
+  g_array_set_size (self->slot_counts, 0);
+}
+
 /* The first slot: decides the pairs that came late, files those again that turn out to lie in a later slot, delivers
  * the others in order. Returns the time of the last one, or OWD_TIME_NONE. */
 static OwdTime
@@ -347,20 +427,26 @@ deliver_slot (OwdCorrelator *self)
       put (self, &w[i]);
       continue;
     }
-    if (w[i].verdict == VERDICT_NONE)
+    if (w[i].verdict == VERDICT_NONE && w[i].kind != 0)
       gate_judge (self, &w[i]);
     self->sorted[kept++] = &w[i];
   }
   if (kept > 1)
     qsort (self->sorted, kept, sizeof *self->sorted, compare_pointers);
   for (guint32 i = 0; i < kept; i++) {
+    if (self->sorted[i]->kind == 0) {
+      count_packets (self, self->sorted[i]);
+      continue;
+    }
     if (!gate_passes (self, self->sorted[i])) {
       self->counters.contradicted++;
       continue;
     }
     emit (self, self->sorted[i]);
+    count_packets (self, self->sorted[i]);
     last = self->sorted[i]->ts;
   }
+  emit_counts (self);
   p->first++;
   return last;
 }
@@ -377,6 +463,7 @@ deliver_until (OwdCorrelator *self, OwdTime until)
   end = slot_of (p, until + 1);
   if (end <= p->first)
     return;
+  emit_late (self);
   while (p->first < end && p->near > 0)
     (void) deliver_slot (self);
   p->first = MAX (p->first, end);
@@ -440,6 +527,7 @@ order_flush (OwdCorrelator *self)
   Pending *p = &self->pending;
   OwdTime last = self->log_time;
 
+  emit_late (self);
   while (p->near > 0 || p->far != NIL) {
     if (p->near == 0)
       p->first += SLOTS;

@@ -38,6 +38,10 @@ void owd_correlator_config_init (OwdCorrelatorConfig *config);
  * grows by one. */
 typedef void (*OwdSampleSink) (void *user, const OwdSample *sample);
 
+/* Loss evidence and late samples of a path; count: borrowed for the call, src and dst as above. ts never decreases from
+ * call to call, and lies behind the watermark as it was before the call that delivers it. */
+typedef void (*OwdCountSink) (void *user, const OwdCount *count);
+
 typedef struct {
   guint64 records;      /* flows pushed */
   guint64 no_clock;     /* no absolute time can be given to their stamps */
@@ -71,6 +75,8 @@ typedef struct {
 
 /* config, sink: copied. Returns: (transfer full). */
 OwdCorrelator *owd_correlator_new (const OwdCorrelatorConfig *config, OwdSampleSink sink, void *user);
+/* Without a count sink nothing is counted. */
+void owd_correlator_set_count_sink (OwdCorrelator *self, OwdCountSink sink);
 /* Forgets everything: as new. */
 void owd_correlator_reset (OwdCorrelator *self);
 void owd_correlator_free (OwdCorrelator *self); /* NULL is fine */

@@ -339,7 +339,7 @@ pair_forget (OwdCorrelator *self, guint32 state)
     Pair *p = &self->pair[i];
 
     if (p->a != p->b && (p->a == state || p->b == state))
-      *p = (Pair){ .a = p->a, .b = p->b };
+      *p = (Pair){ .a = p->a, .b = p->b, .late = { p->late[0], p->late[1] } };
   }
   if (self->side != NULL)
     memset (self->side, 0, SIDES * sizeof *self->side);

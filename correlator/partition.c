@@ -32,10 +32,16 @@ commit (Part *part, GError **error)
     s->src = g_array_index (part->point_of, guint32, s->src);
     s->dst = g_array_index (part->point_of, guint32, s->dst);
   }
+  for (guint i = 0; i < part->counts->len; i++) {
+    OwdCount *c = &g_array_index (part->counts, OwdCount, i);
+
+    c->src = g_array_index (part->point_of, guint32, c->src);
+    c->dst = g_array_index (part->point_of, guint32, c->dst);
+  }
   for (;;) {
     if (points_register (w, error)
-        && owd_store_commit (w->store, part->part, (const OwdSample *) part->samples->data, part->samples->len, NULL, 0,
-                             &mark, part->log_time, error))
+        && owd_store_commit (w->store, part->part, (const OwdSample *) part->samples->data, part->samples->len,
+                             (const OwdCount *) part->counts->data, part->counts->len, &mark, part->log_time, error))
       break;
     if (!worker_try_again (w, error)) {
       g_prefix_error (error, "partition %u: ", part->part);
@@ -46,6 +52,7 @@ commit (Part *part, GError **error)
   part->committed = mark;
   part->committed_us = g_get_monotonic_time ();
   g_array_set_size (part->samples, 0);
+  g_array_set_size (part->counts, 0);
   return TRUE;
 }
 
@@ -57,6 +64,15 @@ take_sample (void *user, const OwdSample *sample)
 
   if (sample->ts > part->committed.watermark)
     g_array_append_val (part->samples, *sample);
+}
+
+static void
+take_count (void *user, const OwdCount *count)
+{
+  Part *part = user;
+
+  if (count->ts > part->committed.watermark)
+    g_array_append_val (part->counts, *count);
 }
 
 static void
@@ -251,6 +267,8 @@ part_new (Worker *w, guint number)
   part->worker = w;
   part->part = number;
   part->engine = owd_correlator_new (&w->program->engine, take_sample, part);
+  owd_correlator_set_count_sink (part->engine, take_count);
+  part->counts = g_array_new (FALSE, FALSE, sizeof (OwdCount));
   part->samples = g_array_sized_new (FALSE, FALSE, sizeof (OwdSample), BATCH);
   part->point_of = g_array_new (FALSE, FALSE, sizeof (guint32));
   part->uses = g_array_new (FALSE, FALSE, sizeof (OwdProfileUse));
@@ -265,6 +283,7 @@ part_free (gpointer data)
   owd_log_reader_free (part->reader);
   owd_correlator_free (part->engine);
   g_array_unref (part->samples);
+  g_array_unref (part->counts);
   g_array_unref (part->point_of);
   g_array_unref (part->uses);
   g_free (part);

@@ -30,6 +30,7 @@ typedef struct {
   guint next_use;    /* the first of them that the engine has not been told of */
   gint64 asked_us;   /* when new profiles were looked for */
   GArray *samples;   /* OwdSample, with point numbers of the worker */
+  GArray *counts;    /* OwdCount, likewise */
   GArray *point_of;  /* guint32: engine state -> point number of the worker */
   OwdMark committed; /* what the database has */
   guint64 offset;    /* behind the last block that the engine has seen */

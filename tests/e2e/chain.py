@@ -15,18 +15,22 @@ import unittest
 
 PROGRAMS = {}  # by name: path
 
-# Of each bin of a roll-up; how bins are put together to rows says nothing.
+# Of each bin of a roll-up; how bins are put together to rows says nothing, so neither does a row that has no counts at
+# all (NULL) beside one where another bin has some (0).
 BIN = ['n', 'kept', 'sent', 'lost', 'late', 'min_ns', 'max_ns', 'first_ns', 'last_ns', 'least_hi_ns', 'p05', 'p50', 'p95', 'p99',
        'sum_ns', 'lo_ns', 'hi_ns', 'bias_ns', 'ipdv_ns', 'square_ns2', 'sigma_ns2']
+
+COUNTS = ['sent', 'lost', 'late']
 
 # Everything a reader may see, and the marks that it is committed with. The identities of points and paths are the
 # database's own affair.
 TABLES = {
     'samples': 'SELECT * FROM owd.samples ORDER BY part, seq',
+    'counts': 'SELECT ts, part, sent, lost, late FROM owd.tally ORDER BY part, ts, sent, lost, late',
     'partitions': 'SELECT part, log_offset, seq, watermark_ns, log_time_ns, first_ts, last_ts FROM owd.partition'
                   ' ORDER BY part',
     'watermark': 'SELECT ts FROM owd.watermark',
-    'rollups': f"""SELECT src, dst, width, start + at * make_interval (secs => width) AS bin, {', '.join(BIN)}, hist
+    'rollups': f"""SELECT src, dst, width, start + at * make_interval (secs => width) AS bin, {', '.join(f'coalesce ({c}, 0)' if c in COUNTS else c for c in BIN)}, hist
   FROM (SELECT r.path_id, a.name AS src, b.name AS dst, width, start, unnest (at) AS at,
                {', '.join(f'unnest ({c}) AS {c}' for c in BIN)}
           FROM owd.rollup r JOIN owd.path p USING (path_id) JOIN owd.point a ON a.point_id = p.src_id

@@ -44,6 +44,41 @@ sample (void *user, const OwdSample *s)
           s->flags);
 }
 
+/* Totals per path, told at the end. */
+static GArray *totals; /* OwdCount */
+
+static void
+count (void *user, const OwdCount *c)
+{
+  (void) user;
+  for (guint i = 0; i < totals->len; i++) {
+    OwdCount *t = &g_array_index (totals, OwdCount, i);
+
+    if (t->src != c->src || t->dst != c->dst)
+      continue;
+    t->sent += c->sent;
+    t->lost += c->lost;
+    t->late += c->late;
+    return;
+  }
+  g_array_append_val (totals, *c);
+}
+
+static void
+tell_counts (void)
+{
+  for (guint i = 0; i < totals->len; i++) {
+    const OwdCount *t = &g_array_index (totals, OwdCount, i);
+    char src[OWD_ADDR_TEXT], dst[OWD_ADDR_TEXT];
+    OwdCorrelatorState a, b;
+
+    owd_correlator_state (correlator, t->src, &a);
+    owd_correlator_state (correlator, t->dst, &b);
+    fprintf (stderr, "counts %s %s sent %" G_GUINT64_FORMAT " lost %" G_GUINT64_FORMAT " late %" G_GUINT64_FORMAT "\n",
+             owd_addr_text (&a.key.addr, src), owd_addr_text (&b.key.addr, dst), t->sent, t->lost, t->late);
+  }
+}
+
 static gboolean
 run (OwdCapture *capture, OwdDecoder *decoder, GError **error)
 {
@@ -83,6 +118,8 @@ main (int argc, char **argv)
   }
   owd_correlator_config_init (&config);
   correlator = owd_correlator_new (&config, sample, NULL);
+  totals = g_array_new (FALSE, FALSE, sizeof (OwdCount));
+  owd_correlator_set_count_sink (correlator, count);
   puts ("part,seq,ts,src,dst,kind,owd_ms,lo_ms,hi_ms,sigma_ms,bias_ms,proto,flow,flags");
   ok = run (capture, decoder, &error);
   n = owd_correlator_counters (correlator);
@@ -108,6 +145,8 @@ main (int argc, char **argv)
              (double) s.end_step_ns / 1e6, (double) (s.boot_hi_ns - s.boot_lo_ns) / 1e6, s.segments,
              (double) s.lag_p50_ns / 1e9, (double) s.lag_p99_ns / 1e9);
   }
+  tell_counts ();
+  g_array_unref (totals);
   owd_correlator_free (correlator);
   if (!ok)
     fprintf (stderr, "correlate: %s\n", error->message);

@@ -5,10 +5,11 @@
   test_engine.py ONEWAY-SIM CORRELATE [SCENARIO...]
 
 For each scenario and seed (OWD_TEST_SEEDS, default "1"): at least 97 % of the provable packets found, the truth in
-[lo, hi) for 99.9 % and within 2 sigma for 95 % of the samples of every path, order never broken; over all of them fewer
-than 1 blunder in 10,000 samples.
+[lo, hi) for 99.9 % and within 2 sigma for 95 % of the samples of every path, order never broken; loss as stated within four
+standard deviations of the truth; over all of them fewer than 1 blunder in 10,000 samples.
 """
 import json
+import math
 import os
 import subprocess
 import sys
@@ -24,9 +25,26 @@ def measure(sim, correlate, scenario, seed, folder):
     subprocess.run([sim, scenario, "--seed", seed, "--write", pcap, "--truth", truth], check=True,
                    stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     with open(samples, "w", encoding="ascii") as f:
-        subprocess.run([correlate, pcap], check=True, stdout=f, stderr=subprocess.DEVNULL)
-    return json.loads(subprocess.run([sys.executable, JUDGE, "--truth", truth, "--format", "json", samples], check=True,
-                                     capture_output=True, text=True).stdout)
+        said = subprocess.run([correlate, pcap], check=True, stdout=f, stderr=subprocess.PIPE, text=True).stderr
+    report = json.loads(subprocess.run([sys.executable, JUDGE, "--truth", truth, "--format", "json", samples],
+                                       check=True, capture_output=True, text=True).stdout)
+    report["loss"] = list(compare_loss(truth, said))
+    return report
+
+
+def compare_loss(truth, said):
+    """Per path: packets counted, share stated as lost, true share."""
+    facts = {}
+    with open(truth + ".exporters.tsv", encoding="ascii") as f:
+        for line in f:
+            exporter, item, sub, _, value = line.rstrip("\n").split("\t")
+            facts[exporter, item, sub] = value
+    for line in said.splitlines():
+        if line.startswith("counts "):
+            _, src, dst, _, sent, _, lost, _, _ = line.split()
+            passed = float(facts.get((src, "path_packets", dst), 0))
+            if passed > 0 and int(sent) > 0:
+                yield src, dst, int(sent), int(lost) / int(sent), float(facts[src, "path_lost", dst]) / passed
 
 
 def complaints(report):
@@ -42,6 +60,9 @@ def complaints(report):
             yield f"{name}: truth in [lo, hi) for {100 * r['in_interval']:.2f} %"
         if r["in_2_sigma"] < 0.95:
             yield f"{name}: truth within 2 sigma for {100 * r['in_2_sigma']:.2f} %"
+    for src, dst, sent, stated, true in report["loss"]:
+        if abs(stated - true) > 4 * math.sqrt(max(true, 1 / sent) / sent):
+            yield f"{src} > {dst}: loss {stated:.5f} stated, {true:.5f} true, of {sent} packets"
     if report["seq_gaps"] or report["ts_backwards"]:
         yield f"order: {report['seq_gaps']} gaps, {report['ts_backwards']} times back"
 

@@ -21,7 +21,8 @@ enum { FIN = 1, SYN = 2, ACK = 16 };
 
 typedef struct {
   OwdCorrelator *c;
-  GArray *samples; /* OwdSample */
+  OwdCount counted; /* sum of all; ts of the last one */
+  GArray *samples;  /* OwdSample */
   OwdTime now;
   guint32 in_if; /* at point 1 */
 } World;
@@ -40,6 +41,21 @@ collect (void *user, const OwdSample *sample)
   g_array_append_val (w->samples, *sample);
 }
 
+static void
+add_count (void *user, const OwdCount *count)
+{
+  World *w = user;
+
+  assert_true (count->ts >= w->counted.ts);
+  assert_true (count->ts > owd_correlator_watermark (w->c));
+  w->counted.ts = count->ts;
+  w->counted.src = count->src;
+  w->counted.dst = count->dst;
+  w->counted.sent += count->sent;
+  w->counted.lost += count->lost;
+  w->counted.late += count->late;
+}
+
 static World
 world_new (void)
 {
@@ -53,6 +69,7 @@ world_start (World *w)
 
   owd_correlator_config_init (&config);
   w->c = owd_correlator_new (&config, collect, w);
+  owd_correlator_set_count_sink (w->c, add_count);
 }
 
 static void
@@ -582,6 +599,7 @@ late_is_counted (void **state)
   owd_correlator_flush (w.c);
   assert_int_equal (w.samples->len, 0);
   assert_int_equal (owd_correlator_counters (w.c)->late, 2);
+  assert_int_equal (w.counted.late, 2);
   world_end (&w);
 }
 
@@ -664,6 +682,48 @@ the_lonely_are_doubted (void **state)
   world_end (&w);
 }
 
+/* Whole TCP flows tell what was lost between the points; what may have lost a record tells nothing. */
+static void
+whole_flows_tell_of_loss (void **state)
+{
+  static const struct {
+    guint8 flags;
+    guint here, there;
+    guint64 sent, lost;
+  } cases[] = { { SYN | ACK | FIN, 50, 50, 50, 0 },
+                { SYN | ACK | FIN, 50, 47, 50, 3 },
+                { SYN | ACK, 50, 47, 0, 0 },
+                { ACK | FIN, 50, 47, 0, 0 },
+                { SYN | ACK | FIN, 50, 51, 0, 0 } };
+
+  (void) state;
+  for (guint i = 0; i < G_N_ELEMENTS (cases); i++) {
+    World w = world_new ();
+    Saw saw = {
+      .sport = 7, .tcp_flags = cases[i].flags, .ttl = 60, .packets = cases[i].here, .octets = 100 * cases[i].here
+    };
+
+    world_start (&w);
+    warm_up (&w);
+    tick (&w, EPOCH + 400 * S);
+    saw.first = w.now - S;
+    saw.last = saw.first + 300 * MS;
+    assert_int_equal (export(&w, saw), OWD_STATUS_OK);
+    saw.point = 1;
+    saw.ttl = 50;
+    saw.first += 20 * MS;
+    saw.last += 20 * MS;
+    saw.packets = cases[i].there;
+    saw.octets = 100 * cases[i].there;
+    assert_int_equal (export(&w, saw), OWD_STATUS_OK);
+    owd_correlator_flush (w.c);
+    assert_int_equal (w.counted.sent, cases[i].sent);
+    assert_int_equal (w.counted.lost, cases[i].lost);
+    assert_int_equal (w.samples->len, cases[i].here == cases[i].there ? 2 : 0);
+    world_end (&w);
+  }
+}
+
 /* Which profile counts when; a line card that is ahead is put right, and what was claimed can be had back. */
 static void
 profiles_count_in_their_time (void **state)
@@ -721,6 +781,7 @@ main (void)
     cmocka_unit_test (the_lonely_are_not_delivered),
     cmocka_unit_test (the_lonely_are_doubted),
     cmocka_unit_test (profiles_count_in_their_time),
+    cmocka_unit_test (whole_flows_tell_of_loss),
   };
 
   return cmocka_run_group_tests (tests, NULL, NULL);
