@@ -39,7 +39,8 @@ struct OwdLogAppender {
   gsize room_end;    /* of a fresh block */
   OwdLogSlot *slots; /* n */
   GArray *states;    /* of State, by OwdHeader.state */
-  Seen *seen;        /* n per state */
+  Seen *seen;        /* n per state, */
+  guint room;        /* for so many states */
   OwdHeader header;  /* current datagram */
   guint64 serial;    /* of the current datagram, from 1; 0: none yet */
   guint64 records, dropped;
@@ -327,7 +328,10 @@ know_state (OwdLogAppender *self, const OwdHeader *header)
 
   if (G_UNLIKELY (header->state >= old)) {
     g_array_set_size (self->states, header->state + 1);
-    self->seen = g_renew (Seen, self->seen, (gsize) self->states->len * self->n);
+    if (self->states->len > self->room) {
+      self->room = MAX (self->states->len, 2 * self->room);
+      self->seen = g_renew (Seen, self->seen, (gsize) self->room * self->n);
+    }
     for (guint i = old; i < self->states->len; i++)
       reset_state (self, i, &header->key);
   } else if (G_UNLIKELY (
