@@ -10,11 +10,12 @@
  *
  * - TTL: the higher one is upstream.
  * - Conversation: the half with the larger delta travels a to b, if the two differ by more than steps can explain.
- * - Network (must not contradict): the mean of such differences over the conversations of one source network, if it
- *   differs from zero by more than chance can explain. This reaches below the steps. Where it has shown too little: of
- *   all that comes in by the same interfaces at a and at b. Packets of both directions do not; and where an exporter
- *   tells nothing of its interfaces but a constant, both halves vote in one place and cancel. Without interfaces a
- * large network, if its mean is no less than those of the pair's small ones: then all of it lies on one side.
+ * - Network (must not contradict): the mean of such differences over all conversations that come in by the same
+ *   interfaces at a and at b, if it differs from zero by more than chance can explain. This reaches below the steps.
+ *   Packets of both directions do not share interfaces; and where an exporter tells nothing of its interfaces but a
+ *   constant, both halves vote in one place and cancel. Where interfaces have shown too little: of one source network.
+ *   Without interfaces a large network, if its mean is no less than those of the pair's small ones: then all of it lies
+ *   on one side.
  * - Clusters: nearer to the deltas that were proven for one direction than for the other.
  * - Sign: only where delta is clearly larger than steps and clock intervals, and the clocks have not been caught out;
  *   this trusts them.
@@ -203,14 +204,14 @@ pair_vote (OwdCorrelator *self, Pair *pair, const Seen *seen)
 static gint64
 network_says (const OwdCorrelator *self, const Pair *pair, const Seen *seen)
 {
-  gint64 mean = side_mean (self, seen->near, seen->step_ns);
+  gint64 mean = side_mean (self, seen->near, seen->step_ns), wide = side_mean (self, seen->wide, seen->step_ns);
 
-  if (mean != 0 || (pair->round_trip.n < SIDE_ENOUGH && !(seen->wide & WIDE_INTERFACES)))
+  /* of many small networks some seem clear by chance; interfaces have all their votes together */
+  if (seen->wide & WIDE_INTERFACES && wide != 0)
+    return wide;
+  if (mean != 0 || pair->round_trip.n < SIDE_ENOUGH || seen->wide & WIDE_INTERFACES)
     return mean;
-  mean = side_mean (self, seen->wide, seen->step_ns);
-  if (seen->wide & WIDE_INTERFACES)
-    return mean;
-  return ABS (mean) >= pair->round_trip.sorted[pair->round_trip.n / 8] / 100 * WIDE_PERCENT ? mean : 0;
+  return ABS (wide) >= pair->round_trip.sorted[pair->round_trip.n / 8] / 100 * WIDE_PERCENT ? wide : 0;
 }
 
 /* Have the two clocks been caught out? Then packets a to b have had negative deltas, or packets b to a positive ones.
