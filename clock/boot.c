@@ -46,10 +46,11 @@
 #define STRIKES_MAX 16
 #define GENERATION_MS (G_GINT64_CONSTANT (3600) * 1000)
 
-#define PRIOR_SIGMAS 2 /* its range of skews holds 95 %; it is taken for so much wider, */
-#define DRIFT_PPM 0.3  /* for temperature within the time that it rests on, */
-#define WANDER_PPM 1.0 /* and so much more beyond that time */
-#define LOCATE 256     /* headers after a step that still help to find when it was */
+#define PRIOR_SIGMAS 2               /* its range of skews holds 95 %; it is taken for so much wider, */
+#define DRIFT_PPM 0.3                /* for temperature within the time that it rests on, */
+#define WANDER_PPM 1.0               /* and so much more beyond that time */
+#define PRIOR_SLACK_NS OWD_NS_PER_MS /* a straight line through an hour of a crystal is off by as much */
+#define LOCATE 256                   /* headers after a step that still help to find when it was */
 
 typedef OwdBootHeader Constraint;
 
@@ -185,9 +186,11 @@ static Constraint
 usable (const OwdBoot *self, const OwdBootLines *l, gint64 uptime_ms)
 {
   Constraint c = extent (l, uptime_ms);
+  const OwdBootLikely *told = &self->likely[l == &self->main ? 0 : 1];
+  gint64 slack_ns = self->jitter_ns + (told->segment != 0 ? PRIOR_SLACK_NS : 0);
 
-  c.lo_ns -= self->jitter_ns;
-  c.hi_ns += self->jitter_ns;
+  c.lo_ns -= slack_ns;
+  c.hi_ns += slack_ns;
   return c;
 }
 
