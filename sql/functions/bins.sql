@@ -6,6 +6,8 @@
 --   owd.bins     counts, sums, extremes: one row per path, wanted bin and roll-up bin that it is made of
 --   owd.buckets  histograms: one row per wanted bin and bucket
 --
+-- owd.path_sums and owd.path_buckets say the same of many paths at a time.
+--
 -- Up to filled_to a roll-up holds everything, behind it the next finer one does, at last the samples themselves: each
 -- sample is counted once, and what is read is complete up to the watermark. All of one statement is read in one snapshot.
 
@@ -106,6 +108,17 @@ END
 $$;
 COMMENT ON FUNCTION owd.sample_bins (integer[], timestamptz, timestamptz, timestamptz, interval) IS 'What owd.bins() says, from samples; private.';
 
+-- Of a row of bins of width s, which begins at start and spans no more than row_span: the bins first <= at < beyond begin in [lo, hi).
+-- at and hist rise with the bin, so width_bucket() finds their places by bisection: the others need not be unpacked.
+CREATE OR REPLACE FUNCTION owd.bins_within (start timestamptz, row_span interval, width integer, lo timestamptz, hi timestamptz)
+RETURNS TABLE (first bigint, beyond bigint)
+LANGUAGE sql IMMUTABLE PARALLEL SAFE ROWS 1
+BEGIN ATOMIC
+  SELECT ceil (extract (epoch FROM greatest (lo, start) - start) / width)::bigint,
+         ceil (extract (epoch FROM least (hi, start + row_span) - start) / width)::bigint;
+END;
+COMMENT ON FUNCTION owd.bins_within (timestamptz, interval, integer, timestamptz, timestamptz) IS 'Which bins of a row begin in [lo, hi); private.';
+
 -- Of the paths (NULL: all) what happened in [from_ts, to_ts), in bins of step from from_ts (NULL: one bin). One row per
 -- path, bin and roll-up bin that lies in it (`at`: where that begins): whoever wants one row per bin groups, and takes
 -- what lies between two rows of a path, in order of `at`, for ipdv: |first_ns - last_ns of the row before|. n is the number
@@ -143,21 +156,74 @@ BEGIN
            CASE WHEN u.n > 0 THEN greatest (u.min_ns, least (u.max_ns, owd.bucket_ns (u.p95))) END,
            CASE WHEN u.n > 0 THEN greatest (u.min_ns, least (u.max_ns, owd.bucket_ns (u.p99))) END,
            u.sum_ns, u.lo_ns, u.hi_ns, u.square_ns2, u.bias_ns, u.sigma_ns2, u.ipdv_ns
-      FROM (SELECT r.path_id, r.start + w * unnest (r.at) AS at, unnest (r.n) AS n, unnest (r.kept) AS kept,
-                   unnest (r.sent) AS sent, unnest (r.lost) AS lost, unnest (r.late) AS late, unnest (r.min_ns) AS min_ns,
-                   unnest (r.max_ns) AS max_ns, unnest (r.first_ns) AS first_ns, unnest (r.last_ns) AS last_ns,
-                   unnest (r.least_hi_ns) AS least_hi_ns, unnest (r.lo_ns) AS lo_ns, unnest (r.hi_ns) AS hi_ns,
-                   unnest (r.p05) AS p05, unnest (r.p50) AS p50, unnest (r.p95) AS p95, unnest (r.p99) AS p99,
-                   unnest (r.sum_ns) AS sum_ns, unnest (r.square_ns2) AS square_ns2, unnest (r.bias_ns) AS bias_ns,
-                   unnest (r.sigma_ns2) AS sigma_ns2, unnest (r.ipdv_ns) AS ipdv_ns
-              FROM owd.rollup r
+      FROM (SELECT r.path_id, r.start + w * unnest (r.at[c.a:c.z]) AS at, unnest (r.n[c.a:c.z]) AS n,
+                   unnest (r.kept[c.a:c.z]) AS kept, unnest (r.sent[c.a:c.z]) AS sent,
+                   unnest (r.lost[c.a:c.z]) AS lost, unnest (r.late[c.a:c.z]) AS late,
+                   unnest (r.min_ns[c.a:c.z]) AS min_ns, unnest (r.max_ns[c.a:c.z]) AS max_ns,
+                   unnest (r.first_ns[c.a:c.z]) AS first_ns, unnest (r.last_ns[c.a:c.z]) AS last_ns,
+                   unnest (r.least_hi_ns[c.a:c.z]) AS least_hi_ns, unnest (r.lo_ns[c.a:c.z]) AS lo_ns,
+                   unnest (r.hi_ns[c.a:c.z]) AS hi_ns, unnest (r.p05[c.a:c.z]) AS p05, unnest (r.p50[c.a:c.z]) AS p50,
+                   unnest (r.p95[c.a:c.z]) AS p95, unnest (r.p99[c.a:c.z]) AS p99,
+                   unnest (r.sum_ns[c.a:c.z]) AS sum_ns, unnest (r.square_ns2[c.a:c.z]) AS square_ns2,
+                   unnest (r.bias_ns[c.a:c.z]) AS bias_ns, unnest (r.sigma_ns2[c.a:c.z]) AS sigma_ns2,
+                   unnest (r.ipdv_ns[c.a:c.z]) AS ipdv_ns
+              FROM owd.rollup r,
+                   LATERAL owd.bins_within (r.start, row_span, p.piece, p.lo, p.hi) b,
+                   LATERAL (SELECT width_bucket ((b.first - 1)::smallint, r.at) + 1, width_bucket ((b.beyond - 1)::smallint, r.at)
+                             OFFSET 0) c (a, z) -- OFFSET 0: worked out once
              WHERE r.width = p.piece AND (paths IS NULL OR r.path_id = ANY (paths)) AND r.start > p.lo - row_span
-               AND r.start < p.hi) u
-     WHERE u.at >= p.lo AND u.at < p.hi;
+               AND r.start < p.hi) u;
   END LOOP;
 END
 $$;
 COMMENT ON FUNCTION owd.bins (integer[], timestamptz, timestamptz, interval) IS 'Counts, sums and extremes of paths in bins of step, in one row per roll-up bin; private.';
+
+-- What owd.bins() says of [from_ts, to_ts) as a whole, of all paths, summed up as far as one statement per piece can: a row per path and
+-- piece. bins: rows of owd.bins() with samples that are in it; p50_ns, p95_ns are right where there is but one in all.
+CREATE OR REPLACE FUNCTION owd.path_sums (from_ts timestamptz, to_ts timestamptz)
+RETURNS TABLE (path_id integer, n bigint, bins bigint, last_at timestamptz, sent bigint, lost bigint, min_ns bigint, max_ns bigint,
+               sum_ns numeric, sigma_ns2 numeric, p50_ns float8, p95_ns float8)
+LANGUAGE plpgsql STABLE PARALLEL SAFE ROWS 2000 COST 10000
+SET search_path = pg_catalog, pg_temp
+SET plan_cache_mode = force_custom_plan
+SET jit = off
+AS $$
+#variable_conflict use_column
+DECLARE
+  p record;
+  w interval;
+  row_span interval;
+BEGIN
+  FOR p IN SELECT * FROM owd.pieces (from_ts, to_ts, owd.exact_width (from_ts, NULL)) LOOP
+    IF p.piece = 0 THEN
+      RETURN QUERY
+      SELECT b.path_id, sum (b.n)::bigint, count (*) FILTER (WHERE b.n > 0), max (b.at) FILTER (WHERE b.n > 0), sum (b.sent)::bigint,
+             sum (b.lost)::bigint, min (b.min_ns), max (b.max_ns), sum (b.sum_ns), sum (b.sigma_ns2), max (b.p50_ns), max (b.p95_ns)
+        FROM owd.sample_bins (NULL, p.lo, p.hi, from_ts, NULL) b
+       GROUP BY b.path_id;
+      CONTINUE;
+    END IF;
+    w := make_interval (secs => p.piece);
+    row_span := CASE WHEN p.piece < 3600 THEN interval '1 hour' ELSE interval '1 day' END;
+    RETURN QUERY
+    SELECT u.path_id, sum (u.n)::bigint, count (*) FILTER (WHERE u.n > 0), max (u.start + w * u.at) FILTER (WHERE u.n > 0),
+           coalesce (sum (u.sent), 0)::bigint, coalesce (sum (u.lost), 0)::bigint, min (u.min_ns) FILTER (WHERE u.n > 0),
+           max (u.max_ns) FILTER (WHERE u.n > 0), sum (u.sum_ns), sum (u.sigma_ns2),
+           owd.bucket_ns (max (u.p50) FILTER (WHERE u.n > 0)), owd.bucket_ns (max (u.p95) FILTER (WHERE u.n > 0))
+      FROM (SELECT r.path_id, r.start, unnest (r.at[c.a:c.z]) AS at, unnest (r.n[c.a:c.z]) AS n, unnest (r.sent[c.a:c.z]) AS sent,
+                   unnest (r.lost[c.a:c.z]) AS lost, unnest (r.min_ns[c.a:c.z]) AS min_ns, unnest (r.max_ns[c.a:c.z]) AS max_ns,
+                   unnest (r.sum_ns[c.a:c.z]) AS sum_ns, unnest (r.sigma_ns2[c.a:c.z]) AS sigma_ns2,
+                   unnest (r.p50[c.a:c.z]) AS p50, unnest (r.p95[c.a:c.z]) AS p95
+              FROM owd.rollup r,
+                   LATERAL owd.bins_within (r.start, row_span, p.piece, p.lo, p.hi) b,
+                   LATERAL (SELECT width_bucket ((b.first - 1)::smallint, r.at) + 1, width_bucket ((b.beyond - 1)::smallint, r.at)
+                             OFFSET 0) c (a, z)
+             WHERE r.width = p.piece AND r.start > p.lo - row_span AND r.start < p.hi) u
+     GROUP BY u.path_id;
+  END LOOP;
+END
+$$;
+COMMENT ON FUNCTION owd.path_sums (timestamptz, timestamptz) IS 'Sums of all paths over a range, in one row per path and resolution; private.';
 
 -- Histograms: of each path as many delays fall into each bucket, in bins of step as above. A bucket may come in several
 -- rows: whoever reads sums them up.
@@ -189,15 +255,16 @@ BEGIN
     w := make_interval (secs => p.piece);
     row_span := CASE WHEN p.piece < 3600 THEN interval '1 hour' ELSE interval '1 day' END;
     RETURN QUERY
-    SELECT u.path_id, CASE WHEN step IS NULL THEN from_ts ELSE date_bin (step, u.start + w * u.at, from_ts) END, u.bucket,
-           sum (u.n)::bigint
-      FROM (SELECT e.path_id, e.start, (e.h >> 48)::integer AS at, ((e.h >> 32 & 65535) - 32768)::smallint AS bucket,
-                   e.h & 4294967295 AS n
-              FROM (SELECT r.path_id, r.start, unnest (r.hist) AS h
+    SELECT u.path_id, CASE WHEN step IS NULL THEN from_ts ELSE date_bin (step, u.start + w * (u.h >> 48)::integer, from_ts) END,
+           ((u.h >> 32 & 65535) - 32768)::smallint, sum (u.h & 4294967295)::bigint
+      FROM (SELECT r.path_id, r.start,
+                   unnest (r.hist[width_bucket ((b.first << 48) - 1, r.hist) + 1 : width_bucket ((b.beyond << 48) - 1, r.hist)]) AS h
+              FROM (SELECT r.path_id, r.start, r.hist || '{}' AS hist
                       FROM owd.rollup r
                      WHERE r.width = p.piece AND (paths IS NULL OR r.path_id = ANY (paths)) AND r.start > p.lo - row_span
-                       AND r.start < p.hi) e) u
-     WHERE u.start + w * u.at >= p.lo AND u.start + w * u.at < p.hi
+                       AND r.start < p.hi
+                    OFFSET 0) r, -- with || '{}': out of TOAST once
+                   LATERAL owd.bins_within (r.start, row_span, p.piece, p.lo, p.hi) b) u
      GROUP BY 1, 2, 3;
   END LOOP;
 END

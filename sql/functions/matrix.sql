@@ -25,10 +25,10 @@ BEGIN
       JOIN owd.point a ON a.point_id = p.src_id
       JOIN owd.point b ON b.point_id = p.dst_id
   ), summed AS MATERIALIZED (
-    SELECT p.pair, sum (b.n) AS n, count (*) FILTER (WHERE b.n > 0) AS pieces, min (b.min_ns)::float8 AS low,
-           max (b.max_ns)::float8 AS high, sum (b.sum_ns) AS total, sum (b.sigma_ns2) AS sigma, max (b.p50_ns) AS p50,
-           max (b.p95_ns) AS p95, sum (b.sent) AS sent, sum (b.lost) AS lost, max (b.at) FILTER (WHERE b.n > 0) AS last
-      FROM owd.bins (NULL, from_ts, to_ts, NULL) b
+    SELECT p.pair, sum (b.n) AS n, sum (b.bins) AS pieces, min (b.min_ns)::float8 AS low, max (b.max_ns)::float8 AS high,
+           sum (b.sum_ns) AS total, sum (b.sigma_ns2) AS sigma, max (b.p50_ns) AS p50, max (b.p95_ns) AS p95, sum (b.sent) AS sent,
+           sum (b.lost) AS lost, max (b.last_at) AS last
+      FROM owd.path_sums (from_ts, to_ts) b
       JOIN named p ON p.path_id = b.path_id
      GROUP BY p.pair
   ), ranked AS (

@@ -28,6 +28,8 @@ AS $$
 DECLARE
   lo timestamptz := date_bin (span, ts, '1970-01-01+00');
   wide name;
+  -- where the server has it: packs several times as fast as pglz; rows are up to a sixth larger
+  quick boolean := (SELECT 'lz4' = ANY (s.enumvals) FROM pg_settings s WHERE s.name = 'default_toast_compression');
   child text := parent || to_char (lo, '_YYYYMMDD') || CASE WHEN span < interval '1 day' THEN to_char (lo, '_HH24') ELSE '' END;
 BEGIN
   PERFORM pg_advisory_xact_lock (hashtextextended ('oneway add_table', 0));
@@ -41,6 +43,9 @@ BEGIN
      WHERE a.attrelid = format ('owd.%I', parent)::regclass AND y.typcategory = 'A' AND NOT a.attisdropped
   LOOP
     EXECUTE format ('ALTER TABLE owd.%I ALTER COLUMN %I SET STATISTICS 0', child, wide);
+    IF quick THEN
+      EXECUTE format ('ALTER TABLE owd.%I ALTER COLUMN %I SET COMPRESSION lz4', child, wide);
+    END IF;
   END LOOP;
   EXECUTE format ('ALTER TABLE owd.%I ATTACH PARTITION owd.%I FOR VALUES FROM (%L) TO (%L)', parent, child, lo, lo + span);
   RETURN true;
