@@ -168,15 +168,26 @@ owd_profile_batch_flow (OwdProfileBatch *self, const OwdFlow *flow)
   self->datagram[self->n_datagrams - 1].n++;
 }
 
+/* The next datagram of the same profile; behind the last one any other. */
+static const Datagram *
+after (const OwdProfileBatch *self, const Datagram *d)
+{
+  return &self->datagram[MAX (d->next, 1) - 1];
+}
+
+/* Memory is asked for ahead: the third datagram's header, the second one's records, and what those of the first one
+ * will need of the state. */
 static void
 give (OwdProfileBatch *self, Slot *slot)
 {
   for (guint32 i = slot->first; i != 0;) {
-    const Datagram *d = &self->datagram[i - 1], *next = &self->datagram[MAX (d->next, 1) - 1];
+    const Datagram *d = &self->datagram[i - 1], *next = after (self, d), *second = after (self, next);
 
-    __builtin_prefetch (&self->datagram[MAX (next->next, 1) - 1]);
-    for (guint32 k = next->first; k < next->first + next->n; k++)
+    __builtin_prefetch (after (self, second));
+    for (guint32 k = second->first; k < second->first + second->n; k++)
       __builtin_prefetch (&self->record[k]);
+    for (guint32 k = next->first; k < next->first + next->n; k++)
+      owd_profile_prefetch_record (slot->profile, &self->record[k]);
     owd_profile_add_header (slot->profile, &d->header);
     owd_profile_add_counts (slot->profile, &d->counts);
     for (guint32 k = d->first; k < d->first + d->n; k++)

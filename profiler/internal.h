@@ -38,6 +38,8 @@ gboolean record_is_chosen (const OwdFlow *flow, guint64 records);
 /* Both belong to the header given last. */
 void owd_profile_add_counts (OwdProfile *self, const Counts *counts);
 void owd_profile_add_record (OwdProfile *self, const Record *record);
+/* It will be added soon: asks for the memory it needs. */
+void owd_profile_prefetch_record (const OwdProfile *self, const Record *record);
 /* One datagram's header, from two partitions. */
 static inline gboolean
 owd_profile_same_header (const OwdHeader *a, const OwdHeader *b)
@@ -121,6 +123,8 @@ typedef struct {
 
 /* TRUE: only silence can have ended it. */
 gboolean timeout_add (Timeouts *self, const Record *record, const TimedFlow *timed);
+/* Asks for the memory that a record of this flow will need soon. */
+void timeout_prefetch (const Timeouts *self, guint64 hash);
 void timeout_merge (Timeouts *self, const Timeouts *other);
 typedef struct {
   OwdEstimate active_s, inactive_s, repeats;

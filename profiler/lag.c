@@ -61,9 +61,13 @@ lag_quantile_ms (const LagHist *self, double q)
   for (guint k = 0; k < 2 * LAG_SIDE; k++) {
     gboolean positive = k >= LAG_SIDE;
     guint i = positive ? k - LAG_SIDE : LAG_SIDE - 1 - k;
-    double here = self->bin[positive][i];
+    double here;
 
-    if (here > 0 && before + here >= wanted) {
+    /* nearly all of them are empty */
+    if (self->bin[positive][i] == 0)
+      continue;
+    here = self->bin[positive][i];
+    if (before + here >= wanted) {
       double inside = (wanted - before) / here;
 
       low = bin_low (i, &width);

@@ -387,7 +387,7 @@ learn (OwdProfile *self, const Record *record)
 static void
 measure (OwdProfile *self, const Record *record)
 {
-  gint64 slack_ns = slack_of (self, record), idle_edge_ns = 0;
+  gint64 idle_edge_ns = 0, slack_ns;
   TimedFlow t;
 
   self->stamps.start_kind = record->start_kind;
@@ -405,6 +405,8 @@ measure (OwdProfile *self, const Record *record)
   }
   if (record->start_kind == OWD_STAMP_DELTA_US)
     t.ages.zero = FALSE;
+  /* needed only where the end seems older than the start */
+  slack_ns = t.ages.start_ns >= t.ages.end_ns ? 0 : slack_of (self, record);
   if (blunder_add (&self->blunders, &t.ages, slack_ns))
     return;
   learn (self, record);
@@ -445,6 +447,12 @@ owd_profile_add_record (OwdProfile *self, const Record *record)
 {
   if (self->measured && !self->doubled)
     measure (self, record);
+}
+
+void
+owd_profile_prefetch_record (const OwdProfile *self, const Record *record)
+{
+  timeout_prefetch (&self->timeouts, record->hash);
 }
 
 void
