@@ -68,6 +68,17 @@ learn_init (OwdClock *self, gint64 init_ms)
   self->init_hi_ms = MAX (self->init_hi_ms, init_ms + 1);
 }
 
+/* How far uptime may have run away from the wall clock since IE 160 was true. A device that works it out anew for each
+ * report shows that by a value that moves: then it is true now. One that always says the same may have noted it at
+ * boot, and no header of IPFIX has an uptime to compare with: the drift since then is as unknown as the skew. */
+static gint64
+init_drift_ns (const OwdClock *self, guint64 uptime_ms)
+{
+  if (self->init_hi_ms - self->init_lo_ms > 1)
+    return 0;
+  return (gint64) ((double) uptime_ms * self->skew_bound_ppm);
+}
+
 void
 owd_clock_prior (OwdClock *self, const OwdPrior *prior)
 {
@@ -89,6 +100,7 @@ owd_clock_header (OwdClock *self, const OwdHeader *header, double skew_bound_ppm
 
   self->export_ns = (gint64) header->export_s * OWD_NS_PER_S;
   self->tick_ns = OWD_NS_PER_S;
+  self->skew_bound_ppm = skew_bound_ppm;
   learn_init (self, header->init_ms);
   if (header->flags & OWD_HEADER_FRAC && header->export_frac_ns < OWD_NS_PER_S) {
     self->export_ns += header->export_frac_ns;
@@ -104,7 +116,6 @@ owd_clock_header (OwdClock *self, const OwdHeader *header, double skew_bound_ppm
    * cannot show how fine that counter is, its stamps can. */
   stamp_step_ns = owd_clock_step (self, OWD_STAMP_UPTIME_MS, OWD_STAMP_END).bound_ns;
   self->uptime_ms = header->uptime_ms;
-  self->skew_bound_ppm = skew_bound_ppm;
   uptime_step_ns = MIN (owd_resolution_step_ns (&self->uptime, OWD_NS_PER_MS), stamp_step_ns);
   uptime_step_ns += self->lag.lag_ms * OWD_NS_PER_MS;
   event = owd_boot_header (&self->boot, self->export_ns, self->tick_ns, header->uptime_ms, uptime_step_ns,
@@ -236,8 +247,11 @@ owd_clock_instant (const OwdClock *self, const OwdFlow *flow, OwdStampEnd which,
   if (kind == OWD_STAMP_UPTIME_MS) {
     if (self->init_lo_ms == 0 || raw > G_MAXINT64 / OWD_NS_PER_MS / 2)
       return FALSE;
-    *ret_instant = (OwdInstant){ .lo_ns = owd_time_add (self->init_lo_ms * OWD_NS_PER_MS, (gint64) raw * OWD_NS_PER_MS),
-                                 .clock_ns = (self->init_hi_ms - self->init_lo_ms) * OWD_NS_PER_MS };
+    gint64 drift_ns = init_drift_ns (self, raw);
+
+    *ret_instant = (OwdInstant){ .lo_ns = owd_time_add (self->init_lo_ms * OWD_NS_PER_MS - drift_ns,
+                                                        (gint64) raw * OWD_NS_PER_MS),
+                                 .clock_ns = (self->init_hi_ms - self->init_lo_ms) * OWD_NS_PER_MS + 2 * drift_ns };
     place_likely (self, ret_instant);
     return TRUE;
   }

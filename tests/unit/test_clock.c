@@ -392,6 +392,37 @@ absolute_stamps_need_no_boot (void **state)
   assert_false (owd_clock_instant (&c, &f, OWD_STAMP_START, &at));
 }
 
+/* IPFIX with uptime stamps and IE 160: noted at boot, the value says nothing of how uptime ran since; worked out anew
+ * for each report (it moves by a ms), it is true now. */
+static void
+a_boot_time_noted_long_ago (void **state)
+{
+  const OwdTime boot = 1700000000 * S, now = boot + 20 * 86400 * S;
+  const double skew_ppm = 30;
+  const guint64 uptime_ms = (guint64) ((double) (now - boot) / MS * (1 + skew_ppm * 1e-6));
+  OwdFlow flow = flow_at (uptime_ms);
+  OwdInstant at;
+
+  (void) state;
+  for (guint moves = 0; moves < 2; moves++) {
+    gint64 told_ms = moves ? now / MS - (gint64) uptime_ms : boot / MS;
+    OwdClock c = { 0 };
+
+    for (guint i = 0; i < 3; i++) {
+      OwdHeader h
+          = { .export_s = (guint32) (now / S), .recv_ns = now, .init_ms = told_ms - (gint64) (moves * (i % 2)) };
+
+      (void) owd_clock_header (&c, &h, 100);
+    }
+    assert_true (owd_clock_instant (&c, &flow, OWD_STAMP_START, &at));
+    assert_true (holds (&c, OWD_STAMP_START, &at, now));
+    if (moves)
+      assert_in_range (at.clock_ns, MS, 3 * MS);
+    else
+      assert_in_range (at.clock_ns, 2 * 30 * 20 * 86400 * (S / 1000000), 2 * 101 * 20 * 86400 * (S / 1000000));
+  }
+}
+
 int
 main (void)
 {
@@ -408,6 +439,7 @@ main (void)
     cmocka_unit_test (floating_in_bursts),
     cmocka_unit_test (steps_do_not_float),
     cmocka_unit_test (absolute_stamps_need_no_boot),
+    cmocka_unit_test (a_boot_time_noted_long_ago),
   };
 
   return cmocka_run_group_tests (tests, NULL, NULL);
