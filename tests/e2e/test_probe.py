@@ -841,6 +841,11 @@ class Path(unittest.TestCase):
         for space, to, gateway in (('a', 'default', 'fd00:1::2'), ('r', 'fd00:5::/64', 'fd00:4::2'),
                                    ('s', 'fd00:1::/64', 'fd00:4::1'), ('b', 'default', 'fd00:5::1')):
             ip('-n', TAG + space, '-6', 'route', 'add', to, 'via', gateway)
+        # Until a link's two ends have found each other its router answers that there is no way on, and that is an end too.
+        until = time.monotonic() + 20
+        while ('"reached":true' not in self.start('-m', 'icmp', 'fd00:5::2').communicate(timeout=60)[0].replace(' ', '')
+               and time.monotonic() < until):
+            time.sleep(0.2)
         for method in ('udp', 'tcp', 'icmp'):
             routes, _, err = self.end(self.start('-m', method, 'fd00:5::2'))
             self.assertEqual([h.get('addr') for h in routes[0]['hops']], ['fd00:1::2', 'fd00:4::2', 'fd00:5::2'], err)
