@@ -348,15 +348,30 @@ print_json_summary (FILE *out, const OwdProbeLabel *label, const OwdProbeSummary
   fputs ("]}\n", out);
 }
 
+#define U G_GUINT64_FORMAT
+/* Where a packet may have been lost on either way, both ways have a range. */
+static void
+print_ways (FILE *out, const OwdProbeSummary *s)
+{
+  guint64 open = s->lost_unknown;
+
+  fprintf (out, ": %" U, s->lost_up);
+  if (open > 0)
+    fprintf (out, " to %" U, s->lost_up + open);
+  fprintf (out, " up, %" U, s->lost_down);
+  if (open > 0)
+    fprintf (out, " to %" U, s->lost_down + open);
+  fputs (" down", out);
+}
+
 static void
 print_fates (FILE *out, const OwdProbeSummary *s)
 {
   double percent = s->sent > 0 ? 100.0 * (double) s->lost / (double) s->sent : 0;
 
-#define U G_GUINT64_FORMAT
   fprintf (out, "  sent %" U ", answered %" U ", lost %" U " (%.2f %%", s->sent, s->answered, s->lost, percent);
   if (s->lost > 0 && s->peer_stateful == 1)
-    fprintf (out, ": %" U " up, %" U " down, %" U " unknown", s->lost_up, s->lost_down, s->lost_unknown);
+    print_ways (out, s);
   fprintf (out, "), duplicates %" U, s->duplicates);
   if (s->duplicates > 0 && s->peer_stateful == 1)
     fprintf (out, " (%" U " up, %" U " down)", s->duplicates_up, s->duplicates_down);
@@ -419,6 +434,9 @@ print_peculiarities (FILE *out, const OwdProbeSummary *s)
 {
   if (s->lost > 0 && s->peer_stateful == 0)
     fputs ("  note: the reflector does not count: the direction of loss is unknown\n", out);
+  if (s->lost_unknown > 0 && s->peer_stateful == 1)
+    fprintf (out, "  note: %" U " lost packets may have been lost on either way%s\n", s->lost_unknown,
+             s->peer_reports ? "" : "; a reflector of Oneway's tells more with --tlvs arrivals");
   if ((s->flags & OWD_PROBE_SWAPPED) != 0)
     fputs ("  note: the reflector swaps T1 and T3; undone\n", out);
   if ((s->flags & OWD_PROBE_FORMAT) != 0)

@@ -81,6 +81,7 @@ enum {
   OWD_PROBE_TLV_HMAC = 8,
   OWD_PROBE_TLV_DESTINATION = 9,  /* RFC 9503 */
   OWD_PROBE_TLV_RETURN_PATH = 10, /* RFC 9503 */
+  OWD_PROBE_TLV_ARRIVALS = 252,   /* our own, from the range for private use (RFC 8972, 5.1): OwdProbeArrivals */
 };
 
 enum {
@@ -100,6 +101,17 @@ typedef struct {
  * TLV. */
 OwdStatus owd_probe_tlv_next (OwdWire *w, const guint8 *start, OwdProbeTlv *ret_tlv) G_GNUC_WARN_UNUSED_RESULT;
 
+/* What a reflector has seen of a session: begins with "OWA1" on the wire, then these, 32 bits each. Other reflectors
+ * send the TLV back as they send back whatever they do not know. */
+typedef struct {
+  guint32 run;             /* the sender's, random: another one begins anew */
+  guint32 life;            /* the reflector's: changes where it begins anew */
+  guint32 first, highest;  /* lowest and highest sequence number that came; meaningless while arrived is 0 */
+  guint32 arrived, copies; /* different packets; packets that had come before */
+  guint32 reordered;       /* of the different ones: came after a higher number (RFC 4737) */
+  guint32 unsure;          /* so far behind the highest that it cannot tell new ones from copies */
+} OwdProbeArrivals;
+
 /* ---- the sender's packets ---------------------------------------------------------------------- */
 
 /* TLVs that a sender asks for. */
@@ -109,6 +121,7 @@ enum {
   OWD_PROBE_ASK_FOLLOW_UP = 1 << 2,
   OWD_PROBE_ASK_STAMP_INFO = 1 << 3,
   OWD_PROBE_ASK_LOCATION = 1 << 4,
+  OWD_PROBE_ASK_ARRIVALS = 1 << 5,
 };
 
 typedef struct {
@@ -121,6 +134,7 @@ typedef struct {
   gboolean raw_padding; /* fill up with zeros, as TWAMP-Light does, instead of an Extra Padding TLV */
   guint8 dscp, ecn;     /* wished for the reply (class-of-service TLV) */
   guint32 sent;         /* packets sent before this one (direct-measurement TLV) */
+  guint32 run;          /* of the arrivals TLV */
   OwdProbeKey *key;     /* borrowed; NULL: unauthenticated */
 } OwdProbeRequest;
 
@@ -143,7 +157,8 @@ typedef struct {
   guint32 follow_seq;         /* follow-up: true departure of the reply with this seq */
   guint64 follow_t3;          /* 0: none yet */
   guint16 seen_port;          /* location: our source port as seen there */
-  guint32 flags;              /* OWD_PROBE_* that the receiver knows of the answer */
+  OwdProbeArrivals arrivals;
+  guint32 flags; /* OWD_PROBE_* that the receiver knows of the answer */
 } OwdProbeReply;
 
 /* key: NULL reads an unauthenticated reply. OWD_STATUS_SHORT, OWD_STATUS_CHECKSUM (bad HMAC), else OWD_STATUS_OK. A
@@ -299,8 +314,8 @@ typedef struct {
   gboolean trip_only;   /* the peer is no reflector: replies say which packet they answer, and nothing else */
   gboolean ptp;         /* format of our own stamps */
   OwdProbePeer peer;
-  guint8 dscp, ecn;         /* sent with, and wished for the replies */
-  gboolean check_dscp_down; /* the wish was expressed (class-of-service TLV) */
+  guint8 dscp, ecn; /* sent with, and wished for the replies */
+  guint32 run;      /* of the arrivals TLV that the packets carry, if they do */
 } OwdProbeSessionConfig;
 
 typedef struct {
@@ -308,13 +323,17 @@ typedef struct {
   guint64 not_sent; /* refused by the system: never counted as sent */
   guint64 not_left; /* accepted by the system, yet never stamped as leaving */
   guint64 answered, lost, late;
-  guint64 lost_up, lost_down, lost_unknown; /* their sum is lost; the first two only with a stateful reflector */
-  guint64 duplicates, duplicates_up, duplicates_down;
+  /* Surely lost on this way, and what may have been lost on either or was answered too late; their sum is lost. The
+   * first two only with a stateful reflector. */
+  guint64 lost_up, lost_down, lost_unknown;
+  guint64 duplicates;                     /* replies to packets that had been answered */
+  guint64 duplicates_up, duplicates_down; /* up: with reports of arrivals also copies whose replies were lost */
   guint64 reordered, reordered_up, reordered_down;
   guint64 foreign; /* replies that belong to no packet of ours */
   guint64 peer_restarts;
   guint64 dscp_up, dscp_down, ce_up, ce_down; /* packets whose DSCP came changed, that were marked */
   guint64 clock_contradictions;
+  gboolean peer_reports;                                       /* it says what arrived: arrivals TLV */
   gint peer_stateful;                                          /* 1, 0, -1 not known */
   guint32 flags;                                               /* OR over all samples */
   gint hops_up_min, hops_up_max, hops_down_min, hops_down_max; /* -1: not known */

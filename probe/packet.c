@@ -8,8 +8,9 @@
  *             T2 16  seq' 24  T1 28  error' 36     T2 32  seq' 48  T1 64  error' 72
  *             ttl' 40                              ttl' 80  hmac 96
  *
- * Everything else must be zero. TLVs follow the base packet: flags, type, 16-bit length, value. In authenticated mode
- * an HMAC TLV closes them, over the sequence number and all TLVs before it; only padding may follow it.
+ * The arrivals TLV (252) is ours: "OWA1" and the eight fields of OwdProbeArrivals, 36 bytes. Everything else must be
+ * zero. TLVs follow the base packet: flags, type, 16-bit length, value. In authenticated mode an HMAC TLV closes them,
+ * over the sequence number and all TLVs before it; only padding may follow it.
  */
 #include "packet.h"
 
@@ -138,7 +139,8 @@ owd_probe_is_tlv_chain (const guint8 *tail, gsize len)
   type = tail[1];
   if ((tail[0] & 0x1f) != 0 || owd_be16 (tail + 2) > len - OWD_PROBE_TLV_HEADER)
     return FALSE;
-  return (tail[0] & OWD_PROBE_TLV_U) != 0 || (type >= OWD_PROBE_TLV_PADDING && type <= OWD_PROBE_TLV_RETURN_PATH);
+  return (tail[0] & OWD_PROBE_TLV_U) != 0 || type == OWD_PROBE_TLV_ARRIVALS
+         || (type >= OWD_PROBE_TLV_PADDING && type <= OWD_PROBE_TLV_RETURN_PATH);
 }
 
 static void
@@ -162,7 +164,38 @@ static const struct {
   { OWD_PROBE_ASK_COS, OWD_PROBE_TLV_COS, 4 },
   { OWD_PROBE_ASK_DIRECT, OWD_PROBE_TLV_DIRECT, 12 },
   { OWD_PROBE_ASK_FOLLOW_UP, OWD_PROBE_TLV_FOLLOW_UP, 16 },
+  { OWD_PROBE_ASK_ARRIVALS, OWD_PROBE_TLV_ARRIVALS, OWD_PROBE_ARRIVALS_LEN },
 };
+
+void
+owd_probe_put_arrivals (guint8 *value, const OwdProbeArrivals *a)
+{
+  const guint32 words[] = {
+    OWD_PROBE_ARRIVALS_MAGIC, a->run, a->life, a->first, a->highest, a->arrived, a->copies, a->reordered, a->unsure
+  };
+
+  G_STATIC_ASSERT (sizeof words == OWD_PROBE_ARRIVALS_LEN);
+  for (guint i = 0; i < G_N_ELEMENTS (words); i++)
+    owd_probe_put32 (value + 4 * i, words[i]);
+}
+
+gboolean
+owd_probe_read_arrivals (const OwdProbeTlv *tlv, OwdProbeArrivals *ret)
+{
+  const guint8 *v = tlv->value;
+
+  if (tlv->len != OWD_PROBE_ARRIVALS_LEN || owd_be32 (v) != OWD_PROBE_ARRIVALS_MAGIC)
+    return FALSE;
+  *ret = (OwdProbeArrivals){ .run = owd_be32 (v + 4),
+                             .life = owd_be32 (v + 8),
+                             .first = owd_be32 (v + 12),
+                             .highest = owd_be32 (v + 16),
+                             .arrived = owd_be32 (v + 20),
+                             .copies = owd_be32 (v + 24),
+                             .reordered = owd_be32 (v + 28),
+                             .unsure = owd_be32 (v + 32) };
+  return TRUE;
+}
 
 static gsize
 put_asked (const OwdProbeRequest *r, guint8 *buf, gsize at)
@@ -178,6 +211,8 @@ put_asked (const OwdProbeRequest *r, guint8 *buf, gsize at)
       value[2] = (guint8) (r->ecn << 6);
     } else if (asked[i].type == OWD_PROBE_TLV_DIRECT) {
       owd_probe_put32 (value, r->sent);
+    } else if (asked[i].type == OWD_PROBE_TLV_ARRIVALS) {
+      owd_probe_put_arrivals (value, &(OwdProbeArrivals){ .run = r->run });
     }
     at += OWD_PROBE_TLV_HEADER + asked[i].len;
   }
@@ -244,6 +279,8 @@ read_reply_tlv (const OwdProbeTlv *tlv, OwdProbeReply *reply)
   } else if (tlv->type == OWD_PROBE_TLV_LOCATION && tlv->len >= 4) {
     reply->got |= OWD_PROBE_ASK_LOCATION;
     reply->seen_port = owd_be16 (v + 2);
+  } else if (tlv->type == OWD_PROBE_TLV_ARRIVALS && owd_probe_read_arrivals (tlv, &reply->arrivals)) {
+    reply->got |= OWD_PROBE_ASK_ARRIVALS;
   }
 }
 

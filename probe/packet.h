@@ -8,6 +8,8 @@
 #include "owd-probe.h"
 
 #define OWD_PROBE_TLV_HEADER 4
+#define OWD_PROBE_ARRIVALS_MAGIC 0x4f574131u /* "OWA1" */
+#define OWD_PROBE_ARRIVALS_LEN 36
 
 /* Offsets in a base packet; 0 where the packet has no such field. The sequence number is always at 0. */
 typedef struct {
@@ -20,6 +22,11 @@ extern const OwdProbeLayout owd_probe_auth_request, owd_probe_auth_reply;
 
 /* Does a packet's tail begin like TLVs, rather than like the raw padding of TWAMP-Light? Zeros and text do not. */
 gboolean owd_probe_is_tlv_chain (const guint8 *tail, gsize len);
+
+/* value: OWD_PROBE_ARRIVALS_LEN bytes. */
+void owd_probe_put_arrivals (guint8 *value, const OwdProbeArrivals *arrivals);
+/* FALSE: another TLV of the same number, or damaged. */
+gboolean owd_probe_read_arrivals (const OwdProbeTlv *tlv, OwdProbeArrivals *ret_arrivals);
 
 /* Base packet's HMAC; TRUE without key. data: at least OWD_PROBE_BASE_AUTH bytes where there is a key. */
 gboolean owd_probe_mac_fits (const guint8 *data, OwdProbeKey *key);

@@ -11,6 +11,7 @@
  * TLV type 12 (reflected packet control) asks for more and longer replies than were sent; like everything unknown it
  * goes back untouched with its U flag set.
  */
+#include "fates.h"
 #include "packet.h"
 
 #include <xxhash.h>
@@ -34,6 +35,7 @@ typedef struct {
   guint32 departed_seq;
   guint32 rx, tx;
   guint32 generation; /* tells a reused entry */
+  OwdProbeArrivalLog arrivals;
 } Session;
 
 typedef struct {
@@ -251,6 +253,23 @@ fill_follow_up (TlvWork *work, guint8 *value)
   value[12] = METHOD_SOFTWARE;
 }
 
+/* This packet included. Returns: FALSE where it is somebody else's TLV under our number. */
+static gboolean
+fill_arrivals (TlvWork *work, const OwdProbeTlv *tlv, guint8 *value)
+{
+  OwdProbeReflector *self = work->self;
+  OwdProbeArrivalLog *log = &work->session->arrivals;
+  OwdProbeArrivals asked;
+
+  if (!owd_probe_read_arrivals (tlv, &asked))
+    return FALSE;
+  if (log->sums.arrived == 0 || log->sums.run != asked.run)
+    *log = (OwdProbeArrivalLog){ .sums = { .run = asked.run, .life = (guint32) self->cfg.seed + ++self->generation } };
+  owd_probe_arrivals_note (log, owd_be32 (work->q->data));
+  owd_probe_put_arrivals (value, &log->sums);
+  return TRUE;
+}
+
 /* RFC 9503, section 4: only "no reply" (control code 0) is honoured; a reply never goes anywhere but to its sender. */
 static gboolean
 wants_silence (const guint8 *value, gsize len)
@@ -303,6 +322,8 @@ answer_tlv (TlvWork *work, const OwdProbeTlv *tlv, guint8 *value)
       return OWD_PROBE_TLV_U;
     fill_follow_up (work, value);
     return 0;
+  case OWD_PROBE_TLV_ARRIVALS:
+    return work->session != NULL && fill_arrivals (work, tlv, value) ? 0 : OWD_PROBE_TLV_U;
   case OWD_PROBE_TLV_DESTINATION:
     if (tlv->len == 4)
       return owd_addr_is_v4 (dst) && memcmp (value, dst->b + 12, 4) == 0 ? 0 : OWD_PROBE_TLV_U;

@@ -140,7 +140,7 @@ parse_schedule (const Options *o, OwdProbeSchedule *ret, GError **error)
 static gboolean
 parse_tlvs (const char *text, guint32 *ret_ask, GError **error)
 {
-  const char *const names[] = { "cos", "direct", "follow-up", "stamp-info", "location" };
+  const char *const names[] = { "cos", "direct", "follow-up", "stamp-info", "location", "arrivals" };
   g_auto (GStrv) parts = g_strsplit (text != NULL ? text : "", ",", -1);
   guint bit;
 
@@ -347,9 +347,11 @@ setup (OwdProbeSender *self, const Options *o, OwdProbeSchedule *ret_schedule, g
     self->request.ask |= OWD_PROBE_ASK_COS;
   if (o->twamp)
     self->request.ask = 0;
-  if (o->ports > 1 && (self->request.ask & (OWD_PROBE_ASK_FOLLOW_UP | OWD_PROBE_ASK_DIRECT)) != 0) {
+  if (o->ports > 1
+      && (self->request.ask & (OWD_PROBE_ASK_FOLLOW_UP | OWD_PROBE_ASK_DIRECT | OWD_PROBE_ASK_ARRIVALS)) != 0) {
     g_set_error_literal (error, OWD_ERROR, OWD_ERROR_CONFIG,
-                         "--ports: to a reflector every port is a session, so there is no --tlvs follow-up or direct");
+                         "--ports: to a reflector every port is a session, so there is no --tlvs follow-up, direct or "
+                         "arrivals");
     return FALSE;
   }
   if (o->method != METHOD_STAMP || o->ports > 1) /* to a reflector every port is a session */
@@ -357,6 +359,7 @@ setup (OwdProbeSender *self, const Options *o, OwdProbeSchedule *ret_schedule, g
   cfg.timeout_ns = self->timeout_ns;
   cfg.window = window_for (ret_schedule, self->timeout_ns);
   cfg.peer = (OwdProbePeer) peer;
+  cfg.run = self->request.run = g_random_int ();
   cfg.follow_up = (self->request.ask & OWD_PROBE_ASK_FOLLOW_UP) != 0;
   self->packets = self->format == OWD_PROBE_CSV || (self->format == OWD_PROBE_JSON && !o->no_packets);
   self->live = o->live || (self->format == OWD_PROBE_TABLE && isatty (STDERR_FILENO));
@@ -506,7 +509,8 @@ owd_probe_send_main (int argc, char **argv)
     { "source", 0, 0, G_OPTION_ARG_STRING, &o.source, "Send from here", "ADDR[:PORT]" },
     { "dscp", 0, 0, G_OPTION_ARG_INT, &o.dscp, "Of probes, and wished for replies (0)", "0-63" },
     { "ecn", 0, 0, G_OPTION_ARG_INT, &o.ecn, "Likewise (0)", "0-3" },
-    { "tlvs", 0, 0, G_OPTION_ARG_STRING, &o.tlvs, "Ask for: cos, direct, follow-up, stamp-info, location", "LIST" },
+    { "tlvs", 0, 0, G_OPTION_ARG_STRING, &o.tlvs, "Ask for: arrivals, cos, direct, follow-up, stamp-info, location",
+      "LIST" },
     { "key-file", 0, 0, G_OPTION_ARG_FILENAME, &o.key_file, "Authenticated mode with a key from here", "FILE" },
     { "key", 0, 0, G_OPTION_ARG_STRING, &o.key, "Which key of that file", "ID" },
     { "reflector", 0, 0, G_OPTION_ARG_STRING, &o.peer, "It is stateful, stateless, or find out (auto)", "KIND" },

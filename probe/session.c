@@ -11,7 +11,7 @@
  *           order, too, as soon as the packet is. Between two marks that came, a gap in the reflector's numbers is
  *           replies lost on the way down, as far as packets of ours are missing there; what else is missing was lost
  *           on the way up, and what is left of the gap were copies. An inversion of our numbers is reordering on the
- *           way up.
+ *           way up. That is a guess where copies are lost, too; fates.h has what reflectors of our own report.
  *
  * A stateless reflector copies our number, and then the second ring means nothing. A protocol field that tells the two
  * apart does not exist. So one number is left out at the beginning (PEER_AUTO): who counts does not leave it out.
@@ -20,9 +20,11 @@
  * off-path forgeries, and finds the reflectors that swap T1 and T3.
  *
  * Sums: lost = lost_up + lost_down + lost_unknown. Packets before the first and after the last answered one stay
- * unknown: nothing tells where they were lost.
+ * unknown: nothing tells where they were lost. So do late ones, and those that may have been lost on either way.
  */
-#include "owd-probe.h"
+#include "fates.h"
+
+#include <math.h>
 
 enum {
   SLOT_EMPTY,
@@ -37,13 +39,15 @@ typedef struct {
   guint64 wire; /* T1 as sent */
   OwdTime t1, t2, t3, t4;
   gint64 peer_error_ns, own_error_ns;
-  OwdTime due;             /* steady clock */
-  guint64 given_up_before; /* packets given up before this one; once it is settled */
-  gint64 rtt, up, down;    /* OWD_TIME_NONE where there is none */
+  OwdTime due; /* steady clock */
+  /* once it is settled: packets before it that left, and that were given up; and whether it did, and was */
+  guint64 left_before, given_up_before;
+  gint64 rtt, up, down; /* OWD_TIME_NONE where there is none */
   guint32 seq, peer_seq, flags;
   gint16 ttl_there, ttl_here, tos_here, dscp_there;
   guint8 state;
   gboolean left; /* the kernel has stamped its departure */
+  gboolean counted_left, counted_lost;
 } Slot;
 
 typedef struct {
@@ -76,11 +80,15 @@ struct OwdProbeSession {
   guint32 high_seq;
   guint64 high_given_up; /* packets given up before it */
   guint64 excused;       /* given up since, and then late: both ways are open */
-  guint64 given_up;
+  guint64 settled_left, given_up;
+  guint64 revived; /* given up as not left, and then answered */
+  OwdProbeLedger ledger;
+  gint64 rtt_min, rtt_max;         /* of all that count; OWD_TIME_NONE */
   guint64 differs, same_after_gap; /* evidence about the reflector's way to count */
   gboolean any_answer;
-  guint32 highest; /* of our numbers answered so far */
-  guint64 lost_up, lost_down;
+  guint32 highest;               /* of our numbers answered so far */
+  guint64 missing, gaps, paired; /* our numbers, the reflector's, and as many as go together gap by gap */
+  guint64 came;                  /* of the reflector's, different ones */
   guint64 up_inversions, down_inversions, up_copies, down_copies;
   OwdProbeSummary sum;
   OwdProbeHistogram *rtt, *up, *down, *ipdv_rtt, *ipdv_up, *ipdv_down, *peer_time, *schedule;
@@ -111,7 +119,7 @@ owd_probe_session_new (const OwdProbeSessionConfig *cfg, OwdProbeSampleSink sink
   self->schedule = owd_probe_histogram_new (FALSE);
   self->sum.hops_up_min = self->sum.hops_up_max = self->sum.hops_down_min = self->sum.hops_down_max = -1;
   self->sum.own_error_ns = self->sum.peer_error_ns = -1;
-  self->sum.first_rtt_ns = OWD_TIME_NONE;
+  self->sum.first_rtt_ns = self->rtt_min = self->rtt_max = OWD_TIME_NONE;
   self->sum.offset_lo_ns = self->sum.offset_hi_ns = OWD_TIME_NONE;
   return self;
 }
@@ -276,6 +284,8 @@ static void
 add_delays (OwdProbeSession *self, const Slot *s)
 {
   owd_probe_histogram_add (self->rtt, s->rtt);
+  self->rtt_min = self->rtt_min == OWD_TIME_NONE ? s->rtt : MIN (self->rtt_min, s->rtt);
+  self->rtt_max = self->rtt_max == OWD_TIME_NONE ? s->rtt : MAX (self->rtt_max, s->rtt);
   if (s->up != OWD_TIME_NONE) {
     owd_probe_histogram_add (self->up, s->up);
     owd_probe_histogram_add (self->down, s->down);
@@ -325,17 +335,18 @@ attribute (OwdProbeSession *self, const Mark *m)
 {
   const Slot *s = slot_of (self, m->seq);
   gboolean known = s != NULL && (gint32) (m->seq - self->first) < 0;
-  guint64 missing, down;
+  guint64 missing;
 
+  self->came++;
   if (self->has_high && (gint32) (m->seq - self->high_seq) < 0) {
     self->up_inversions++;
   } else {
     if (self->has_high && self->high_known && known) {
       missing = s->given_up_before - self->high_given_up;
       missing -= MIN (missing, self->excused);
-      down = MIN (self->gap, missing);
-      self->lost_down += down;
-      self->lost_up += missing - down;
+      self->missing += missing;
+      self->gaps += self->gap;
+      self->paired += MIN (self->gap, missing);
     }
     self->has_high = TRUE;
     self->high_seq = m->seq;
@@ -427,6 +438,58 @@ mark (OwdProbeSession *self, guint32 peer_seq, guint32 seq, gboolean open)
   return MARK_NEW;
 }
 
+/* ---- what the reflector reports ----------------------------------------------------------------- */
+
+/* Packets given up that were sent before s by less than replies have differed: they may still have been on their way
+ * when the reflector spoke of s. */
+static guint64
+given_up_close_to (const OwdProbeSession *self, const Slot *s)
+{
+  gint64 spread = self->rtt_min != OWD_TIME_NONE ? self->rtt_max - self->rtt_min : 0;
+  guint64 before = s->given_up_before;
+  guint32 near = 0, far = MIN (self->mask, s->seq); /* how many numbers back */
+
+  while (near < far) {
+    guint32 back = far - (far - near) / 2;
+    const Slot *other = slot_of (self, s->seq - back);
+
+    if (other == NULL || s->t1 - other->t1 > spread) {
+      far = back - 1;
+      continue;
+    }
+    near = back;
+    before = other->given_up_before;
+  }
+  return s->given_up_before - before;
+}
+
+/* Tells the ledger of packet seq where it waits for it. */
+static void
+enter (OwdProbeSession *self, guint32 seq)
+{
+  const Slot *s = slot_of (self, seq);
+  OwdProbeSettled settled;
+
+  if (s == NULL || (gint32) (seq - self->first) >= 0 || !owd_probe_ledger_wants (&self->ledger, seq))
+    return;
+  settled = (OwdProbeSettled){ .left_before = s->left_before,
+                               .lost_before = s->given_up_before,
+                               .left = s->counted_left,
+                               .lost = s->counted_lost,
+                               .close = given_up_close_to (self, s) };
+  owd_probe_ledger_settled (&self->ledger, seq, &settled);
+}
+
+static void
+take_report (OwdProbeSession *self, const OwdProbeArrivals *report)
+{
+  if (report->run != self->cfg.run)
+    return;
+  owd_probe_ledger_report (&self->ledger, report, self->next);
+  enter (self, report->first);
+  enter (self, report->highest);
+}
+
 /* ---- settling --------------------------------------------------------------------------------- */
 
 /* Folds packet `first` into the counters. force: whatever its state. Returns: FALSE while it is open. */
@@ -436,6 +499,8 @@ settle (OwdProbeSession *self, OwdTime now, gboolean force)
   Slot *s = slot_of (self, self->first);
   guint64 before = self->given_up;
 
+  if (s != NULL)
+    s->left_before = self->settled_left;
   if (s != NULL && s->state == SLOT_SENT) {
     if (!force && now - s->t1 < self->cfg.timeout_ns)
       return FALSE;
@@ -445,9 +510,14 @@ settle (OwdProbeSession *self, OwdTime now, gboolean force)
       return FALSE;
     complete (self, s);
   }
-  if (s != NULL)
-    s->given_up_before = before;
   self->first++;
+  if (s != NULL) {
+    s->given_up_before = before;
+    s->counted_lost = self->given_up > before;
+    s->counted_left = (s->flags & OWD_PROBE_NOT_LEFT) == 0;
+    self->settled_left += s->counted_left;
+    enter (self, s->seq);
+  }
   settle_marks (self);
   return TRUE;
 }
@@ -649,10 +719,15 @@ again (OwdProbeSession *self, Slot *s, guint32 peer_seq, MarkResult marked)
     if ((s->flags & OWD_PROBE_NOT_LEFT) != 0) { /* it had left, after all */
       self->sum.not_left--;
       self->sum.lost++;
+      self->revived++;
       s->flags ^= OWD_PROBE_NOT_LEFT | OWD_PROBE_LOST;
     }
     self->sum.late++;
-    self->lost_down -= marked == MARK_OLD && self->lost_down > 0;
+    if (marked == MARK_OLD && self->paired > 0) { /* it was taken for a reply that had been lost */
+      self->paired--;
+      self->missing--;
+      self->gaps--;
+    }
     s->peer_seq = peer_seq;
     s->state = SLOT_LATE;
     return OWD_STATUS_LATE;
@@ -691,6 +766,8 @@ owd_probe_session_reply (OwdProbeSession *self, const OwdProbeReply *r, const Ow
     self->differs += r->seq != s->seq;
     self->same_after_gap += r->seq == s->seq && self->left_out >= 0 && s->seq > (guint32) self->left_out;
   }
+  if ((r->got & OWD_PROBE_ASK_ARRIVALS) != 0)
+    take_report (self, &r->arrivals);
   if (s->state != SLOT_SENT)
     return again (self, s, r->seq, marked);
   s->flags |= flags | r->flags;
@@ -751,22 +828,56 @@ verdict (const OwdProbeSession *self)
   return self->same_after_gap > 0 ? 0 : -1;
 }
 
+/* Without reports. A number that the reflector used and that did not come here went to a packet of ours, or to a copy
+ * of one. Where copies are seen, some are hidden: a reply taken for one to a lost packet was one to a copy. Where
+ * overtaking is seen, some is hidden: a packet and its number are missing at different places. What may be either is
+ * left open. */
+static void
+loss_by_marks (const OwdProbeSession *self, OwdProbeSummary *ret)
+{
+  guint64 numbers = self->came + self->gaps, loose = self->gaps - self->paired;
+  double q = numbers > 0 ? (double) self->gaps / (double) numbers : 0;
+  guint64 copies, overtaken;
+
+  q += numbers > 0 ? 3 * sqrt (q * (1 - q) / (double) numbers) : 0;
+  copies = owd_probe_hidden (self->up_copies + loose, q, self->paired);
+  overtaken = owd_probe_hidden (self->up_inversions, q, MIN (loose, self->missing - self->paired));
+  ret->lost_down = self->paired - copies;
+  ret->lost_up = self->missing - self->paired - overtaken;
+}
+
+static void
+tell_directions (const OwdProbeSession *self, OwdProbeSummary *ret)
+{
+  OwdProbeFates fates;
+
+  ret->reordered_down = self->down_inversions;
+  ret->duplicates_down = self->down_copies;
+  if (owd_probe_ledger_fates (&self->ledger, self->sum.not_left + self->revived, &fates)) {
+    guint64 down = fates.lost - fates.up_hi; /* who was answered too late is lost on neither way */
+
+    ret->peer_reports = TRUE;
+    ret->lost_up = fates.up_lo;
+    ret->lost_down = down - MIN (down, self->sum.late);
+    ret->reordered_up = fates.reordered;
+    ret->duplicates_up = fates.copies;
+  } else {
+    loss_by_marks (self, ret);
+    ret->reordered_up = self->up_inversions;
+    ret->duplicates_up = self->up_copies;
+  }
+}
+
 void
 owd_probe_session_counts (const OwdProbeSession *self, OwdProbeSummary *ret)
 {
   *ret = self->sum;
   ret->sent -= MIN (ret->sent, ret->not_left);
   ret->peer_stateful = verdict (self);
-  if (ret->peer_stateful == 1) {
-    ret->lost_up = self->lost_up;
-    ret->lost_down = self->lost_down;
-    ret->duplicates_up = self->up_copies;
-    ret->duplicates_down = self->down_copies;
-    ret->reordered_up = self->up_inversions;
-    ret->reordered_down = self->down_inversions;
-  } else {
+  if (ret->peer_stateful == 1)
+    tell_directions (self, ret);
+  else
     ret->peer_restarts = 0;
-  }
   ret->lost_unknown = ret->lost - ret->lost_up - ret->lost_down;
 }
 

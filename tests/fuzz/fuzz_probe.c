@@ -42,6 +42,7 @@ receive (OwdProbeKey *key, const guint8 *data, gsize size)
 
   if (owd_probe_reply_parse (data, size, key, &reply) != OWD_STATUS_OK)
     return;
+  cfg.run = reply.arrivals.run;
   session = owd_probe_session_new (&cfg, NULL, NULL);
   for (guint i = 0; i < 40; i++) {
     /* every other packet is one that this reply answers, whatever it says */
@@ -51,6 +52,9 @@ receive (OwdProbeKey *key, const guint8 *data, gsize size)
     owd_probe_session_reply (session, &reply, &arrival);
     reply.seq = reply.seq * 5 + i;
     reply.follow_seq ^= reply.seq;
+    reply.arrivals.life += i % 10 == 9;
+    reply.arrivals.highest += reply.seq % 3;
+    reply.arrivals.arrived += reply.seq % 2;
   }
   owd_probe_session_finish (session);
   owd_probe_session_summary (session, &sum);

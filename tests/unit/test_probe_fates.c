@@ -1,0 +1,359 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Loss, copies and overtaking on both ways at once, between a real sender and a real reflector, in a network that keeps
+ * its own books: what the sender says of each way must be the truth, or an interval that holds it.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "owd-probe.h"
+
+#define START (G_GINT64_CONSTANT (1795330014) * OWD_NS_PER_S)
+#define MS OWD_NS_PER_MS
+
+typedef struct {
+  double loss, duplicate, reorder;
+  gint64 delay_ns, hold_ns;
+} Way;
+
+typedef struct {
+  Way up, down;
+  guint n;
+  gint64 interval_ns;
+  guint32 ask;
+  guint restart_at;         /* packet before which the reflector forgets everything; 0: never */
+  guint dark_from, dark_to; /* packets in between: nothing passes the way down */
+} Scene;
+
+typedef struct {
+  OwdTime at;
+  guint order; /* who is first at the same time */
+  gsize len;
+  guint8 data[160];
+} Packet;
+
+typedef struct {
+  guint64 lost_up, lost_replies, copies_up, copies_down, overtaken_up, overtaken_down;
+} Truth;
+
+typedef struct {
+  GRand *random;
+  const Scene *scene;
+  OwdProbeSession *session;
+  OwdProbeReflector *reflector;
+  GArray *up, *down; /* of Packet, sent and not arrived yet; by time */
+  guint order;
+  Truth truth;
+  guint32 newest_up, newest_down;
+  gboolean dark;
+} Net;
+
+static gint
+by_time (gconstpointer a, gconstpointer b)
+{
+  const Packet *x = a, *y = b;
+
+  if (x->at != y->at)
+    return x->at < y->at ? -1 : 1;
+  return x->order < y->order ? -1 : 1;
+}
+
+/* Sends a packet on its way. number: its order there, for the books on overtaking. */
+static void
+travel (Net *net, const Way *way, GArray *queue, const Packet *packet, guint64 *lost, guint64 *copies)
+{
+  Packet p = *packet;
+
+  if (g_rand_double (net->random) < way->loss || (net->dark && queue == net->down)) {
+    ++*lost;
+    return;
+  }
+  p.at += way->delay_ns + (g_rand_double (net->random) < way->reorder ? way->hold_ns : 0);
+  p.order = net->order++;
+  g_array_append_val (queue, p);
+  if (g_rand_double (net->random) < way->duplicate) {
+    ++*copies;
+    p.order = net->order++;
+    g_array_append_val (queue, p);
+  }
+  g_array_sort (queue, by_time);
+}
+
+static OwdProbeReflector *
+new_reflector (Net *net)
+{
+  OwdProbeReflectorConfig cfg = { .sessions = 4, .sources = 4, .seed = g_rand_int (net->random) };
+
+  return owd_probe_reflector_new (&cfg);
+}
+
+static void
+send_one (Net *net, OwdTime now)
+{
+  guint32 seq = owd_probe_session_next_seq (net->session);
+  OwdProbeRequest r = { .seq = seq,
+                        .stamp = owd_probe_stamp_encode (now, FALSE),
+                        .error = 0x8020,
+                        .ssid = 7,
+                        .ask = net->scene->ask,
+                        .run = 99 };
+  Packet p = { .at = now };
+
+  p.len = owd_probe_request_build (&r, p.data, sizeof p.data);
+  assert_true (p.len > 0);
+  owd_probe_session_advance (net->session, now);
+  owd_probe_session_sent (net->session, now, r.stamp, now - START);
+  travel (net, &net->scene->up, net->up, &p, &net->truth.lost_up, &net->truth.copies_up);
+}
+
+static void
+reflect (Net *net, const Packet *packet)
+{
+  OwdProbeQuestion q = { .data = packet->data,
+                         .len = packet->len,
+                         .sport = 1,
+                         .dport = 862,
+                         .t2 = packet->at,
+                         .t3 = packet->at + 20000,
+                         .ttl = 255,
+                         .tos = 0,
+                         .error = { .error_ns = 1000 } };
+  OwdProbeAnswer answer;
+  Packet p = { .at = q.t3 };
+
+  owd_addr_set_v4 (&q.src, (const guint8 *) "\xc0\x00\x02\x01");
+  assert_int_equal (owd_probe_reflector_answer (net->reflector, &q, p.data, sizeof p.data, &answer),
+                    OWD_PROBE_ANSWERED);
+  p.len = answer.len;
+  travel (net, &net->scene->down, net->down, &p, &net->truth.lost_replies, &net->truth.copies_down);
+}
+
+static void
+receive (Net *net, const Packet *p)
+{
+  OwdProbeArrival a = { .t4 = p->at, .ttl = 255, .tos = 0, .own = { .error_ns = 1000 } };
+  OwdProbeReply reply;
+
+  assert_int_equal (owd_probe_reply_parse (p->data, p->len, NULL, &reply), OWD_STATUS_OK);
+  owd_probe_session_reply (net->session, &reply, &a);
+}
+
+/* Everything that happens until `now`. */
+static void
+pass (Net *net, OwdTime now)
+{
+  for (;;) {
+    const Packet *up = net->up->len > 0 ? &g_array_index (net->up, Packet, 0) : NULL;
+    const Packet *down = net->down->len > 0 ? &g_array_index (net->down, Packet, 0) : NULL;
+    GArray *queue = up != NULL && (down == NULL || up->at <= down->at) ? net->up : net->down;
+    Packet p;
+
+    if (queue->len == 0 || g_array_index (queue, Packet, 0).at > now)
+      return;
+    p = g_array_index (queue, Packet, 0);
+    g_array_remove_index (queue, 0);
+    if (queue == net->up)
+      reflect (net, &p);
+    else
+      receive (net, &p);
+  }
+}
+
+static OwdProbeSummary
+run (const Scene *scene, guint32 seed, Truth *ret_truth)
+{
+  OwdProbeSessionConfig cfg = { .window = 512, .timeout_ns = 200 * MS, .run = 99 };
+  Net net = { .random = g_rand_new_with_seed (seed), .scene = scene };
+  OwdProbeSummary sum;
+
+  net.session = owd_probe_session_new (&cfg, NULL, NULL);
+  net.up = g_array_new (FALSE, FALSE, sizeof (Packet));
+  net.down = g_array_new (FALSE, FALSE, sizeof (Packet));
+  net.reflector = new_reflector (&net);
+  for (guint i = 0; i < scene->n; i++) {
+    OwdTime now = START + i * scene->interval_ns;
+
+    pass (&net, now);
+    if (scene->restart_at > 0 && i == scene->restart_at) {
+      owd_probe_reflector_free (net.reflector);
+      net.reflector = new_reflector (&net);
+    }
+    net.dark = i >= scene->dark_from && i < scene->dark_to;
+    send_one (&net, now);
+  }
+  pass (&net, G_MAXINT64);
+  owd_probe_session_finish (net.session);
+  owd_probe_session_summary (net.session, &sum);
+  owd_probe_session_free (net.session);
+  owd_probe_reflector_free (net.reflector);
+  g_array_unref (net.up);
+  g_array_unref (net.down);
+  g_rand_free (net.random);
+  *ret_truth = net.truth;
+  return sum;
+}
+
+static guint32
+base_seed (void)
+{
+  const char *wanted = g_getenv ("SEED");
+  guint32 seed = wanted != NULL ? (guint32) strtoul (wanted, NULL, 10) : g_random_int ();
+
+  printf ("seed %u\n", seed);
+  return seed;
+}
+
+typedef struct {
+  guint runs, exact, wrong;
+  guint64 open, lost; /* packets whose way is not told; of so many */
+} Score;
+
+static void
+judge (Score *score, const OwdProbeSummary *sum, const Truth *truth)
+{
+  guint64 down = sum->lost - truth->lost_up;
+
+  score->runs++;
+  score->exact += sum->lost_up == truth->lost_up && sum->lost_down == down;
+  score->wrong += sum->lost_up > truth->lost_up || sum->lost_down > down;
+  score->open += sum->lost_unknown;
+  score->lost += sum->lost;
+  assert_int_equal (sum->lost, sum->lost_up + sum->lost_down + sum->lost_unknown);
+}
+
+static const Scene all_at_once = { .up = { 0.02, 0.02, 0.02, 6 * MS, 3 * MS },
+                                   .down = { 0.04, 0.02, 0.01, 11 * MS, 3 * MS },
+                                   .n = 1000,
+                                   .interval_ns = MS,
+                                   .ask = OWD_PROBE_ASK_ARRIVALS };
+
+/* ---- with reports of arrivals ------------------------------------------------------------------ */
+
+static void
+reports_tell_exactly (void **state)
+{
+  guint32 seed = base_seed ();
+  Score score = { 0 };
+
+  (void) state;
+  for (guint i = 0; i < 200; i++) {
+    Truth truth;
+    OwdProbeSummary sum = run (&all_at_once, seed + i, &truth);
+
+    judge (&score, &sum, &truth);
+    if (sum.lost_unknown > 0)
+      continue;
+    /* the line has lost replies to packets and replies to copies */
+    assert_int_equal (sum.duplicates_up, truth.copies_up);
+    assert_int_equal (truth.lost_replies, sum.lost_down + sum.duplicates_up - (sum.duplicates - sum.duplicates_down));
+  }
+  printf ("with reports: %u of %u exact, %u wrong, %" G_GUINT64_FORMAT " of %" G_GUINT64_FORMAT " open\n", score.exact,
+          score.runs, score.wrong, score.open, score.lost);
+  assert_int_equal (score.wrong, 0);
+  assert_true (score.exact > score.runs / 2); /* losses at the beginning or the end leave something open */
+  assert_true (score.open * 100 < score.lost);
+}
+
+static void
+an_outage_longer_than_any_window_is_told (void **state)
+{
+  Scene scene = all_at_once;
+  guint32 seed = base_seed ();
+  Score score = { 0 };
+
+  (void) state;
+  scene.n = 6000;
+  scene.dark_from = 1000;
+  scene.dark_to = 5000;
+  for (guint i = 0; i < 10; i++) {
+    Truth truth;
+    OwdProbeSummary sum = run (&scene, seed + i, &truth);
+
+    judge (&score, &sum, &truth);
+    assert_true (sum.lost > 3900);
+  }
+  assert_int_equal (score.wrong, 0);
+  assert_true (score.open < 40);
+}
+
+static void
+a_reflector_that_begins_anew_leaves_little_open (void **state)
+{
+  Scene scene = all_at_once;
+  guint32 seed = base_seed ();
+  Score score = { 0 };
+
+  (void) state;
+  scene.restart_at = 500;
+  for (guint i = 0; i < 50; i++) {
+    Truth truth;
+    OwdProbeSummary sum = run (&scene, seed + i, &truth);
+
+    judge (&score, &sum, &truth);
+  }
+  assert_int_equal (score.wrong, 0);
+  assert_true (score.open * 20 < score.lost);
+}
+
+/* ---- without ----------------------------------------------------------------------------------- */
+
+static void
+without_reports_an_interval_holds_the_truth (void **state)
+{
+  Scene scene = all_at_once;
+  guint32 seed = base_seed ();
+  Score score = { 0 };
+
+  (void) state;
+  scene.ask = 0;
+  for (guint i = 0; i < 400; i++) {
+    Truth truth;
+    OwdProbeSummary sum = run (&scene, seed + i, &truth);
+
+    judge (&score, &sum, &truth);
+  }
+  printf ("without: %u of %u exact, %u wrong, %" G_GUINT64_FORMAT " of %" G_GUINT64_FORMAT " open\n", score.exact,
+          score.runs, score.wrong, score.open, score.lost);
+  assert_true (score.wrong <= 3); /* 99.9 % are promised */
+  assert_true (score.open * 4 < score.lost);
+}
+
+static void
+loss_alone_needs_no_reports (void **state)
+{
+  Scene scene = all_at_once;
+  guint32 seed = base_seed ();
+  Score score = { 0 };
+
+  (void) state;
+  scene.ask = 0;
+  scene.up.duplicate = scene.up.reorder = scene.down.duplicate = scene.down.reorder = 0;
+  for (guint i = 0; i < 100; i++) {
+    Truth truth;
+    OwdProbeSummary sum = run (&scene, seed + i, &truth);
+
+    judge (&score, &sum, &truth);
+  }
+  assert_int_equal (score.wrong, 0);
+  assert_true (score.open * 100 < score.lost);
+}
+
+int
+main (void)
+{
+  const struct CMUnitTest tests[] = {
+    cmocka_unit_test (reports_tell_exactly),
+    cmocka_unit_test (an_outage_longer_than_any_window_is_told),
+    cmocka_unit_test (a_reflector_that_begins_anew_leaves_little_open),
+    cmocka_unit_test (without_reports_an_interval_holds_the_truth),
+    cmocka_unit_test (loss_alone_needs_no_reports),
+  };
+
+  return cmocka_run_group_tests (tests, NULL, NULL);
+}
