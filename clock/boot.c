@@ -97,16 +97,30 @@ extent (const OwdBootLines *l, gint64 uptime_ms)
                        .uptime_ms = uptime_ms };
 }
 
+/* Does the whole polygon lie on the side of clip()? Most headers cut nothing off. */
+static gboolean
+lies_within (const OwdBootLines *l, gint64 uptime_ms, double limit_ns, double sign)
+{
+  double most = -INFINITY;
+
+  for (guint i = 0; i < l->n; i++)
+    most = MAX (most, sign * (value_at (l, i, uptime_ms) - limit_ns));
+  return most <= 0;
+}
+
 /* Keeps the side of the polygon where sign * (value at uptime - limit) <= 0 (Sutherland and Hodgman for one edge).
  * FALSE, and nothing changed: nothing would be left, or it would need too many corners. */
 static gboolean
 clip (OwdBootLines *l, gint64 uptime_ms, double limit_ns, double sign)
 {
-  OwdBootLines out = *l;
+  OwdBootLines out;
 
+  if (lies_within (l, uptime_ms, limit_ns, sign))
+    return TRUE;
+  out = *l;
   out.n = 0;
   for (guint i = 0; i < l->n; i++) {
-    guint k = (i + 1) % l->n;
+    guint k = i + 1 < l->n ? i + 1 : 0;
     double di = sign * (value_at (l, i, uptime_ms) - limit_ns), dk = sign * (value_at (l, k, uptime_ms) - limit_ns);
 
     if (out.n + 2 > OWD_BOOT_CORNERS)

@@ -44,7 +44,7 @@ typedef struct {
 /* Learns the step of one stamp field. Zeroed memory is a fresh one. */
 typedef struct {
   guint32 n;       /* stamps used */
-  guint32 seen;    /* stamps offered: after the first 256 every 32nd is used */
+  guint32 seen;    /* stamps offered: after the first 128 every 64th is used */
   guint32 step_us; /* the largest consistent candidate, as of the last stamp used */
   OwdStepVote vote[OWD_STEP_CANDIDATES];
 } OwdResolution;

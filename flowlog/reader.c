@@ -35,6 +35,8 @@
 #define READ_BYTES ((gsize) 512 << 10)
 /* Without inotify (the kernel's limit on instances is reached): how long one sleep may be. */
 #define BLIND_WAIT_MS 200
+#define FIRST_SLOTS 64 /* for exporter states */
+#define DICTIONARY ((gsize) G_MAXUINT16 + 1)
 
 struct OwdLogReader {
   char *dir; /* of the partition */
@@ -55,9 +57,10 @@ struct OwdLogReader {
   gboolean reported; /* damage at pos has been told */
   guint64 searched;  /* no whole block begins in [pos, searched) */
 
-  GHashTable *numbers; /* OwdStateKey to dense number */
-  GPtrArray *keys;     /* of OwdStateKey, by number */
-  GArray *dictionary;  /* of guint32: number, by the block's local index */
+  GArray *keys;        /* of OwdStateKey, by dense number */
+  guint32 *slots;      /* open addressing: number plus 1 by the key's hash; 0: free */
+  guint n_slots;       /* a power of two, more than twice as many as keys */
+  guint32 *dictionary; /* number, by the block's local index; these count from 0 up to less than DICTIONARY */
 
   int inotify; /* -1: not made yet, or refused */
 };
@@ -354,7 +357,6 @@ deliver (OwdLogReader *self, const OwdBlockHead *head, OwdLogBlock *ret_block)
                               .reader = self };
   self->pos = self->searched = self->delivered = ret_block->next;
   self->reported = FALSE;
-  g_array_set_size (self->dictionary, 0);
   return OWD_STATUS_OK;
 }
 
@@ -437,34 +439,61 @@ owd_log_reader_next (OwdLogReader *self, OwdLogBlock *ret_block, GError **error)
 
 /* ---- items ------------------------------------------------------------------------------------- */
 
+static const OwdStateKey *
+key_at (const OwdLogReader *self, guint32 number)
+{
+  return &g_array_index (self->keys, OwdStateKey, number);
+}
+
+/* Where the key's number stands, or belongs. */
+static guint32 *
+find_slot (const OwdLogReader *self, const OwdStateKey *key)
+{
+  guint i = owd_state_key_hash (key) & (self->n_slots - 1);
+
+  while (self->slots[i] != 0 && !owd_state_key_equal (key_at (self, self->slots[i] - 1), key))
+    i = (i + 1) & (self->n_slots - 1);
+  return &self->slots[i];
+}
+
+static void
+grow_slots (OwdLogReader *self)
+{
+  self->n_slots *= 2;
+  g_free (self->slots);
+  self->slots = g_new0 (guint32, self->n_slots);
+  for (guint32 i = 0; i < self->keys->len; i++)
+    *find_slot (self, key_at (self, i)) = i + 1;
+}
+
+/* Every block names its states anew. */
 static void
 learn_state (OwdLogReader *self, const guint8 *p)
 {
   const OwdStoredState *s = (const OwdStoredState *) p;
-  OwdStateKey key = { .domain = s->domain, .version = s->version }, *copy;
-  gpointer number;
+  OwdStateKey key = { .domain = s->domain, .version = s->version };
+  guint32 *slot;
 
   memcpy (key.addr.b, s->addr, sizeof key.addr.b);
-  if (!g_hash_table_lookup_extended (self->numbers, &key, NULL, &number)) {
-    copy = g_memdup2 (&key, sizeof key);
-    number = GUINT_TO_POINTER (self->keys->len);
-    g_ptr_array_add (self->keys, copy);
-    g_hash_table_insert (self->numbers, copy, number);
+  slot = find_slot (self, &key);
+  if (*slot == 0) {
+    g_array_append_val (self->keys, key);
+    *slot = self->keys->len;
+    if (2 * self->keys->len >= self->n_slots) {
+      grow_slots (self);
+      slot = find_slot (self, &key);
+    }
   }
-  {
-    guint32 n = GPOINTER_TO_UINT (number);
-
-    g_array_append_val (self->dictionary, n);
-  }
+  self->dictionary[s->index] = *slot - 1;
 }
 
 static void
 get_header (const OwdLogReader *self, const guint8 *p, OwdHeader *ret_header)
 {
   const OwdStoredHeader *s = (const OwdStoredHeader *) p;
-  guint32 state = g_array_index (self->dictionary, guint32, s->index);
+  guint32 state = self->dictionary[s->index];
 
-  *ret_header = (OwdHeader){ .key = *(const OwdStateKey *) g_ptr_array_index (self->keys, state),
+  *ret_header = (OwdHeader){ .key = *key_at (self, state),
                              .recv_ns = s->recv_ns,
                              .init_ms = s->init_ms,
                              .export_s = s->export_s,
@@ -621,9 +650,10 @@ owd_log_reader_open (const char *dir, guint partition, guint64 offset, GError **
   self->partition = partition;
   self->seed = owd_segment_seed (self->meta.uuid);
   self->pos = self->searched = self->delivered = offset;
-  self->numbers = g_hash_table_new (owd_state_key_hash, owd_state_key_equal);
-  self->keys = g_ptr_array_new_with_free_func (g_free);
-  self->dictionary = g_array_new (FALSE, FALSE, sizeof (guint32));
+  self->keys = g_array_new (FALSE, FALSE, sizeof (OwdStateKey));
+  self->n_slots = FIRST_SLOTS;
+  self->slots = g_new0 (guint32, self->n_slots);
+  self->dictionary = g_new (guint32, DICTIONARY);
   if (!g_file_test (self->dir, G_FILE_TEST_IS_DIR)) {
     g_set_error (error, OWD_ERROR, OWD_ERROR_IO, "%s: the partition's directory is missing", self->dir);
     return NULL;
@@ -714,9 +744,9 @@ owd_log_reader_free (OwdLogReader *self)
   leave (self);
   if (self->inotify >= 0)
     close (self->inotify);
-  g_clear_pointer (&self->numbers, g_hash_table_unref);
-  g_clear_pointer (&self->keys, g_ptr_array_unref);
-  g_clear_pointer (&self->dictionary, g_array_unref);
+  g_clear_pointer (&self->keys, g_array_unref);
+  g_free (self->slots);
+  g_free (self->dictionary);
   g_free (self->buf);
   g_free (self->dir);
   g_free (self);

@@ -59,6 +59,19 @@ is_far (const Blunders *self, gint64 age_ns, OwdBlunder *ret)
   return TRUE;
 }
 
+/* What is wrong with a record that is not plainly fine. FALSE: nothing. */
+static gboolean
+find_blunder (const Blunders *self, const Ages *ages, gint64 slack_ns, OwdBlunder *ret)
+{
+  if (ages->zero)
+    *ret = OWD_BLUNDER_ZERO;
+  else if (!is_far (self, ages->end_ns, ret) && !is_far (self, ages->start_ns, ret)) {
+    *ret = OWD_BLUNDER_BEFORE;
+    return ages->start_ns - ages->end_ns < -slack_ns;
+  }
+  return TRUE;
+}
+
 gboolean
 blunder_add (Blunders *self, const Ages *ages, gint64 slack_ns)
 {
@@ -73,13 +86,12 @@ blunder_add (Blunders *self, const Ages *ages, gint64 slack_ns)
   }
   if ((self->n & (self->n - 1)) == 0 || self->n % LOOK_EVERY == 0)
     look (self);
-  if (ages->zero)
-    what = OWD_BLUNDER_ZERO;
-  else if (!is_far (self, ages->end_ns, &what) && !is_far (self, ages->start_ns, &what)) {
-    if (ages->start_ns - ages->end_ns >= -slack_ns)
-      return FALSE;
-    what = OWD_BLUNDER_BEFORE;
-  }
+  /* nearly all are fine */
+  if (G_LIKELY (!ages->zero && ages->end_ns >= -self->ahead_ns && ages->start_ns <= self->old_ns
+                && ages->start_ns >= ages->end_ns))
+    return FALSE;
+  if (!find_blunder (self, ages, slack_ns, &what))
+    return FALSE;
   self->count[what]++;
   return TRUE;
 }

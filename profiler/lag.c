@@ -53,27 +53,44 @@ lag_merge (LagHist *self, const LagHist *other)
       self->bin[side][i] += other->bin[side][i];
 }
 
+/* Values in 16 bins. */
+static guint64
+count_octave (const guint32 *bin)
+{
+  guint64 sum = 0;
+
+  for (guint i = 0; i < 16; i++)
+    sum += bin[i];
+  return sum;
+}
+
+/* Nearly all octaves are empty, and only the one that the rank is in is looked at bin by bin. */
 double
 lag_quantile_ms (const LagHist *self, double q)
 {
   double wanted = q * (double) self->n, before = 0, width, low;
 
-  for (guint k = 0; k < 2 * LAG_SIDE; k++) {
-    gboolean positive = k >= LAG_SIDE;
-    guint i = positive ? k - LAG_SIDE : LAG_SIDE - 1 - k;
-    double here;
+  for (guint k = 0; k < 2 * LAG_SIDE / 16; k++) {
+    gboolean positive = k >= LAG_SIDE / 16;
+    guint octave = positive ? k - LAG_SIDE / 16 : LAG_SIDE / 16 - 1 - k;
+    guint64 all = count_octave (&self->bin[positive][16 * octave]);
 
-    /* nearly all of them are empty */
-    if (self->bin[positive][i] == 0)
+    if (all == 0 || before + (double) all < wanted) {
+      before += (double) all;
       continue;
-    here = self->bin[positive][i];
-    if (before + here >= wanted) {
-      double inside = (wanted - before) / here;
+    }
+    for (guint j = 0; j < 16; j++) {
+      guint i = 16 * octave + (positive ? j : 15 - j);
+      double here = self->bin[positive][i], inside;
 
+      if (here == 0 || before + here < wanted) {
+        before += here;
+        continue;
+      }
+      inside = (wanted - before) / here;
       low = bin_low (i, &width);
       return positive ? low + inside * width : -(low + (1 - inside) * width);
     }
-    before += here;
   }
   return 0;
 }

@@ -163,31 +163,44 @@ cursor_open (Program *p, Cursor *c, guint part, GError **error)
   return c->reader != NULL && advance (p, c, error);
 }
 
+/* The partition whose header came first; of several the lowest, so that copies of one header follow each other.
+ * due_ns: by partition, G_MAXINT64 at the end of it. */
+static guint
+earliest (const OwdTime *due_ns, guint n)
+{
+  guint first = 0;
+
+  for (guint i = 1; i < n; i++)
+    first = due_ns[i] < due_ns[first] ? i : first;
+  return first;
+}
+
 static gboolean
 read_log (Program *p, GError **error)
 {
   g_autoptr (GArray) cursors = g_array_new (FALSE, TRUE, sizeof (Cursor));
+  g_autofree OwdTime *due_ns = g_new (OwdTime, p->info.partitions);
 
   g_array_set_clear_func (cursors, cursor_clear);
   g_array_set_size (cursors, p->info.partitions);
-  for (guint i = 0; i < cursors->len; i++)
-    if (!cursor_open (p, &g_array_index (cursors, Cursor, i), i, error))
+  for (guint i = 0; i < cursors->len; i++) {
+    Cursor *c = &g_array_index (cursors, Cursor, i);
+
+    if (!cursor_open (p, c, i, error))
       return FALSE;
+    due_ns[i] = c->end ? G_MAXINT64 : c->header.recv_ns;
+  }
   for (;;) {
-    Cursor *first = NULL;
+    guint i = earliest (due_ns, cursors->len);
+    Cursor *c = &g_array_index (cursors, Cursor, i);
 
-    for (guint i = 0; i < cursors->len; i++) {
-      Cursor *c = &g_array_index (cursors, Cursor, i);
-
-      if (!c->end && (first == NULL || c->header.recv_ns < first->header.recv_ns))
-        first = c;
-    }
-    if (first == NULL)
+    if (c->end)
       break;
     p->datagrams++;
-    owd_profile_batch_header (p->batch, first->number, &first->header);
-    if (!advance (p, first, error))
+    owd_profile_batch_header (p->batch, c->number, &c->header);
+    if (!advance (p, c, error))
       return FALSE;
+    due_ns[i] = c->end ? G_MAXINT64 : c->header.recv_ns;
   }
   owd_profile_batch_flush (p->batch);
   p->offsets = g_new (guint64, p->info.partitions);

@@ -377,6 +377,10 @@ slack_of (const OwdProfile *self, const Record *record)
 static void
 learn (OwdProfile *self, const Record *record)
 {
+  self->stamps.start_kind = record->start_kind;
+  self->stamps.end_kind = record->end_kind;
+  self->stamps.start_raw = record->start_raw;
+  self->stamps.end_raw = record->end_raw;
   owd_clock_learn (&self->clock, &self->stamps);
   self->changes[0] += record->start_raw != self->raw[0];
   self->changes[1] += record->end_raw != self->raw[1];
@@ -390,10 +394,6 @@ measure (OwdProfile *self, const Record *record)
   gint64 idle_edge_ns = 0, slack_ns;
   TimedFlow t;
 
-  self->stamps.start_kind = record->start_kind;
-  self->stamps.end_kind = record->end_kind;
-  self->stamps.start_raw = record->start_raw;
-  self->stamps.end_raw = record->end_raw;
   self->stamps.init_ms = record->init_ms;
   self->kind[0] = record->start_kind;
   self->kind[1] = record->end_kind;

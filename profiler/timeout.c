@@ -55,6 +55,24 @@ edge_merge (EdgeHist *self, const EdgeHist *other)
     self->bin[i] += other->bin[i];
 }
 
+/* Behind the last bin that is not empty, give or take a block. */
+static guint
+highest (const EdgeHist *self)
+{
+  guint i = EDGE_BINS;
+
+  while (i > 0) {
+    guint32 any = 0;
+
+    for (guint k = 1; k <= 64; k++)
+      any |= self->bin[i - k];
+    if (any != 0)
+      break;
+    i -= 64;
+  }
+  return i;
+}
+
 /* The window with most records of those that nearly all leave who come that far, beginning at `from` or later. -1:
  * there is none. */
 static int
@@ -64,7 +82,7 @@ sharpest (const EdgeHist *self, guint from, guint32 *ret_count)
   int best = -1;
 
   *ret_count = EDGE_LEAST - 1;
-  for (guint i = EDGE_BINS; i-- > from;) {
+  for (guint i = highest (self); i-- > from;) {
     survivors += self->bin[i];
     window += self->bin[i];
     if (i + WINDOW < EDGE_BINS)
