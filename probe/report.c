@@ -2,12 +2,15 @@
  *
  * oneway-probe report: what the samples say against what the probe measured on the very same packets.
  *
- * Hour by hour, path by path, four quantities:
+ * Hour by hour, path by path, five quantities:
  *
  *   rtt   active round trip, and sample there plus sample back. No clock of the probe and no offset between exporters
- * is in it, so this is the verdict on stamps and profiles. up    active one-way delay of the probe packet, and its
- * sample: also judges the agreement of clocks, of exporters and of the probe's two ends alike. down  likewise, of the
- * answer. via   samples alone: src to dst, and the sum over a point between.
+ *         is in it, so this is the verdict on stamps and profiles.
+ *   up    active one-way delay of the probe packet, and its sample: also judges the agreement of clocks, of exporters
+ *         and of the probe's two ends alike.
+ *   down  likewise, of the answer.
+ *   via   samples alone: src to dst, and the sum over a point between.
+ *   sum   probes alone: src to dst, and the sum over a host between, minute by minute.
  *
  * A probe between hosts beyond the points measures a longer way than the samples: active minus passive then has a
  * floor, the way outside. It cannot be told from a bias of the samples by these packets alone, so it is never estimated
@@ -30,15 +33,15 @@
 #define ENOUGH 0.95 /* of the packets: what intervals have to hold */
 #define HOUR_NS (3600 * OWD_NS_PER_S)
 
-typedef enum { QUANTITY_RTT, QUANTITY_UP, QUANTITY_DOWN, QUANTITY_VIA, N_QUANTITIES } Quantity;
+typedef enum { QUANTITY_RTT, QUANTITY_UP, QUANTITY_DOWN, QUANTITY_VIA, QUANTITY_SUM, N_QUANTITIES } Quantity;
 
-static const char *const quantity_names[] = { "rtt", "up", "down", "via" };
+static const char *const quantity_names[] = { "rtt", "up", "down", "via", "sum" };
 
 /* One pair of points, seen by one probe; or three points. */
 typedef struct {
-  char *src, *dst, *via;              /* via: NULL but for QUANTITY_VIA */
-  char *probe_src, *probe_dst, *mode; /* NULL for QUANTITY_VIA */
-  guint size;
+  char *src, *dst, *via;              /* via: NULL but for QUANTITY_VIA and _SUM */
+  char *probe_src, *probe_dst, *mode; /* NULL for these two */
+  guint size;                         /* 0 for QUANTITY_VIA */
   guint64 answered;
   OwdValidation *pairs[N_QUANTITIES];
 } Path;
@@ -185,6 +188,31 @@ on_via (const OwdProbeVia *v, void *user)
   owd_validation_add (p->pairs[QUANTITY_VIA], &pair);
 }
 
+static void
+on_composed (const OwdProbeComposed *c, void *user)
+{
+  Report *self = user;
+  Path *p = self->path;
+  OwdValidationPair pair = { .active = c->owd,
+                             .active_lo = c->lo,
+                             .active_hi = c->hi,
+                             .noise = NOISE_ONE_WAY_MS,
+                             .passive = c->sum,
+                             .passive_lo = c->sum_lo,
+                             .passive_hi = c->sum_hi,
+                             .sigma = c->sigma };
+
+  if (p == NULL || p->via == NULL || p->size != c->size || !g_str_equal (p->src, c->src)
+      || !g_str_equal (p->dst, c->dst) || !g_str_equal (p->via, c->via)) {
+    p = add_path (self);
+    p->src = g_strdup (c->src);
+    p->dst = g_strdup (c->dst);
+    p->via = g_strdup (c->via);
+    p->size = c->size;
+  }
+  owd_validation_add (p->pairs[QUANTITY_SUM], &pair);
+}
+
 /* ---- JSON -------------------------------------------------------------------------------------- */
 
 static void
@@ -247,8 +275,10 @@ put_line (Report *self, const char *hour, const Path *p, Quantity q, const OwdVa
   put_text (self->lines, "probe_src", p->probe_src);
   put_text (self->lines, "probe_dst", p->probe_dst);
   put_text (self->lines, "mode", p->mode);
+  if (p->size > 0)
+    g_string_append_printf (self->lines, ",\"size\":%u", p->size);
   if (p->via == NULL)
-    g_string_append_printf (self->lines, ",\"size\":%u,\"answered\":%" G_GUINT64_FORMAT, p->size, p->answered);
+    g_string_append_printf (self->lines, ",\"answered\":%" G_GUINT64_FORMAT, p->answered);
   g_string_append_printf (self->lines, ",\"n\":%u", r->n);
   for (guint i = 0; i < G_N_ELEMENTS (numbers); i++)
     put_number (self->lines, numbers[i].name, numbers[i].value);
@@ -262,6 +292,8 @@ put_line (Report *self, const char *hour, const Path *p, Quantity q, const OwdVa
 static char *
 title_of (const Path *p)
 {
+  if (p->via != NULL && p->size > 0)
+    return g_strdup_printf ("%s to %s, sum over %s, probes alone (%u bytes)", p->src, p->dst, p->via, p->size);
   if (p->via != NULL)
     return g_strdup_printf ("%s to %s, sum over %s", p->src, p->dst, p->via);
   return g_strdup_printf ("%s to %s, probe %s to %s (%s, %u bytes)", p->src, p->dst, p->probe_src, p->probe_dst,
@@ -336,8 +368,11 @@ report_path (Report *self, const char *hour, const Path *p)
     if (!titled)
       printf ("\n%s  %s%s%" G_GUINT64_FORMAT "%s\n  %-5s%9s%10s%10s%10s%10s%10s%10s%7s%8s%8s%8s%7s\n", hour,
               total->title, p->via == NULL ? ": " : "", p->via == NULL ? p->answered : (guint64) r.n,
-              p->via == NULL ? " answered" : " packets", "ms", "n", "active", "passive", "bias", "spread", "random",
-              "width", "r", "inside%", "agree%", "2sigma%", "KS");
+              p->via == NULL ? " answered"
+              : p->size == 0 ? " packets"
+                             : " minutes",
+              "ms", "n", "active", "passive", "bias", "spread", "random", "width", "r", "inside%", "agree%", "2sigma%",
+              "KS");
     titled = TRUE;
     print_row (q, &r);
   }
@@ -357,6 +392,13 @@ explain (const Report *self, const Total *t)
   if (t->n[QUANTITY_VIA] > 0) {
     printf ("  in %.1f %% of %" G_GUINT64_FORMAT " packets the sum lies in the sample's interval\n",
             100 * inside[QUANTITY_VIA], t->n[QUANTITY_VIA]);
+    return;
+  }
+  if (t->n[QUANTITY_SUM] > 0) {
+    printf ("  in %.1f %% of %" G_GUINT64_FORMAT
+            " minutes the direct delay lies in the sum's interval; the sum is longer "
+            "by %.3f ms\n",
+            100 * inside[QUANTITY_SUM], t->n[QUANTITY_SUM], bias[QUANTITY_SUM]);
     return;
   }
   for (Quantity q = 0; q <= QUANTITY_DOWN; q++)
@@ -421,6 +463,9 @@ report_hour (Report *self, OwdStore *store, OwdTime hour, guint64 *ret_sent, GEr
     return FALSE;
   self->path = NULL;
   if (!owd_store_probe_vias (store, hour, end, self->slack_ns, on_via, self, error))
+    return FALSE;
+  self->path = NULL;
+  if (!owd_store_probe_compose (store, hour, end, on_composed, self, error))
     return FALSE;
   owd_time_text (hour, text);
   for (guint i = 0; i < self->paths->len; i++) {

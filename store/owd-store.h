@@ -246,6 +246,18 @@ typedef void (*OwdProbeViaSink) (const OwdProbeVia *via, void *user);
 gboolean owd_store_probe_vias (OwdStore *self, OwdTime from, OwdTime to, gint64 slack_ns, OwdProbeViaSink sink,
                                void *user, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
+/* Mean active delay src to dst of one minute beside the sum of those over via (owd.probe_compose). sigma: standard error
+ * of their difference; NaN: too few packets. Rows of the same three and size are neighbours. */
+typedef struct {
+  const char *src, *via, *dst;
+  guint size;
+  double owd, lo, hi, sigma;
+  double sum, sum_lo, sum_hi;
+} OwdProbeComposed;
+typedef void (*OwdProbeComposedSink) (const OwdProbeComposed *composed, void *user);
+gboolean owd_store_probe_compose (OwdStore *self, OwdTime from, OwdTime to, OwdProbeComposedSink sink, void *user,
+                                  GError **error) G_GNUC_WARN_UNUSED_RESULT;
+
 /* Columns src, dst, mode, size, sent, answered: a row for each probe with packets that left in [from, to). */
 OwdTable *owd_store_probe_counts (OwdStore *self, OwdTime from, OwdTime to, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 /* from, to: as of owd_store_range(), or NULL for the last day with probe results. OWD_TIME_NONE: there are none. */

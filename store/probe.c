@@ -151,6 +151,31 @@ owd_store_probe_vias (OwdStore *self, OwdTime from, OwdTime to, gint64 slack_ns,
   return res != NULL;
 }
 
+gboolean
+owd_store_probe_compose (OwdStore *self, OwdTime from, OwdTime to, OwdProbeComposedSink sink, void *user,
+                         GError **error)
+{
+  g_autoptr (PGresult) res = NULL;
+  Range range;
+
+  range_init (&range, from, to, 0);
+  res = ask_range (self, "adding up active delays",
+                   "SELECT src, via, dst, size, owd_ms, lo_ms, hi_ms, |/ (stderr_ms ^ 2 + sum_stderr_ms ^ 2), sum_ms,"
+                   " sum_lo_ms, sum_hi_ms FROM owd.probe_compose (owd.ts_of_ns ($1), owd.ts_of_ns ($2))",
+                   &range, 2, error);
+  for (int i = 0; res != NULL && i < PQntuples (res); i++) {
+    OwdProbeComposed c = { .src = PQgetvalue (res, i, 0),
+                           .via = PQgetvalue (res, i, 1),
+                           .dst = PQgetvalue (res, i, 2),
+                           .size = (guint) g_ascii_strtoull (PQgetvalue (res, i, 3), NULL, 10) };
+    double *const into[] = { &c.owd, &c.lo, &c.hi, &c.sigma, &c.sum, &c.sum_lo, &c.sum_hi };
+
+    get_doubles (res, i, 4, into, G_N_ELEMENTS (into));
+    sink (&c, user);
+  }
+  return res != NULL;
+}
+
 static gint64
 get_int (const PGresult *res, int row, int column)
 {

@@ -17,13 +17,13 @@ COMMENT ON VIEW owd.validation IS 'Active against passive delay of the very same
 COMMENT ON COLUMN owd.validation.hour IS 'Hour that the packets left in.';
 COMMENT ON COLUMN owd.validation.src IS 'Observation point nearer to the sender of the probe.';
 COMMENT ON COLUMN owd.validation.dst IS 'Observation point nearer to its reflector.';
-COMMENT ON COLUMN owd.validation.quantity IS 'rtt: active round trip against passive forward plus backward, free of clocks; up, down: active one-way delay of the probe packet, of its answer, against the sample of the same packet; via: sum of the samples src to via and via to dst ("active") against the sample src to dst.';
-COMMENT ON COLUMN owd.validation.via IS 'Point between src and dst, for via.';
-COMMENT ON COLUMN owd.validation.probe_src IS 'Sender, as in owd.probe_results.src; NULL for via, as the next three.';
+COMMENT ON COLUMN owd.validation.quantity IS 'rtt: active round trip against passive forward plus backward, free of clocks; up, down: active one-way delay of the probe packet, of its answer, against the sample of the same packet; via: sum of the samples src to via and via to dst ("active") against the sample src to dst; sum: mean active delay src to dst ("active") against the sum of those src to via and via to dst ("passive"), minute by minute, probes alone.';
+COMMENT ON COLUMN owd.validation.via IS 'Point between src and dst, for via; host between them, for sum.';
+COMMENT ON COLUMN owd.validation.probe_src IS 'Sender, as in owd.probe_results.src; NULL for via and sum, as the next two.';
 COMMENT ON COLUMN owd.validation.probe_dst IS 'Its target.';
 COMMENT ON COLUMN owd.validation.mode IS 'How it was asked.';
-COMMENT ON COLUMN owd.validation.size IS 'Bytes of payload.';
-COMMENT ON COLUMN owd.validation.n IS 'Packets compared.';
+COMMENT ON COLUMN owd.validation.size IS 'Bytes of payload; NULL for via.';
+COMMENT ON COLUMN owd.validation.n IS 'Packets compared; minutes, for sum.';
 COMMENT ON COLUMN owd.validation.answered IS 'Packets that the probe got an answer to in that hour.';
 COMMENT ON COLUMN owd.validation.active_ms IS 'Median of what the probe measured, in ms.';
 COMMENT ON COLUMN owd.validation.passive_ms IS 'Median of what the samples say, in ms.';

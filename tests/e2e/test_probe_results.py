@@ -332,6 +332,39 @@ class Report(unittest.TestCase):
         self.assertEqual((row['via'], row['n'], row['bias_ms'], row['inside']), ('B', 10, 0.5, 1))
         self.assertEqual(sql("SELECT via, probe_src, n FROM owd.validation WHERE quantity = 'via'"), [['B', '', '10']])
 
+    def between(self, seq, second, agents, up, down, ahead=(0, 0)):
+        """A probe packet of one agent to another one's address; ahead: their clocks, ms."""
+        self.packet(seq, second, up + ahead[1] - ahead[0], down + ahead[0] - ahead[1])
+        near, far = (f'198.51.100.{10 + "abc".index(agent)}' for agent in agents)
+        self.packets[-1] |= {'agent': agents[0], 'target': far + ':862', 'src': near, 'dst': far, 'up_lo_ms': up - 0.5,
+                             'up_hi_ms': up + 0.5, 'down_lo_ms': down - 0.5, 'down_hi_ms': down + 0.5}
+
+    def test_sum_over_a_host_between(self):
+        """B's clock is 70 ms ahead, which the sum does not know of; a and b probe, c only answers."""
+        for minute in range(5):
+            for k in range(6):
+                at = 60 * minute + 10 * k
+                self.between(3 * (6 * minute + k), at, 'ab', 9 + k / 10, 5, (0, 70))
+                self.between(3 * (6 * minute + k) + 1, at, 'bc', 7, 8 + k / 10, (70, 0))
+                self.between(3 * (6 * minute + k) + 2, at, 'ac', 16.3 + k / 10, 13.5)
+        self.packets[0]['flags'] = ['first']
+        self.packets[0]['t2_ns'] += 10 ** 9  # and does not count
+        self.store()
+        rows, _ = self.report()
+        row = rows['2027-01-15T08:00:00.000000000Z', 'a', '198.51.100.12', 'sum']
+        self.assertEqual((row['via'], row['n'], row['size'], row['inside'], row['consistent']), ('b', 5, 44, 1, 1))
+        self.assertAlmostEqual(row['active_ms'], 16.55, places=3)
+        self.assertAlmostEqual(row['bias_ms'], -0.3, places=3)
+        back = rows['2027-01-15T08:00:00.000000000Z', '198.51.100.12', 'a', 'sum']
+        self.assertAlmostEqual(back['bias_ms'], -0.25, places=3)
+        # the other four lie on no way of each other
+        self.assertLess(rows['2027-01-15T08:00:00.000000000Z', 'a', 'b', 'sum']['inside'], 1)
+        self.assertEqual(sql("SELECT count (*), count (size), min (n) FROM owd.validation WHERE quantity = 'sum'"), [['6', '6', '5']])
+        self.assertIn('a to 198.51.100.12, sum over b, probes alone (44 bytes)', probe('report')[1])
+        self.assertEqual(sql("SELECT src, via, dst, n, n_least, round (sum_ms::numeric, 2), sum_lo_ms < lo_ms FROM owd.probe_compose"
+                             " ('2027-01-15 08:00+00', '2027-01-15 08:01+00') WHERE via = 'b' AND src = 'a'"),
+                         [['a', 'b', '198.51.100.12', '6', '5', '16.30', 't']])
+
     def stamps(self, step_ms, offsets, n):
         """n packets whose passage A and B have stamped by clocks that are so many ms ahead, in steps."""
         self.store_exporters(step_ms)
