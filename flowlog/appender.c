@@ -43,6 +43,7 @@ struct OwdLogAppender {
   guint room;        /* for so many states */
   OwdHeader header;  /* current datagram */
   guint64 serial;    /* of the current datagram, from 1; 0: none yet */
+  guint64 shown;     /* of the last one whose header is in any partition */
   guint64 records, dropped;
   gint64 writing_ns, longest_write_ns;
   GError *error; /* first refusal since the last flush or beat */
@@ -137,7 +138,7 @@ put_header (OwdLogAppender *self, guint i)
                           .export_frac_ns = h->export_frac_ns,
                           .uptime_ms = h->uptime_ms,
                           .seq = h->seq };
-  slot->header_serial = self->serial;
+  slot->header_serial = self->shown = self->serial;
   if (!(h->flags & OWD_HEADER_REPLAY))
     seen->header_ns = h->recv_ns;
 }
@@ -348,29 +349,42 @@ is_stale (OwdTime now, OwdTime then)
   return (guint64) now - (guint64) then > (guint64) HEADER_EVERY_NS;
 }
 
-/* After a datagram: partitions that got none of its records still see its header, now and then. */
+/* The current datagram's header into a partition that got none of its records. */
 static void
-show_header (OwdLogAppender *self)
+show_in (OwdLogAppender *self, guint i)
+{
+  (void) make_room (self, i); /* a refusal is kept in self->error */
+  put_header (self, i);
+}
+
+static void
+show_in_stale (OwdLogAppender *self)
 {
   const OwdHeader *h = &self->header;
+  State *state = &g_array_index (self->states, State, h->state);
+  const Seen *seen = &self->seen[(gsize) h->state * self->n];
   OwdTime oldest = h->recv_ns;
-  const Seen *seen;
-  State *state;
 
-  if (self->serial == 0 || (h->flags & OWD_HEADER_REPLAY))
-    return;
-  state = &g_array_index (self->states, State, h->state);
   if (!is_stale (h->recv_ns, state->oldest_ns))
     return;
-  seen = &self->seen[(gsize) h->state * self->n];
   for (guint i = 0; i < self->n; i++) {
-    if (self->slots[i].header_serial != self->serial && is_stale (h->recv_ns, seen[i].header_ns)) {
-      (void) make_room (self, i); /* a refusal is kept in self->error */
-      put_header (self, i);
-    }
+    if (self->slots[i].header_serial != self->serial && is_stale (h->recv_ns, seen[i].header_ns))
+      show_in (self, i);
     oldest = MIN (oldest, seen[i].header_ns);
   }
   state->oldest_ns = oldest;
+}
+
+/* After a datagram: partitions that got none of its records still see its header, now and then; and one that had no
+ * record at all stands in some partition, so that its sequence number is not missed. */
+static void
+show_header (OwdLogAppender *self)
+{
+  if (self->serial == 0 || (self->header.flags & OWD_HEADER_REPLAY))
+    return;
+  show_in_stale (self);
+  if (G_UNLIKELY (self->shown != self->serial))
+    show_in (self, self->header.seq % self->n);
 }
 
 void

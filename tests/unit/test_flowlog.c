@@ -357,6 +357,40 @@ headers_reach_quiet_partitions (void **state)
     assert_int_equal (headers[p], p == home ? 100 : 10); /* 0, 110, 220, .. 990 ms */
 }
 
+/* Templates alone, or records whose template is still to come: the sequence number is seen nevertheless. */
+static void
+datagrams_without_records_are_seen (void **state)
+{
+  gboolean seen[50] = { FALSE };
+  OwdFlow f;
+
+  {
+    g_autoptr (OwdLogWriter) w = open_writer (*state, 4, 0);
+    g_autoptr (OwdLogAppender) a = owd_log_appender_new (w);
+
+    for (guint i = 0; i < G_N_ELEMENTS (seen); i++) {
+      OwdHeader h = full_header ();
+
+      h.recv_ns = i * MS;
+      h.seq = i;
+      owd_log_appender_header (a, &h);
+    }
+    flush (a, S);
+  }
+  for (guint p = 0; p < 4; p++) {
+    g_autoptr (OwdLogReader) r = open_reader (*state, p, 0);
+    OwdItemType type;
+    OwdLogBlock b;
+    OwdHeader h;
+
+    while (owd_log_reader_next (r, &b, NULL) == OWD_STATUS_OK)
+      while (owd_log_block_next (&b, &type, &h, &f))
+        seen[h.seq] = TRUE;
+  }
+  for (guint i = 0; i < G_N_ELEMENTS (seen); i++)
+    assert_true (seen[i]);
+}
+
 static void
 format_is_documented (void **state)
 {
@@ -713,6 +747,7 @@ main (void)
     TEST (many_blocks_and_segments),
     TEST (reserved_room_is_given_back),
     TEST (headers_reach_quiet_partitions),
+    TEST (datagrams_without_records_are_seen),
     TEST (format_is_documented),
     TEST (tailing),
     TEST (resume_everywhere),
