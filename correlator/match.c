@@ -836,28 +836,43 @@ reverse_hash (const OwdFlow *flow)
   return owd_flow_hash (&r);
 }
 
+/* A record has one boot time for both stamps. Where the clock was stepped between them, or near, that is the later
+ * one's: as long as it is known, each is read anew by the clock of its own time (owd_clock_refine()). FALSE: there is
+ * none. */
+static gboolean
+by_one_clock (const OwdInstant *start, const OwdInstant *end, gint64 *ret_start_ns)
+{
+  if (start->segment == end->segment && start->boot_ns == end->boot_ns)
+    return TRUE;
+  if (start->segment == 0 || end->segment == 0)
+    return FALSE;
+  *ret_start_ns = start->lo_ns - start->boot_ns + end->boot_ns;
+  return TRUE;
+}
+
 OwdStatus
 match_add (OwdCorrelator *self, const OwdFlow *flow, const OwdInstant *start, const OwdInstant *end, guint8 card)
 {
   guint64 undirected = owd_flow_hash_undirected (flow);
   guint32 mixed = (guint32) ((undirected * G_GUINT64_CONSTANT (0x9e3779b97f4a7c15)) >> 32);
-  gint64 clock_ns = MAX (start->clock_ns, end->clock_ns);
-  gboolean one_clock = start->segment == end->segment && start->boot_ns == end->boot_ns;
+  gint64 clock_ns = MAX (start->clock_ns, end->clock_ns), start_ns = start->lo_ns;
+  gboolean one_clock = by_one_clock (start, end, &start_ns);
   guint64 reverse_key;
   guint32 i;
+
   Rec rec = {
     .key = owd_flow_hash (flow),
-    .start_ns = start->lo_ns,
+    .start_ns = start_ns,
     .end_ns = end->lo_ns,
     .octets = flow->octets,
     .arrival_ns = self->arrival_ns,
     .packets = (guint32) MIN (flow->packets, G_MAXUINT32),
     .clock_us = (guint32) MIN ((clock_ns + OWD_NS_PER_US - 1) / OWD_NS_PER_US, G_MAXUINT32),
     .bucket = (guint32) undirected,
-    .boot_ns = one_clock ? start->boot_ns : 0,
+    .boot_ns = one_clock ? end->boot_ns : 0,
     .near = network_of (&flow->src, 24),
     .state = (guint16) self->current,
-    .segment = one_clock && start->segment <= G_MAXUINT16 ? (guint16) start->segment : 0,
+    .segment = one_clock && end->segment <= G_MAXUINT16 ? (guint16) end->segment : 0,
     .wide = wide_of (flow),
     .flags = rec_flags (flow),
     .proto = flow->proto,

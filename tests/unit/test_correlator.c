@@ -763,6 +763,86 @@ profiles_count_in_their_time (void **state)
   world_end (&w);
 }
 
+/* ---- NetFlow v9: uptimes, and headers of whole seconds ------------------------------------------------- */
+
+#define UP_MS 5000000      /* uptime of both points at EPOCH */
+#define STEP_NS (150 * MS) /* point 1's wall clock is put ahead by this */
+
+static void
+uptime_header (World *w, guint point, OwdTime now, OwdTime step_at)
+{
+  OwdTime wall_ns = now + (point == 1 && now >= step_at ? STEP_NS : 0);
+  OwdHeader h = { .key = { .domain = point, .version = 9 },
+                  .recv_ns = now,
+                  .export_s = (guint32) (wall_ns / S),
+                  .uptime_ms = (guint32) (UP_MS + (now - EPOCH) / MS),
+                  .flags = OWD_HEADER_UPTIME,
+                  .state = point };
+
+  owd_correlator_header (w->c, &h);
+}
+
+/* Seen at point 0, and 20 ms later at point 1. */
+static void
+uptime_flow (World *w, guint16 sport, OwdTime first, OwdTime last, OwdTime step_at)
+{
+  for (guint p = 0; p < 2; p++) {
+    OwdFlow f = { .proto = 6,
+                  .tcp_flags = SYN | ACK | FIN,
+                  .packets = 12,
+                  .octets = 1200 + sport,
+                  .ttl_min = (guint8) (60 - p),
+                  .ttl_max = (guint8) (60 - p),
+                  .start_kind = OWD_STAMP_UPTIME_MS,
+                  .end_kind = OWD_STAMP_UPTIME_MS,
+                  .start_raw = (guint64) (UP_MS + (first + p * 20 * MS - EPOCH) / MS),
+                  .end_raw = (guint64) (UP_MS + (last + p * 20 * MS - EPOCH) / MS),
+                  .sport = sport,
+                  .dport = 80,
+                  .flags = OWD_FLOW_PACKETS | OWD_FLOW_OCTETS | OWD_FLOW_FLAGS };
+
+    assert_true (owd_addr_parse ("10.0.0.1", &f.src));
+    assert_true (owd_addr_parse ("10.0.1.1", &f.dst));
+    uptime_header (w, p, w->now, step_at);
+    assert_int_equal (owd_correlator_flow (w->c, &f), OWD_STATUS_OK);
+  }
+}
+
+/* Half of the flows last for ten seconds, so that some span the step, and some its neighbourhood, where stamps may be
+ * read either way: each end of a record is read by the clock of its own time, or not at all. */
+static void
+records_span_a_clock_step (void **state)
+{
+  OwdTime step_at = EPOCH + 300 * S;
+  World w = world_new ();
+  guint near = 0;
+
+  (void) state;
+  world_start (&w);
+  for (guint i = 0; i < 1000; i++) {
+    w.now = EPOCH + i * 618 * MS; /* headers at all phases of the second */
+    for (guint p = 0; p < 2; p++)
+      uptime_header (&w, p, w.now, step_at);
+    if (i > 40)
+      uptime_flow (&w, (guint16) (1000 + i), w.now - (i % 2 == 0 ? 10500 : 600) * MS - i % 7 * MS, w.now - 500 * MS,
+                   step_at);
+    owd_correlator_advance (w.c, w.now);
+  }
+  owd_correlator_flush (w.c);
+  for (guint i = 0; i < w.samples->len; i++) {
+    const OwdSample *s = sample (&w, i);
+    gint64 true_ns = 20 * MS + (s->ts >= step_at ? STEP_NS : 0);
+
+    if (s->ts < EPOCH + 120 * S)
+      continue;
+    near += ABS (s->ts - step_at) < 10 * S ? 1 : 0;
+    assert_true (s->lo_ns <= true_ns && true_ns < s->hi_ns);
+    assert_true (ABS (s->owd_ns - true_ns) < STEP_NS / 4);
+  }
+  assert_in_range (near, 10, 64);
+  world_end (&w);
+}
+
 int
 main (void)
 {
@@ -782,6 +862,7 @@ main (void)
     cmocka_unit_test (the_lonely_are_doubted),
     cmocka_unit_test (profiles_count_in_their_time),
     cmocka_unit_test (whole_flows_tell_of_loss),
+    cmocka_unit_test (records_span_a_clock_step),
   };
 
   return cmocka_run_group_tests (tests, NULL, NULL);
