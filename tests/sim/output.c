@@ -109,10 +109,9 @@ sim_truth_open (const char *prefix, const OwdSimConfig *config, GError **error)
   if (file == NULL)
     return NULL;
   setvbuf (file, NULL, _IOFBF, 1 << 20);
-  fputs (
-      "flow\tsrc\tdst\tkind\tcut\tstatus\tsrc_ns\tdst_ns\towd_ns\tclock_ns\tsrc_raw\tdst_raw\tsrc_packets\tdst_packets"
-      "\tproto\tip_src\tsport\tip_dst\tdport\tflow_up\n",
-      file);
+  fputs ("flow\tsrc\tdst\tkind\tcut\tstatus\tsrc_ns\tdst_ns\towd_ns\tclock_ns\tsrc_clock_ns\tsrc_raw\tdst_raw"
+         "\tsrc_packets\tdst_packets\tproto\tip_src\tsport\tip_dst\tdport\tflow_up\n",
+         file);
   self = g_new0 (SimTruthFile, 1);
   self->flows = file;
   self->names = sim_point_names (config);
@@ -127,12 +126,12 @@ sim_truth_row (void *user, const OwdSimTruth *row)
   char src[OWD_ADDR_TEXT], dst[OWD_ADDR_TEXT];
 
   fprintf (self->flows,
-           "%" PRId64 "\t%s\t%s\t%s\t%d\t%s\t%" PRId64 "\t%" PRId64 "\t%" PRId64 "\t%" PRId64 "\t%" PRIu64 "\t%" PRIu64
-           "\t%u\t%u\t%u\t%s\t%u\t%s\t%u\t%" PRId64 "\n",
+           "%" PRId64 "\t%s\t%s\t%s\t%d\t%s\t%" PRId64 "\t%" PRId64 "\t%" PRId64 "\t%" PRId64 "\t%" PRId64 "\t%" PRIu64
+           "\t%" PRIu64 "\t%u\t%u\t%u\t%s\t%u\t%s\t%u\t%" PRId64 "\n",
            (gint64) owd_flow_hash (&row->down), (char *) g_ptr_array_index (self->names, row->src),
            (char *) g_ptr_array_index (self->names, row->dst), kinds[row->kind], row->cut,
            owd_sim_status_text (row->status), row->src_ns, row->dst_ns, row->dst_ns - row->src_ns, row->clock_ns,
-           row->src_raw, row->dst_raw, row->src_packets, row->dst_packets, row->down.proto,
+           row->src_clock_ns, row->src_raw, row->dst_raw, row->src_packets, row->dst_packets, row->down.proto,
            owd_addr_text (&row->down.src, src), row->down.sport, owd_addr_text (&row->down.dst, dst), row->down.dport,
            (gint64) owd_flow_hash (&row->up));
 }

@@ -204,7 +204,8 @@ typedef struct {
   gboolean cut; /* an inner bound (active timeout, eviction), not where the flow begins or ends */
   OwdSimStatus status;
   OwdTime src_ns, dst_ns; /* true times of the bounding packets */
-  gint64 clock_ns; /* what the claimed clocks add to the delay: error at dst minus error at src, cards left out */
+  gint64 clock_ns;     /* what the claimed clocks add to the delay: error at dst minus error at src, cards left out */
+  gint64 src_clock_ns; /* error of the claimed clock at src; a sample's time has it, too */
   guint64 src_raw, dst_raw;         /* stamps as exported */
   guint32 src_packets, dst_packets; /* whole flow, or the two records for an inner bound */
 } OwdSimTruth;

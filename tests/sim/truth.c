@@ -76,8 +76,8 @@ tell (OwdSim *self, const OwdSimTruth *group, const SimRecord *a, const SimRecor
   row.src_raw = a->raw[end];
   row.dst_raw = b->raw[end];
   row.status = judge (self, a, b, bounds, end ? a->last == b->last : a->first == b->first, equal);
-  row.clock_ns = sim_clock_error (&self->exporters[b->exporter], row.dst_ns)
-                 - sim_clock_error (&self->exporters[a->exporter], row.src_ns);
+  row.src_clock_ns = sim_clock_error (&self->exporters[a->exporter], row.src_ns);
+  row.clock_ns = sim_clock_error (&self->exporters[b->exporter], row.dst_ns) - row.src_clock_ns;
   if (cut) {
     row.src_packets = a->packets;
     row.dst_packets = b->packets;
