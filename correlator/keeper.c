@@ -38,12 +38,12 @@ have_ended (Keeper *self, gint64 wait_us)
 }
 
 gboolean
-keeper_roll (Program *p, OwdStore *store, GError **error)
+keeper_roll (Program *p, OwdStore *store, gboolean patient, GError **error)
 {
   gboolean more = TRUE;
 
   while (more && !program_stopped (p))
-    if (!owd_store_roll (store, &more, error))
+    if (!owd_store_roll (store, patient, &more, error))
       return FALSE;
   return TRUE;
 }
@@ -74,7 +74,7 @@ roll_up (Keeper *self, GError **error)
 {
   if (self->store == NULL)
     self->store = owd_store_open (self->program->db, PROGRAM, error);
-  return self->store != NULL && keeper_roll (self->program, self->store, error);
+  return self->store != NULL && keeper_roll (self->program, self->store, TRUE, error);
 }
 
 static gboolean

@@ -98,8 +98,8 @@ typedef struct Keeper Keeper;
 Keeper *keeper_start (Program *p);
 /* The workers have ended: so does the keeper. */
 void keeper_end (Keeper *self);
-/* Rolls up all that is final. */
-gboolean keeper_roll (Program *p, OwdStore *store, GError **error);
+/* Rolls up all that is final; patient: as owd_store_roll() says. */
+gboolean keeper_roll (Program *p, OwdStore *store, gboolean patient, GError **error);
 /* Raises and clears events over all that is rolled up. */
 gboolean keeper_judge (Program *p, OwdStore *store, GError **error);
 

@@ -94,7 +94,7 @@ write_last_rows (Program *p, GError **error)
     Worker *w = g_ptr_array_index (p->workers, i);
 
     while (!points_register (w, error) || (i == 0 && !points_write_exporters (w, error))
-           || (i == 0 && p->once && (!keeper_roll (p, w->store, error) || !keeper_judge (p, w->store, error)))) {
+           || (i == 0 && p->once && (!keeper_roll (p, w->store, FALSE, error) || !keeper_judge (p, w->store, error)))) {
       if (!worker_try_again (w, error))
         return FALSE;
     }

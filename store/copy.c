@@ -10,7 +10,7 @@
 
 #define SAMPLE_FIELDS 14
 #define COUNT_FIELDS 6
-#define NS_PER_SLOT (G_GINT64_CONSTANT (6 * 3600) * OWD_NS_PER_S)
+#define NS_PER_SLOT (G_GINT64_CONSTANT (3600) * OWD_NS_PER_S)
 
 static const guint8 SIGNATURE[11] = { 'P', 'G', 'C', 'O', 'P', 'Y', '\n', 0xff, '\r', '\n', 0 };
 

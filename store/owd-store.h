@@ -102,8 +102,10 @@ gboolean owd_store_collector (OwdStore *self, const OwdCollectorRow *row, GError
 
 /* Rolls up, in one transaction, some of the minutes that the watermark of all partitions has passed. *ret_more: there
  * is more to do, call again. It does not matter who calls, nor how often: nothing is rolled up twice or left out, and
- * what is not rolled up yet is read from the samples. */
-gboolean owd_store_roll (OwdStore *self, gboolean *ret_more, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+ * what is not rolled up yet is read from the samples. patient: while the watermark runs much faster than time itself, which
+ * is to say a backlog is being worked off, only whole hours are rolled up; their rows are then written once and not put
+ * together later. */
+gboolean owd_store_roll (OwdStore *self, gboolean patient, gboolean *ret_more, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
 /* How long samples and roll-ups of each resolution are kept; 0: for good. */
 typedef struct {

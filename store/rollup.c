@@ -17,7 +17,8 @@
  * nothing of each other, while a bin, and the order of samples for ipdv, is of all of them together.
  *
  * Cost: a call takes as many minutes, up to an hour, as have UNIT_SAMPLES or so; it holds them in memory, sorted. Per
- * sample the server reads a row and sends seven eighths of it; what it writes is small beside the samples.
+ * sample the server reads a row and sends seven eighths of it; what it writes is small beside the samples. An hour that
+ * is taken at once is written once, one that is taken minute by minute twice, so a backlog is taken by hours.
  */
 #include "store-private.h"
 
@@ -25,8 +26,11 @@
 
 #include <stdlib.h>
 
-#define UNIT_SAMPLES 1000000 /* 72 bytes each */
-#define GROUP_PATHS 128      /* whose earlier rows are in memory together */
+#define UNIT_SAMPLES 4500000 /* 72 bytes each; memory of more than KEPT_SAMPLES is given back */
+#define KEPT_SAMPLES 500000
+#define ROW_BYTES 108   /* of a sample in its table, for counting them by the table's size */
+#define BACKLOG_SPEED 4 /* seconds of the watermark in a second */
+#define GROUP_PATHS 128 /* whose earlier rows are in memory together */
 #define COPY_BYTES (64 * 1024)
 
 #define US_PER_S G_GINT64_CONSTANT (1000000)
@@ -39,11 +43,13 @@ static const gint32 widths[N_WIDTHS] = { 10, 60, 300, 3600, 86400 };
 
 struct OwdRoller {
   OwdConn *conn;
-  gint64 span_us; /* to take at once */
-  gint64 day;     /* whose tables are there */
-  GArray *seen;   /* OwdSeen, in order of path, then of delivery */
-  GArray *tally;  /* OwdTally, in order of path, ts */
-  GArray *paths;  /* gint32: rising, to be written */
+  gint64 day; /* whose tables are there */
+  /* Where the watermark was at the last look, and when that was; a look may take several calls. */
+  gint64 mark_us, looked_us;
+  gboolean looking, has_backlog;
+  GArray *seen;  /* OwdSeen, in order of path, then of delivery */
+  GArray *tally; /* OwdTally, in order of path, ts */
+  GArray *paths; /* gint32: rising, to be written */
   OwdBins bins[N_WIDTHS];
   OwdHist *hist;
   GByteArray *out;
@@ -63,8 +69,8 @@ owd_roller_new (OwdConn *conn)
   OwdRoller *self = g_new0 (OwdRoller, 1);
 
   self->conn = conn;
-  self->span_us = MINUTE_US;
   self->day = G_MININT64;
+  self->mark_us = G_MAXINT64;
   self->seen = g_array_new (FALSE, FALSE, sizeof (OwdSeen));
   self->tally = g_array_new (FALSE, FALSE, sizeof (OwdTally));
   self->paths = g_array_new (FALSE, FALSE, sizeof (gint32));
@@ -117,10 +123,23 @@ get_us (const PGresult *res, int row, int column)
 
 #define US_OF(ts) "CASE WHEN isfinite (" ts ") THEN (extract (epoch FROM " ts ") * 1000000)::bigint END"
 
+/* The first call of a look says whether the watermark runs as one of a log that is worked off after the fact. */
+static void
+note_speed (OwdRoller *self, gint64 mark_us)
+{
+  gint64 now_us = g_get_monotonic_time ();
+
+  if (self->looking)
+    return;
+  self->has_backlog = mark_us > self->mark_us && mark_us - self->mark_us > BACKLOG_SPEED * (now_us - self->looked_us);
+  self->mark_us = mark_us == G_MININT64 ? G_MAXINT64 : mark_us;
+  self->looked_us = now_us;
+}
+
 /* Takes the lock that other rollers wait for. *ret_from: end of what is rolled up, or the first table with anything
- * behind it; *ret_until: the last whole minute that the watermark has passed. */
+ * behind it; *ret_until: the last whole minute that the watermark has passed, the last whole hour in a backlog. */
 static gboolean
-find_range (OwdRoller *self, gint64 *ret_from, gint64 *ret_until, GError **error)
+find_range (OwdRoller *self, gboolean patient, gint64 *ret_from, gint64 *ret_until, GError **error)
 {
   static const char what[] = "looking for what to roll up";
   g_autoptr (PGresult) filled = NULL, rest = NULL;
@@ -146,7 +165,8 @@ find_range (OwdRoller *self, gint64 *ret_from, gint64 *ret_until, GError **error
   from = get_us (rest, 0, 0);
   mark = get_us (rest, 0, 1);
   next = get_us (rest, 0, 2);
-  *ret_until = mark == G_MININT64 ? mark : floor_to (mark + 1, MINUTE_US);
+  note_speed (self, mark);
+  *ret_until = mark == G_MININT64 ? mark : floor_to (mark + 1, patient && self->has_backlog ? HOUR_US : MINUTE_US);
   if (next == G_MININT64) /* nothing was ever delivered behind `from` */
     next = from == G_MININT64 ? *ret_until : MAX (from, floor_to (*ret_until, HOUR_US));
   /* over hours without a table, but not over the end of a day that has something in it */
@@ -159,11 +179,33 @@ find_range (OwdRoller *self, gint64 *ret_from, gint64 *ret_until, GError **error
   return TRUE;
 }
 
+/* What is good for memory, in whole minutes: samples lie evenly enough in their tables. */
+static gboolean
+find_span (OwdRoller *self, gint64 from, gint64 *ret_span_us, GError **error)
+{
+  g_autofree char *at = instant (from);
+  g_autofree char *sql
+      = g_strdup_printf ("SELECT coalesce (sum (pg_relation_size (format ('owd.%%I', t.name)::regclass) / %d"
+                         " * 60 / extract (epoch FROM t.hi - t.lo)), 0)::bigint FROM unnest (ARRAY['owd.sample', "
+                         "'owd.excess']::regclass[])"
+                         " p (parent), LATERAL owd.tables_of (p.parent) t WHERE t.lo <= %s AND t.hi > %s",
+                         ROW_BYTES, at, at);
+  g_autoptr (PGresult) res
+      = owd_conn_query (self->conn, "counting what to roll up", PGRES_TUPLES_OK, sql, 0, NULL, error);
+  gint64 per_minute;
+
+  if (res == NULL)
+    return FALSE;
+  per_minute = MAX (g_ascii_strtoll (PQgetvalue (res, 0, 0), NULL, 10), 1);
+  *ret_span_us = CLAMP (UNIT_SAMPLES / per_minute, 1, 60) * MINUTE_US;
+  return TRUE;
+}
+
 static void
-plan_unit (const OwdRoller *self, gint64 from, gint64 until, Unit *ret)
+plan_unit (gint64 from, gint64 until, gint64 span_us, Unit *ret)
 {
   *ret = (Unit){ .from_us = from, .hour_us = floor_to (from, HOUR_US) };
-  ret->to_us = MIN (MIN (until, from + self->span_us), ret->hour_us + HOUR_US);
+  ret->to_us = MIN (MIN (until, from + span_us), ret->hour_us + HOUR_US);
   ret->ends_hour = ret->to_us == ret->hour_us + HOUR_US;
   ret->ends_day = ret->ends_hour && floor_to (ret->to_us, DAY_US) == ret->to_us;
   ret->continues_hour = from > ret->hour_us;
@@ -293,16 +335,16 @@ read_samples (OwdRoller *self, const Unit *u, GError **error)
   return TRUE;
 }
 
-/* Next time as much as is good for memory, in whole minutes. */
+/* Memory that only a backlog needs is given back. */
 static void
-adapt_span (OwdRoller *self, const Unit *u)
+shrink (GArray **array)
 {
-  gsize n = self->seen->len + self->tally->len;
+  guint size = g_array_get_element_size (*array);
 
-  if (n > UNIT_SAMPLES)
-    self->span_us = MAX (floor_to ((u->to_us - u->from_us) / 2, MINUTE_US), MINUTE_US);
-  else if (n < UNIT_SAMPLES / 3)
-    self->span_us = MIN (2 * self->span_us, HOUR_US);
+  if ((*array)->len <= KEPT_SAMPLES)
+    return;
+  g_array_unref (*array);
+  *array = g_array_new (FALSE, FALSE, size);
 }
 
 /* ---- paths -------------------------------------------------------------------------------------- */
@@ -681,30 +723,44 @@ roll_unit (OwdRoller *self, const Unit *u, GError **error)
          && move_marks (self, u, error);
 }
 
-gboolean
-owd_roller_run (OwdRoller *self, gboolean *ret_more, GError **error)
+static gboolean
+roll_some (OwdRoller *self, gboolean patient, gboolean *ret_more, GError **error)
 {
-  gint64 from, until;
+  gint64 from, until, span_us;
   Unit u;
 
-  *ret_more = FALSE;
-  if (!owd_conn_run (self->conn, "opening a transaction", "BEGIN", error) || !find_range (self, &from, &until, error))
+  if (!owd_conn_run (self->conn, "opening a transaction", "BEGIN", error)
+      || !find_range (self, patient, &from, &until, error))
     return FALSE;
   if (until == G_MININT64 || from >= until) {
     owd_conn_rollback (self->conn);
     return TRUE;
   }
-  plan_unit (self, from, until, &u);
   if (floor_to (from, DAY_US) != self->day) {
     owd_conn_rollback (self->conn);
     *ret_more = TRUE;
     return ensure_tables (self, from, error);
   }
+  if (!find_span (self, from, &span_us, error))
+    return FALSE;
+  plan_unit (from, until, span_us, &u);
   if (!roll_unit (self, &u, error) || !owd_conn_commit (self->conn, "committing roll-ups", error)) {
     self->day = G_MININT64; /* its tables may have been dropped meanwhile */
     return FALSE;
   }
-  adapt_span (self, &u);
   *ret_more = u.to_us < until;
   return TRUE;
+}
+
+gboolean
+owd_roller_run (OwdRoller *self, gboolean patient, gboolean *ret_more, GError **error)
+{
+  gboolean fine;
+
+  *ret_more = FALSE;
+  fine = roll_some (self, patient, ret_more, error);
+  self->looking = fine && *ret_more;
+  shrink (&self->seen);
+  shrink (&self->tally);
+  return fine;
 }

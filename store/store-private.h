@@ -123,7 +123,7 @@ typedef struct OwdRoller OwdRoller;
 OwdRoller *owd_roller_new (OwdConn *conn);
 void owd_roller_free (OwdRoller *self); /* NULL is fine */
 /* See owd_store_roll(); after a failure the caller rolls back. */
-gboolean owd_roller_run (OwdRoller *self, gboolean *ret_more, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+gboolean owd_roller_run (OwdRoller *self, gboolean patient, gboolean *ret_more, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
 /* ---- migrate.c ---------------------------------------------------------------------------------- */
 
@@ -169,6 +169,7 @@ struct OwdStore {
   GHashTable *paths;   /* src index << 32 | dst index -> path id */
   GHashTable *slots;   /* time ranges whose tables are there */
   GArray *batch_paths; /* gint32: path id of each sample of the batch at hand */
+  GArray *batch_order; /* guint64: the samples in the order in which they are sent */
   guint8 *buffer;      /* COPY_BUFFER bytes */
   OwdRoller *roller;   /* NULL: not needed yet */
 };

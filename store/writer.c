@@ -83,6 +83,7 @@ owd_store_open (const char *conninfo, const char *program, GError **error)
   self->paths = g_hash_table_new (NULL, NULL);
   self->slots = g_hash_table_new (NULL, NULL);
   self->batch_paths = g_array_new (FALSE, FALSE, sizeof (gint32));
+  self->batch_order = g_array_new (FALSE, FALSE, sizeof (guint64));
   self->buffer = g_malloc (COPY_BUFFER);
   if (!owd_conn_ready (&self->conn, error) || !owd_migrate_check (&self->conn, error))
     return NULL;
@@ -101,6 +102,7 @@ owd_store_free (OwdStore *self)
   g_hash_table_unref (self->paths);
   g_hash_table_unref (self->slots);
   g_array_unref (self->batch_paths);
+  g_array_unref (self->batch_order);
   g_free (self->buffer);
   g_free (self);
 }
@@ -519,10 +521,34 @@ copy_end (Copy *copy, GError **error)
          && owd_conn_copy_end (conn, copy->what, error);
 }
 
+static int
+by_number (const void *a, const void *b)
+{
+  const guint64 *x = a, *y = b;
+
+  return *x < *y ? -1 : *x > *y;
+}
+
+/* Path << 32 | place in the batch. Rows of one path go beside each other, as they stand in the index on (path_id, ts):
+ * in the order of delivery each would fall on another page of it, and cost the server half as much again. */
+static const guint64 *
+order_batch (OwdStore *self, const gint32 *ids, gsize n)
+{
+  guint64 *order;
+
+  g_array_set_size (self->batch_order, (guint) n);
+  order = (guint64 *) self->batch_order->data;
+  for (gsize i = 0; i < n; i++)
+    order[i] = (guint64) (guint32) ids[i] << 32 | i;
+  qsort (order, n, sizeof *order, by_number);
+  return order;
+}
+
 static gboolean
 copy_samples (OwdStore *self, guint part, const Batch *b, GError **error)
 {
   const gint32 *ids = (const gint32 *) self->batch_paths->data;
+  const guint64 *order = order_batch (self, ids, b->n);
   Copy copy;
 
   if (!copy_begin (&copy, self, "copying samples", OWD_COPY_SQL, error))
@@ -530,7 +556,7 @@ copy_samples (OwdStore *self, guint part, const Batch *b, GError **error)
   for (gsize i = 0; i < b->n; i++) {
     if (!copy_room (&copy, OWD_COPY_ROW_BYTES, error))
       return FALSE;
-    copy.p = owd_copy_put_row (copy.p, &b->samples[i], (gint16) part, ids[i]);
+    copy.p = owd_copy_put_row (copy.p, &b->samples[order[i] & G_MAXUINT32], (gint16) part, (gint32) (order[i] >> 32));
   }
   return copy_end (&copy, error);
 }
@@ -725,13 +751,13 @@ owd_store_collector (OwdStore *self, const OwdCollectorRow *row, GError **error)
 /* ---- roll-ups ---------------------------------------------------------------------------------- */
 
 gboolean
-owd_store_roll (OwdStore *self, gboolean *ret_more, GError **error)
+owd_store_roll (OwdStore *self, gboolean patient, gboolean *ret_more, GError **error)
 {
   if (!owd_conn_ready (&self->conn, error))
     return FALSE;
   if (self->roller == NULL)
     self->roller = owd_roller_new (&self->conn);
-  if (owd_roller_run (self->roller, ret_more, error))
+  if (owd_roller_run (self->roller, patient, ret_more, error))
     return TRUE;
   owd_conn_rollback (&self->conn);
   return FALSE;

@@ -2,7 +2,7 @@
 --
 -- What cli.sh looks at: a path that steps from 20 to 35 ms after half a minute, its way back, one with odd names.
 SELECT test.path ('edge-a', 'edge-b'), test.path ('edge-b', 'edge-a'), test.path ('edge "c", d', 'edge-b'), test.path ('edge-a', 'edge "c", d');
-SELECT owd.add_samples (t) FROM generate_series ('2026-11-22 00:00+00'::timestamptz, '2026-11-22 18:00+00', interval '6 h') t;
+SELECT owd.add_samples (t) FROM generate_series ('2026-11-22 00:00+00'::timestamptz, '2026-11-22 23:00+00', interval '1 h') t;
 
 -- A delay that looks random and is the same on every machine: sums of fractions of multiples.
 CREATE FUNCTION test.noise (i integer) RETURNS numeric LANGUAGE sql IMMUTABLE AS $$

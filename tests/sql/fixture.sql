@@ -41,7 +41,7 @@ CREATE FUNCTION test.fill (path integer, n integer, from_ts timestamptz, to_ts t
 DECLARE
   base bigint := (SELECT count (*) FROM owd.sample);
 BEGIN
-  PERFORM owd.add_samples (t) FROM generate_series (from_ts, to_ts + interval '6 h', interval '6 h') t;
+  PERFORM owd.add_samples (t) FROM generate_series (from_ts, to_ts + interval '1 h', interval '1 h') t;
   INSERT INTO owd.sample (ts, seq, owd_ns, lo_ns, hi_ns, sigma_ns, bias_ns, flow, path_id, profile_id, part, flags, kind, proto)
   SELECT date_bin (CASE WHEN i % 3 = 0 THEN interval '7 s' ELSE interval '1 ms' END, from_ts + (to_ts - from_ts) * random (), from_ts),
          base + i, ((random () - 0.1) * 30000000)::bigint, 0, 0, (random () * 5000000)::bigint, 0, i, path, 0, i % 4, 0, 1, 6

@@ -11,7 +11,7 @@ main (void)
   g_autoptr (OwdStore) store = owd_store_open (NULL, "roll", &error);
   gboolean more = store != NULL;
 
-  while (more && owd_store_roll (store, &more, &error))
+  while (more && owd_store_roll (store, FALSE, &more, &error))
     ;
   if (error == NULL)
     return 0;

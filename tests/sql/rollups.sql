@@ -84,7 +84,7 @@ CREATE FUNCTION test.scatter (path integer, n integer, from_ts timestamptz, to_t
 DECLARE
   base bigint := (SELECT count (*) FROM owd.sample) + (SELECT count (*) FROM owd.excess);
 BEGIN
-  PERFORM owd.add_samples (t) FROM generate_series (from_ts, to_ts + interval '6 h', interval '6 h') t;
+  PERFORM owd.add_samples (t) FROM generate_series (from_ts, to_ts + interval '1 h', interval '1 h') t;
   CREATE TEMP TABLE made AS
   SELECT i, date_bin (CASE i % 3 WHEN 0 THEN interval '7 s' ELSE interval '1 us' END, from_ts + (to_ts - from_ts) * power (random (), 2), from_ts) AS ts,
          (CASE i % 7 WHEN 0 THEN 20000000 WHEN 1 THEN -exp (random () * 43) WHEN 2 THEN exp (random () * 43)

@@ -24,16 +24,16 @@ BEGIN
   ASSERT owd.ts_of_ns (1774751400000000000) = '2026-03-29 02:30:00+00';
   ASSERT owd.ts_of_ns (1792891800000000000) = '2026-10-25 01:30:00+00';
   -- tables are those of UTC
-  ASSERT owd.add_samples ('2026-03-29 03:00+00');
+  ASSERT owd.add_samples ('2026-03-29 00:59:59+00');
   ASSERT NOT owd.add_samples ('2026-03-29 00:00+00');
 END $$;
 SELECT test.sample (test.path ('a', 'b'), '2026-03-29 00:00:00+00', 1);
 SELECT test.sample (test.path ('a', 'b'), '2026-03-29 23:59:59.999999+00', 1);
 DO $$
 BEGIN
-  ASSERT (SELECT count (*) FROM owd.sample_20260329_00) = 1 AND (SELECT count (*) FROM owd.sample_20260329_18) = 1;
+  ASSERT (SELECT count (*) FROM owd.sample_20260329_00) = 1 AND (SELECT count (*) FROM owd.sample_20260329_23) = 1;
   -- both indexes came along
-  ASSERT (SELECT count (*) FROM pg_index WHERE indrelid = 'owd.sample_20260329_18'::regclass AND indisvalid) = 2;
+  ASSERT (SELECT count (*) FROM pg_index WHERE indrelid = 'owd.sample_20260329_23'::regclass AND indisvalid) = 2;
 END $$;
 SET timezone = 'UTC';
 
