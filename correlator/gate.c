@@ -58,7 +58,40 @@ in_us (gint64 ns)
   return (gint32) CLAMP (ns / OWD_NS_PER_US, G_MININT32, G_MAXINT32);
 }
 
-/* A full bin keeps the flows with the lowest tags, so that it does not matter which came first. */
+/* In its bin: by time; what else there is makes the order total. */
+static gboolean
+is_before (const Neighbour *a, const Neighbour *b)
+{
+  if (a->at != b->at)
+    return a->at < b->at;
+  return a->flow != b->flow ? a->flow < b->flow : a->delta_us < b->delta_us;
+}
+
+/* A full bin keeps the flows with the lowest tags, of one flow the earliest, so that it does not matter which came
+ * first. */
+static void
+bin_add (LevelBin *bin, const Neighbour *new)
+{
+  guint i;
+
+  if (bin->n == LEVEL_SIZE) {
+    guint highest = 0;
+
+    for (i = 1; i < LEVEL_SIZE; i++) {
+      if (bin->v[i].flow >= bin->v[highest].flow)
+        highest = i;
+    }
+    if (new->flow > bin->v[highest].flow || (new->flow == bin->v[highest].flow && !is_before (new, &bin->v[highest])))
+      return;
+    for (i = highest; i + 1 < LEVEL_SIZE; i++)
+      bin->v[i] = bin->v[i + 1];
+    bin->n--;
+  }
+  for (i = bin->n++; i > 0 && is_before (new, &bin->v[i - 1]); i--)
+    bin->v[i] = bin->v[i - 1];
+  bin->v[i] = *new;
+}
+
 void
 gate_note (OwdCorrelator *self, const Waiting *w, gint64 delta_ns)
 {
@@ -69,80 +102,92 @@ gate_note (OwdCorrelator *self, const Waiting *w, gint64 delta_ns)
                     .at = (guint16) ((w->ts - number * gate_bin_ns (self)) * 65536 / gate_bin_ns (self)),
                     .flow = flow_tag (w->flow) };
   Habits *habits = &pair->habits[w->travel == TRAVELS_BACK];
-  guint highest = 0;
 
   recent_add (&pair->lately[w->travel == TRAVELS_BACK], delta_ns);
   habits->v[habits->n++ % HABITS] = new;
   if (bin->number != number)
     *bin = (LevelBin){ .number = number };
-  if (bin->n < LEVEL_SIZE) {
-    bin->v[bin->n++] = new;
-    return;
-  }
-  for (guint i = 1; i < LEVEL_SIZE; i++) {
-    if (bin->v[i].flow > bin->v[highest].flow)
-      highest = i;
-  }
-  if (new.flow < bin->v[highest].flow)
-    bin->v[highest] = new;
+  bin_add (bin, &new);
 }
 
-/* The nearest in time, of other flows. */
+/* ---- company -------------------------------------------------------------------------------------- */
+
+#define NOBODY G_MAXINT32
+
+/* Those of other flows on one side in time, the nearest first; NOBODY behind the last one. */
 typedef struct {
   guint n;
-  gint32 distance[NEIGHBOURS]; /* in time, ascending */
-  gint32 delta_us[NEIGHBOURS];
-} Company;
+  gint32 distance[NEIGHBOURS], delta_us[NEIGHBOURS];
+} Flank;
 
 static void
-add_company (Company *c, gint32 distance, gint32 delta_us)
+flank_init (Flank *f)
 {
-  guint i = c->n;
-
-  while (i > 0 && (c->distance[i - 1] > distance || (c->distance[i - 1] == distance && c->delta_us[i - 1] > delta_us)))
-    i--;
-  if (i == NEIGHBOURS)
-    return;
-  c->n = MIN (c->n + 1, NEIGHBOURS);
-  for (guint k = c->n - 1; k > i; k--) {
-    c->distance[k] = c->distance[k - 1];
-    c->delta_us[k] = c->delta_us[k - 1];
-  }
-  c->distance[i] = distance;
-  c->delta_us[i] = delta_us;
+  f->n = 0;
+  for (guint i = 0; i < NEIGHBOURS; i++)
+    f->distance[i] = f->delta_us[i] = NOBODY;
 }
 
 static void
-find_company (const OwdCorrelator *self, const LevelBin *bins, const Waiting *w, Company *c)
+flank_add (Flank *f, const Neighbour *v, guint16 but, gint32 distance)
+{
+  if (v->flow == but)
+    return;
+  f->distance[f->n] = distance;
+  f->delta_us[f->n++] = v->delta_us;
+}
+
+/* The levels of the nearest in time, of other flows, in no order; NOBODY where there are fewer. Returns how many. A bin
+ * lists its samples by time, so each flank is one walk; and of the i-th before and the (NEIGHBOURS - 1 - i)-th after
+ * the nearer one is among the nearest. */
+static guint
+find_company (const OwdCorrelator *self, const LevelBin *bins, const Waiting *w, gint32 *delta_us)
 {
   gint64 own = bin_of (self, w->ts);
   gint32 at = (gint32) ((w->ts - own * gate_bin_ns (self)) * 65536 / gate_bin_ns (self));
   guint16 flow = flow_tag (w->flow);
+  Flank before, after;
 
-  c->n = 0;
-  for (gint32 k = -LEVEL_REACH; k <= LEVEL_REACH; k++) {
-    const LevelBin *bin = &bins[(own + k) & (LEVEL_BINS - 1)];
+  flank_init (&before);
+  flank_init (&after);
+  for (gint32 k = 0; k <= LEVEL_REACH && before.n < NEIGHBOURS; k++) {
+    const LevelBin *bin = &bins[(own - k) & (LEVEL_BINS - 1)];
 
-    for (guint i = 0; bin->number == own + k && i < bin->n; i++) {
-      if (bin->v[i].flow != flow)
-        add_company (c, ABS (k * 65536 + bin->v[i].at - at), bin->v[i].delta_us);
+    for (guint i = bin->number == own - k ? bin->n : 0; i-- > 0 && before.n < NEIGHBOURS;) {
+      if (k > 0 || bin->v[i].at <= at)
+        flank_add (&before, &bin->v[i], flow, at - bin->v[i].at + k * 65536);
     }
   }
+  for (gint32 k = 0; k <= LEVEL_REACH && after.n < NEIGHBOURS; k++) {
+    const LevelBin *bin = &bins[(own + k) & (LEVEL_BINS - 1)];
+    guint n = bin->number == own + k ? bin->n : 0;
+
+    for (guint i = 0; i < n && after.n < NEIGHBOURS; i++) {
+      if (k > 0 || bin->v[i].at > at)
+        flank_add (&after, &bin->v[i], flow, bin->v[i].at - at + k * 65536);
+    }
+  }
+  for (guint i = 0; i < NEIGHBOURS; i++) {
+    guint k = NEIGHBOURS - 1 - i;
+
+    delta_us[i] = before.distance[i] <= after.distance[k] ? before.delta_us[i] : after.delta_us[k];
+  }
+  return MIN (before.n + after.n, NEIGHBOURS);
 }
 
-/* Sorts values. */
+/* The (k + 1)-th smallest: of those that fewer than k + 1 lie below, the largest. No branch depends on the values. */
 static gint32
-median_of (gint32 *value, guint n)
+ranked (const gint32 value[NEIGHBOURS], guint k)
 {
-  for (guint i = 1; i < n; i++) {
-    gint32 v = value[i];
-    guint k;
+  gint32 found = G_MININT32, below[NEIGHBOURS] = { 0 };
 
-    for (k = i; k > 0 && value[k - 1] > v; k--)
-      value[k] = value[k - 1];
-    value[k] = v;
+  for (guint i = 0; i < NEIGHBOURS; i++) {
+    for (guint j = 0; j < NEIGHBOURS; j++)
+      below[j] += value[i] < value[j];
   }
-  return value[n / 2];
+  for (guint j = 0; j < NEIGHBOURS; j++)
+    found = below[j] <= (gint32) k ? MAX (found, value[j]) : found;
+  return found;
 }
 
 /* Have two other flows had this level, give or take near_us? */
@@ -165,33 +210,34 @@ is_habit (const Habits *habits, gint32 delta_us, guint16 flow, gint64 near_us)
 
 /* How far the neighbours' spread goes beyond what steps alone make of a constant delay. */
 static gint64
-queueing_us (gint32 *off_us, guint n, gint64 step_us)
+queueing_us (const gint32 level_us[NEIGHBOURS], guint n, gint32 median, gint64 step_us)
 {
-  (void) median_of (off_us, n);
-  return MAX (off_us[n * 3 / 4] - step_us / 4, 0); /* one of four may be a bad stamp itself */
+  gint32 off_us[NEIGHBOURS];
+
+  for (guint i = 0; i < NEIGHBOURS; i++) {
+    gint64 off = (gint64) level_us[i] - median;
+
+    off_us[i] = level_us[i] == NOBODY ? NOBODY : (gint32) MIN (ABS (off), G_MAXINT32);
+  }
+  return MAX (ranked (off_us, n * 3 / 4) - step_us / 4, 0); /* one of four may be a bad stamp itself */
 }
 
 /* Do the neighbours of the sample contradict it? */
 static Verdict
-ask_company (const Company *c, const Habits *habits, const Waiting *w, const Seen *seen)
+ask_company (const gint32 level_us[NEIGHBOURS], guint n, const Habits *habits, const Waiting *w, const Seen *seen)
 {
-  gint32 value[NEIGHBOURS], delta_us = in_us (seen->delta_ns), median;
+  gint32 delta_us = in_us (seen->delta_ns), median = ranked (level_us, n / 2);
   gint64 step_us = seen->step_ns / OWD_NS_PER_US, queue_us, off_us;
 
-  for (guint i = 0; i < c->n; i++)
-    value[i] = c->delta_us[i];
-  median = median_of (value, c->n);
-  for (guint i = 0; i < c->n; i++)
-    value[i] = (gint32) MIN (ABS ((gint64) value[i] - median), G_MAXINT32);
-  queue_us = queueing_us (value, c->n, step_us);
+  queue_us = queueing_us (level_us, n, median, step_us);
   off_us = (gint64) delta_us - median;
   if ((w->travel == TRAVELS_BACK) == (off_us < 0)) /* it took longer */
     off_us = MAX (ABS (off_us) - BURST_US, 0);
   if (ABS (off_us) <= step_us + FAR_SPANS * queue_us
       || is_habit (habits, delta_us, flow_tag (w->flow), step_us / 2 + queue_us))
     return VERDICT_FINE;
-  for (guint i = 0; i < c->n; i++) {
-    if (ABS ((gint64) c->delta_us[i] - delta_us) < ABS ((gint64) c->delta_us[i] - median))
+  for (guint i = 0; i < NEIGHBOURS; i++) {
+    if (level_us[i] != NOBODY && ABS ((gint64) level_us[i] - delta_us) < ABS ((gint64) level_us[i] - median))
       return VERDICT_SUPPORTED;
   }
   return VERDICT_CONTRADICTED;
@@ -244,14 +290,14 @@ accuse (OwdCorrelator *self, const Waiting *w, const Stamp *s, gint64 off_ns)
   *suspect_of (self, tag) = (Suspect){ .tag = tag, .off_ns = off_ns };
 }
 
-/* Was the stamp contradicted elsewhere, by no more than this path's steps would hide? */
-static gboolean
-is_suspect (OwdCorrelator *self, const Waiting *w, const Stamp *s, gint64 hides_ns)
+/* Was the stamp contradicted elsewhere? NULL: no. */
+static const Suspect *
+suspect_find (OwdCorrelator *self, const Waiting *w, const Stamp *s)
 {
   guint64 tag = stamp_tag (w->flow, s);
   const Suspect *suspect = suspect_of (self, tag);
 
-  return suspect->tag == tag && suspect->off_ns <= hides_ns;
+  return suspect->tag == tag ? suspect : NULL;
 }
 
 void
@@ -259,14 +305,14 @@ gate_judge (OwdCorrelator *self, Waiting *w)
 {
   const Pair *pair = pair_find (self, w->a.state, w->b.state);
   gboolean back = w->travel == TRAVELS_BACK;
-  Company company;
+  gint32 level_us[NEIGHBOURS];
+  guint n = find_company (self, pair->level[back], w, level_us);
   Seen seen;
 
   delay_see (self, &w->a, &w->b, &seen);
-  find_company (self, pair->level[back], w, &company);
   w->level_ns = pair->lately[back].median;
-  if (company.n >= ENOUGH)
-    w->verdict = (guint8) ask_company (&company, &pair->habits[back], w, &seen);
+  if (n >= ENOUGH)
+    w->verdict = (guint8) ask_company (level_us, n, &pair->habits[back], w, &seen);
   else
     w->verdict = (guint8) ask_lately (&pair->lately[back], &pair->habits[back], w, &seen);
   if (w->verdict == VERDICT_CONTRADICTED) {
@@ -280,10 +326,16 @@ gate_judge (OwdCorrelator *self, Waiting *w)
 gboolean
 gate_passes (OwdCorrelator *self, const Waiting *w)
 {
+  const Suspect *a, *b;
   Seen seen;
 
   if (w->verdict == VERDICT_CONTRADICTED)
     return FALSE;
+  a = suspect_find (self, w, &w->a);
+  b = suspect_find (self, w, &w->b);
+  if (a == NULL && b == NULL)
+    return TRUE;
+  /* by no more than this path's steps would hide? */
   delay_see (self, &w->a, &w->b, &seen);
-  return !is_suspect (self, w, &w->a, seen.step_ns) && !is_suspect (self, w, &w->b, seen.step_ns);
+  return (a == NULL || a->off_ns > seen.step_ns) && (b == NULL || b->off_ns > seen.step_ns);
 }

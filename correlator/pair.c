@@ -56,22 +56,37 @@ place_of (const gint64 *sorted, guint n, gint64 value)
   return lo;
 }
 
+/* In a full ring the newcomer takes the place of the oldest one: in sorted[] only those between the two move. */
+static void
+replace_oldest (Recent *self, gint64 value)
+{
+  gint64 old = self->value[self->next];
+  guint at = place_of (self->sorted, RECENT, old);
+
+  if (value > old) {
+    for (; at + 1 < RECENT && self->sorted[at + 1] < value; at++)
+      self->sorted[at] = self->sorted[at + 1];
+  } else {
+    for (; at > 0 && self->sorted[at - 1] > value; at--)
+      self->sorted[at] = self->sorted[at - 1];
+  }
+  self->sorted[at] = value;
+}
+
 void
 recent_add (Recent *self, gint64 value)
 {
-  guint at;
-
   if (self->n == RECENT) {
-    at = place_of (self->sorted, RECENT, self->value[self->next]);
-    memmove (&self->sorted[at], &self->sorted[at + 1], (RECENT - 1 - at) * sizeof *self->sorted);
-    self->n--;
+    replace_oldest (self, value);
+  } else {
+    guint at = place_of (self->sorted, self->n, value);
+
+    memmove (&self->sorted[at + 1], &self->sorted[at], (self->n - at) * sizeof *self->sorted);
+    self->sorted[at] = value;
+    self->n++;
   }
-  at = place_of (self->sorted, self->n, value);
-  memmove (&self->sorted[at + 1], &self->sorted[at], (self->n - at) * sizeof *self->sorted);
-  self->sorted[at] = value;
-  self->n++;
   self->value[self->next] = value;
-  self->next = (self->next + 1) % RECENT;
+  self->next = self->next + 1 < RECENT ? self->next + 1 : 0;
   self->median = self->sorted[self->n / 2];
 }
 
