@@ -50,8 +50,7 @@ owd_correlator_reset (OwdCorrelator *self)
   g_free (self->pair);
   g_free (self->side);
   order_clear (&self->pending);
-  g_free (self->drained);
-  g_free (self->sorted);
+  g_free (self->turn);
   g_free (self->index_of);
   g_clear_pointer (&self->by_key, g_hash_table_unref);
   *self = (OwdCorrelator){

@@ -251,6 +251,12 @@ typedef struct {
   gint64 decided, judged;
 } Pending;
 
+/* A pair in the slot whose turn has come. */
+typedef struct {
+  guint64 key;   /* what sorts it */
+  guint32 place; /* chunk * CHUNK_SAMPLES + place in it */
+} Turn;
+
 struct OwdCorrelator {
   OwdCorrelatorConfig config;
   OwdSampleSink sink;
@@ -286,9 +292,8 @@ struct OwdCorrelator {
   Suspect suspect[SUSPECTS];
 
   Pending pending;
-  Waiting *drained;       /* scratch of order.c */
-  const Waiting **sorted; /* likewise */
-  guint32 drained_size, sorted_size;
+  Turn *turn; /* scratch of order.c */
+  guint32 turns_size;
   GArray *slot_counts; /* OwdCount: scratch of order.c */
   OwdTime log_time, watermark, horizon_at;
   OwdTime arrival_ns; /* latest receive time of a header: when the record at hand came */

@@ -15,14 +15,13 @@
  * A pair that becomes ready after the watermark has passed its time is counted as late and dropped: nobody who read
  * up to the watermark has to read again.
  *
- * Structure: time is cut into slots, each a list of chunks in the order of arrival; a slot is sorted when its turn
- * comes. Filing costs one append, delivery O(log n) of the slot's size, all of it near in memory; the watermark moves
- * in slots. The horizon is recomputed once per second of log time.
+ * Structure: time is cut into slots, each a list of chunks in the order of arrival; when a slot's turn comes, keys of
+ * its pairs are sorted digit by digit. Filing costs one append, delivery the same few passes for each pair, all of it
+ * near in memory; the watermark moves in slots. The horizon is recomputed once per second of log time.
  */
 #include "internal.h"
 
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
 #define LAG_ENOUGH 100 /* lags until an exporter's own quantile counts */
@@ -80,12 +79,75 @@ compare (const Waiting *x, const Waiting *y)
   return 0;
 }
 
-static int
-compare_pointers (const void *a, const void *b)
-{
-  const Waiting *const *x = a, *const *y = b;
+#define DIGIT_BITS 8
+#define DIGITS (1 << DIGIT_BITS)
+#define FLOW_BITS 16 /* of the flow's hash: there are many samples of one millisecond */
 
-  return compare (*x, *y);
+/* Stable, by one digit of the key. FALSE: all have the same one, nothing moved. */
+static gboolean
+sort_by_digit (const Turn *from, Turn *to, guint32 n, guint shift)
+{
+  guint32 at[DIGITS] = { 0 };
+
+  for (guint32 i = 0; i < n; i++)
+    at[from[i].key >> shift & (DIGITS - 1)]++;
+  if (at[from[0].key >> shift & (DIGITS - 1)] == n)
+    return FALSE;
+  for (guint32 i = 0, sum = 0; i < DIGITS; i++) {
+    guint32 here = at[i];
+
+    at[i] = sum;
+    sum += here;
+  }
+  for (guint32 i = 0; i < n; i++)
+    to[at[from[i].key >> shift & (DIGITS - 1)]++] = from[i];
+  return TRUE;
+}
+
+static const Waiting *
+waiting_at (const Pending *p, const Turn *turn)
+{
+  return &p->chunk[turn->place / CHUNK_SAMPLES].w[turn->place % CHUNK_SAMPLES];
+}
+
+/* Sorts self->turn[0..n): by time and the first bits of the flow's hash, then what has the same in the order of
+ * compare(). */
+static void
+sort_turns (OwdCorrelator *self, guint32 n)
+{
+  const Pending *p = &self->pending;
+  Turn *from = self->turn, *to = self->turn + n;
+  OwdTime first = G_MAXINT64;
+  guint64 all = 0;
+
+  for (guint32 i = 0; i < n; i++)
+    first = MIN (first, waiting_at (p, &from[i])->ts);
+  for (guint32 i = 0; i < n; i++) {
+    const Waiting *w = waiting_at (p, &from[i]);
+
+    from[i].key = (guint64) (w->ts - first) << FLOW_BITS | w->flow >> (64 - FLOW_BITS);
+    all |= from[i].key;
+  }
+  for (guint shift = 0; shift < 64 && all >> shift != 0; shift += DIGIT_BITS) {
+    if (sort_by_digit (from, to, n, shift)) {
+      Turn *sorted = to;
+
+      to = from;
+      from = sorted;
+    }
+  }
+  if (from != self->turn)
+    memcpy (self->turn, from, n * sizeof *from);
+  for (guint32 i = 1; i < n; i++) {
+    Turn turn = self->turn[i];
+    guint32 k;
+
+    for (k = i; k > 0 && self->turn[k - 1].key == turn.key
+                && compare (waiting_at (p, &self->turn[k - 1]), waiting_at (p, &turn)) > 0;
+         k--)
+      self->turn[k] = self->turn[k - 1];
+    self->turn[k] = turn;
+  }
 }
 
 /* ---- slots ---------------------------------------------------------------------------------------- */
@@ -163,41 +225,36 @@ put (OwdCorrelator *self, const Waiting *w)
   }
 }
 
-/* Cuts a list off: its pairs in a buffer that lives until the next call. */
-static Waiting *
-drain (OwdCorrelator *self, guint32 *list, guint32 *ret_n)
+/* The chunks of a list are free again. */
+static void
+release (Pending *p, guint32 list)
 {
-  Pending *p = &self->pending;
-  guint32 n = 0, next;
+  guint32 last = list;
 
-  for (guint32 i = *list; i != NIL; i = next) {
-    if (n + CHUNK_SAMPLES > self->drained_size) {
-      self->drained_size = MAX (1024, self->drained_size * 2);
-      self->drained = g_renew (Waiting, self->drained, self->drained_size);
-    }
-    memcpy (&self->drained[n], p->chunk[i].w, p->chunk[i].n * sizeof (Waiting));
-    n += p->chunk[i].n;
-    next = p->chunk[i].next;
-    p->chunk[i].next = p->free;
-    p->free = i;
-  }
-  *list = NIL;
-  *ret_n = n;
-  return self->drained;
+  if (list == NIL)
+    return;
+  while (p->chunk[last].next != NIL)
+    last = p->chunk[last].next;
+  p->chunk[last].next = p->free;
+  p->free = list;
 }
 
 /* What lay beyond the slots may fit them now. */
 static void
 refile_far (OwdCorrelator *self)
 {
-  guint32 n;
-  Waiting *w;
+  Pending *p = &self->pending;
+  guint32 list = p->far;
 
-  if (self->pending.far == NIL)
-    return;
-  w = drain (self, &self->pending.far, &n);
-  for (guint32 i = 0; i < n; i++)
-    put (self, &w[i]);
+  p->far = NIL;
+  for (guint32 i = list; i != NIL; i = p->chunk[i].next) {
+    for (guint32 k = 0; k < p->chunk[i].n; k++) {
+      Waiting w = p->chunk[i].w[k];
+
+      put (self, &w);
+    }
+  }
+  release (p, list);
 }
 
 /* Who is upstream, as far as is known now. */
@@ -298,21 +355,39 @@ decide (OwdCorrelator *self, Waiting *w)
   return TRUE;
 }
 
-/* Decides what has come so far of a slot, and files it by the time that it has. */
+/* A pair that stands in a slot: is decided now if it was not. FALSE: it does not belong there any more, as it is not
+ * to be delivered, or lies in a later slot; there it is now. */
+static gboolean
+settle (OwdCorrelator *self, Waiting *w, gint64 slot)
+{
+  Waiting moved;
+
+  if (!w->decided && !decide (self, w)) {
+    self->pending.near--;
+    return FALSE;
+  }
+  if (slot_of (&self->pending, w->ts) <= slot)
+    return TRUE;
+  moved = *w;
+  self->pending.near--;
+  put (self, &moved);
+  return FALSE;
+}
+
+/* Decides what has come so far of a slot. */
 static void
 decide_slot (OwdCorrelator *self, gint64 slot)
 {
   Pending *p = &self->pending;
-  guint32 n;
-  Waiting *w;
 
-  if (p->head[slot & (SLOTS - 1)] == NIL)
-    return;
-  w = drain (self, &p->head[slot & (SLOTS - 1)], &n);
-  p->near -= n;
-  for (guint32 i = 0; i < n; i++) {
-    if (w[i].decided || decide (self, &w[i]))
-      put (self, &w[i]);
+  for (guint32 i = p->head[slot & (SLOTS - 1)]; i != NIL; i = p->chunk[i].next) {
+    guint32 kept = 0;
+
+    for (guint32 k = 0; k < p->chunk[i].n; k++) { /* settle() may move the chunks */
+      if (settle (self, &p->chunk[i].w[k], slot) && kept++ < k)
+        p->chunk[i].w[kept - 1] = p->chunk[i].w[k];
+    }
+    p->chunk[i].n = kept;
   }
 }
 
@@ -403,50 +478,58 @@ emit_counts (OwdCorrelator *self)
   g_array_set_size (self->slot_counts, 0);
 }
 
-/* The first slot: decides the pairs that came late, files those again that turn out to lie in a later slot, delivers
- * the others in order. Returns the time of the last one, or OWD_TIME_NONE. */
+/* The first slot's pairs, all of them decided and judged, in self->turn. Returns how many. */
+static guint32
+collect_turns (OwdCorrelator *self)
+{
+  Pending *p = &self->pending;
+  guint32 n = 0;
+
+  for (guint32 i = p->head[p->first & (SLOTS - 1)]; i != NIL; i = p->chunk[i].next) {
+    if (2 * (n + CHUNK_SAMPLES) > self->turns_size) {
+      self->turns_size = MAX (1024, self->turns_size * 2);
+      self->turn = g_renew (Turn, self->turn, self->turns_size);
+    }
+    for (guint32 k = 0; k < p->chunk[i].n; k++) {
+      if (!settle (self, &p->chunk[i].w[k], p->first))
+        continue;
+      if (p->chunk[i].w[k].verdict == VERDICT_NONE && p->chunk[i].w[k].kind != 0)
+        gate_judge (self, &p->chunk[i].w[k]);
+      self->turn[n++].place = i * CHUNK_SAMPLES + k;
+    }
+  }
+  return n;
+}
+
+/* Delivers the first slot in order. Returns the time of the last sample, or OWD_TIME_NONE. */
 static OwdTime
 deliver_slot (OwdCorrelator *self)
 {
   Pending *p = &self->pending;
   OwdTime last = OWD_TIME_NONE;
-  guint32 n, kept = 0;
-  Waiting *w;
+  guint32 n, *list = &p->head[p->first & (SLOTS - 1)];
 
   work_ahead (self);
-  w = drain (self, &p->head[p->first & (SLOTS - 1)], &n);
-  p->near -= n;
-  if (self->sorted_size < n) {
-    self->sorted_size = MAX (n, self->sorted_size * 2);
-    self->sorted = g_renew (const Waiting *, self->sorted, self->sorted_size);
-  }
+  n = collect_turns (self);
+  if (n > 1)
+    sort_turns (self, n);
   for (guint32 i = 0; i < n; i++) {
-    if (!w[i].decided && !decide (self, &w[i]))
-      continue;
-    if (slot_of (p, w[i].ts) > p->first) {
-      put (self, &w[i]);
-      continue;
-    }
-    if (w[i].verdict == VERDICT_NONE && w[i].kind != 0)
-      gate_judge (self, &w[i]);
-    self->sorted[kept++] = &w[i];
-  }
-  if (kept > 1)
-    qsort (self->sorted, kept, sizeof *self->sorted, compare_pointers);
-  for (guint32 i = 0; i < kept; i++) {
-    if (self->sorted[i]->kind == 0) {
-      count_packets (self, self->sorted[i]);
-      continue;
-    }
-    if (!gate_passes (self, self->sorted[i])) {
+    const Waiting *w = waiting_at (p, &self->turn[i]);
+
+    if (w->kind != 0 && !gate_passes (self, w)) {
       self->counters.contradicted++;
       continue;
     }
-    emit (self, self->sorted[i]);
-    count_packets (self, self->sorted[i]);
-    last = self->sorted[i]->ts;
+    if (w->kind != 0) {
+      emit (self, w);
+      last = w->ts;
+    }
+    count_packets (self, w);
   }
   emit_counts (self);
+  p->near -= n;
+  release (p, *list);
+  *list = NIL;
   p->first++;
   return last;
 }
