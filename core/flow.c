@@ -253,6 +253,16 @@ is_above (const Endpoint *a, guint16 aport, const Endpoint *b, guint16 bport)
   return (alo > blo) | ((alo == blo) & ((ahi > bhi) | ((ahi == bhi) & (aport > bport))));
 }
 
+void
+owd_flow_hash_all (const OwdFlow *flow, OwdFlowHashes *ret_hashes)
+{
+  Endpoint src = endpoint (&flow->src, flow->sport), dst = endpoint (&flow->dst, flow->dport);
+
+  ret_hashes->forward = hash_key (&src, &dst, flow->proto);
+  ret_hashes->reverse = hash_key (&dst, &src, flow->proto);
+  ret_hashes->undirected = is_above (&src, flow->sport, &dst, flow->dport) ? ret_hashes->reverse : ret_hashes->forward;
+}
+
 static guint64
 hash_undirected (const OwdFlow *flow)
 {

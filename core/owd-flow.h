@@ -159,6 +159,11 @@ OwdTime owd_flow_claim (const OwdHeader *header, const OwdFlow *flow, OwdStampKi
 guint64 owd_flow_hash (const OwdFlow *flow);
 /* The same for both directions of a conversation: the lower endpoint (address, then port) goes first. */
 guint64 owd_flow_hash_undirected (const OwdFlow *flow);
+/* All three of one flow at the cost of two: directed, the same of the other direction, direction-less. */
+typedef struct {
+  guint64 forward, reverse, undirected;
+} OwdFlowHashes;
+void owd_flow_hash_all (const OwdFlow *flow, OwdFlowHashes *ret_hashes);
 /* Partition of a direction-less hash; n at least 1. Uses the high bits, so that a table inside a partition may
  * use the low ones. */
 static inline guint

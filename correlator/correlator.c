@@ -9,6 +9,7 @@
 #include "internal.h"
 
 #include <string.h>
+#include <sys/mman.h>
 
 #define NONSENSE_PAST_NS (G_GINT64_CONSTANT (86400) * OWD_NS_PER_S)
 #define NONSENSE_FUTURE_NS (G_GINT64_CONSTANT (1500) * OWD_NS_PER_MS)
@@ -17,7 +18,7 @@
 #define KEEP_NS (G_GINT64_CONSTANT (75) * OWD_NS_PER_S)
 #define KEEP_MORE_NS (G_GINT64_CONSTANT (15) * OWD_NS_PER_S)
 #define KEEP_ALL G_MAXUINT32
-#define SNAPSHOT_MAGIC G_GUINT64_CONSTANT (0x313056504f44574f) /* "OWDOPV01" */
+#define SNAPSHOT_MAGIC G_GUINT64_CONSTANT (0x323056504f44574f) /* "OWDOPV02" */
 
 static void
 discard (void *user, const OwdSample *sample)
@@ -40,15 +41,35 @@ owd_correlator_config_init (OwdCorrelatorConfig *config)
   };
 }
 
+void *
+room_new (gsize bytes)
+{
+  void *room = bytes == 0
+                   ? NULL
+                   : mmap (NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+  if (room == MAP_FAILED)
+    g_error ("no memory: cannot take room for %" G_GSIZE_FORMAT " bytes", bytes);
+  (void) madvise (room, bytes, MADV_HUGEPAGE);
+  return room;
+}
+
+void
+room_free (void *room, gsize bytes)
+{
+  if (room != NULL)
+    (void) munmap (room, bytes);
+}
+
 void
 owd_correlator_reset (OwdCorrelator *self)
 {
   g_free (self->state);
   g_free (self->prior);
-  g_free (self->rec);
-  g_free (self->bucket);
+  room_free (self->rec, self->config.max_waiting * sizeof *self->rec);
+  room_free (self->bucket, self->n_buckets * sizeof *self->bucket);
   g_free (self->pair);
-  g_free (self->side);
+  room_free (self->side, SIDES * sizeof *self->side);
   order_clear (&self->pending);
   g_free (self->turn);
   g_free (self->index_of);
@@ -185,14 +206,22 @@ is_nonsense (const State *s, const OwdInstant *start, const OwdInstant *end, gin
   return start->lo_ns < export_ns - NONSENSE_PAST_NS || end->lo_ns < export_ns - NONSENSE_PAST_NS;
 }
 
+void
+owd_correlator_expect (OwdCorrelator *self, const OwdFlow *flow)
+{
+  match_expect (self, flow);
+}
+
 OwdStatus
 owd_correlator_flow (OwdCorrelator *self, const OwdFlow *flow)
 {
   OwdInstant start, end;
+  OwdFlowHashes hashes;
   OwdStatus status;
   guint8 card;
   State *s;
 
+  match_hashes (self, flow, &hashes);
   self->counters.records++;
   if (!self->current_ok)
     return OWD_STATUS_LIMIT;
@@ -220,7 +249,7 @@ owd_correlator_flow (OwdCorrelator *self, const OwdFlow *flow)
     start.lo_ns -= s->card[card - 1].hi_ns;
     end.lo_ns -= s->card[card - 1].hi_ns;
   }
-  status = match_add (self, flow, &start, &end, card);
+  status = match_add (self, flow, &hashes, &start, &end, card);
   if (status == OWD_STATUS_OK) {
     lag_add (&s->lag, self->arrival_ns - start.lo_ns - start.clock_ns / 2);
     lag_add (&s->lag, self->arrival_ns - end.lo_ns - end.clock_ns / 2);
@@ -431,10 +460,10 @@ owd_correlator_load (OwdCorrelator *self, OwdLoadFunc read, void *user, GError *
   self->state = g_new (State, s.n_states);
   self->n_known_priors = s.n_known_priors;
   self->prior = g_new (OwdPrior, s.n_known_priors);
-  self->rec = g_new (Rec, s.recs_size);
-  self->bucket = g_new (guint32, s.n_buckets);
+  self->rec = room_new (self->config.max_waiting * sizeof *self->rec);
+  self->bucket = room_new (s.n_buckets * sizeof *self->bucket);
   self->pair = g_new (Pair, s.pairs_size);
-  self->side = s.n_sides > 0 ? g_new (Side, SIDES) : NULL;
+  self->side = s.n_sides > 0 ? room_new (SIDES * sizeof *self->side) : NULL;
   self->pending = (Pending){ .slot_ns = s.slot_ns,
                              .first = s.first_slot,
                              .decided = s.decided_slot,

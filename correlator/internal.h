@@ -23,19 +23,23 @@ enum {
 
 #define PARTNERS 5
 
+/* Receive times of waiting records count in ticks of 2^16 ns, modulo 2^32: three days. */
+#define TICK_BITS 16
+
 /* One record at one point, waiting for its like. */
 typedef struct {
   guint64 key;     /* directed hash of the 5-tuple */
   gint64 start_ns; /* lower edge of the stamp: the packet came in [start, start + clock + step) */
   gint64 end_ns;
-  gint64 boot_ns; /* as in OwdInstant */
-  guint64 octets;
-  gint64 arrival_ns; /* receive time; never decreases in order of arrival */
-  guint32 packets;   /* saturates */
-  guint32 clock_us;  /* width of the boot interval, rounded up */
+  gint64 boot_ns;      /* as in OwdInstant */
+  guint64 octets : 56; /* saturates */
+  guint64 card : 8;    /* its line card in State.card + 1; 0: none that has a clock of its own */
+  guint32 packets;     /* saturates */
+  guint32 clock_us;    /* width of the boot interval, rounded up */
   guint32 bucket;
   guint32 next;    /* in the bucket */
   guint32 younger; /* in order of arrival */
+  guint32 arrival; /* receive time in ticks; never decreases in order of arrival */
   guint32 near;    /* hash of the source's network, /24 or /48 */
   guint16 state;
   guint16 segment;           /* as in OwdInstant */
@@ -45,10 +49,10 @@ typedef struct {
   guint8 proto;
   guint8 kinds; /* start_kind | end_kind << 4 */
   guint8 ttl;   /* 0: not known or not constant */
-  guint8 card;  /* its line card in State.card + 1; 0: none that has a clock of its own */
 } Rec;
 
-G_STATIC_ASSERT (sizeof (Rec) <= 96);
+/* With two words of the table for each, at most: 96 bytes. */
+G_STATIC_ASSERT (sizeof (Rec) <= 88);
 
 /* One stamp of one packet at one point: all that is needed to place it in time later. */
 typedef struct {
@@ -251,6 +255,16 @@ typedef struct {
   gint64 decided, judged;
 } Pending;
 
+#define PROBES 8 /* power of two, even */
+
+/* Look-ups that will be made soon, and how far what they need has been asked for; see match.c. */
+typedef struct {
+  guint32 cursor[PROBES]; /* ring: bucket, then a record in it, NIL: no more */
+  guint32 n;              /* ever put there */
+} Probe;
+
+#define EXPECTED 16 /* power of two, flows that are announced at most */
+
 /* A pair in the slot whose turn has come. */
 typedef struct {
   guint64 key;   /* what sorts it */
@@ -286,6 +300,10 @@ struct OwdCorrelator {
   guint32 n_buckets;  /* power of two */
   guint32 keep_below; /* shedding: flows whose mixed hash lies above are not kept; G_MAXUINT32: all are */
 
+  OwdFlowHashes expected[EXPECTED]; /* ring of flows that will come */
+  guint32 n_expected, n_met;        /* ever put there, and taken out */
+  Probe probe;
+
   Pair *pair;
   guint32 n_pairs, pairs_size;
   Side *side; /* SIDES; made with the first vote */
@@ -303,9 +321,18 @@ struct OwdCorrelator {
   OwdCorrelatorCounters counters;
 };
 
+/* correlator.c */
+/* Room for a large array that may grow up to that size: zeros, in large pages where the kernel has some; memory that is
+ * never touched is never taken. */
+void *room_new (gsize bytes);
+void room_free (void *room, gsize bytes);
 /* match.c */
-OwdStatus match_add (OwdCorrelator *self, const OwdFlow *flow, const OwdInstant *start, const OwdInstant *end,
-                     guint8 card);
+OwdStatus match_add (OwdCorrelator *self, const OwdFlow *flow, const OwdFlowHashes *hashes, const OwdInstant *start,
+                     const OwdInstant *end, guint8 card);
+/* Asks memory for what a flow will need that comes soon. */
+void match_expect (OwdCorrelator *self, const OwdFlow *flow);
+/* The hashes of the flow at hand: those made ahead, if it was expected. */
+void match_hashes (OwdCorrelator *self, const OwdFlow *flow, OwdFlowHashes *ret_hashes);
 /* Which of two states give both halves of a conversation the same stamps: bit 0 for a, bit 1 for b. */
 guint8 match_shared (const OwdCorrelator *self, guint16 a, guint16 b);
 /* Is what order.c holds of a flow with unequal counts still evidence of loss, now that all its records have come? */

@@ -25,7 +25,7 @@
  * the same record twice (dropped) or not to be trusted (kept out). Everything is decided from what has arrived, in the
  * order of the log.
  *
- * Cost. One hash table of 96-byte slots; a record whose flow nobody else has seen costs one insertion and one removal.
+ * Cost. One hash table of 88-byte slots; a record whose flow nobody else has seen costs one insertion and one removal.
  * With k records of one key waiting, an arrival costs O(k log k).
  */
 #include "internal.h"
@@ -42,6 +42,7 @@
 #define TWINS_HALVE 1024
 #define TWINS_STEP_NS (4 * OWD_NS_PER_MS)
 #define MISFITS 5
+#define OCTETS_MAX ((G_GUINT64_CONSTANT (1) << 56) - 1)
 #define AGREE_NS (250 * OWD_NS_PER_MS) /* start and end delays of one run */
 
 static const guint8 TCP_FIN = 0x01, TCP_SYN = 0x02, TCP_RST = 0x04;
@@ -64,9 +65,9 @@ typedef struct {
 static void
 rehash (OwdCorrelator *self, guint32 n_buckets)
 {
-  g_free (self->bucket);
+  room_free (self->bucket, self->n_buckets * sizeof *self->bucket);
   self->n_buckets = n_buckets;
-  self->bucket = g_new (guint32, n_buckets);
+  self->bucket = room_new (n_buckets * sizeof *self->bucket);
   for (guint32 i = 0; i < n_buckets; i++)
     self->bucket[i] = NIL;
   for (guint32 i = self->oldest; i != NIL; i = self->rec[i].younger) {
@@ -90,8 +91,9 @@ slot_take (OwdCorrelator *self)
   if (self->fresh == self->recs_size) {
     if (self->recs_size >= self->config.max_waiting)
       return NIL;
+    if (self->rec == NULL)
+      self->rec = room_new (self->config.max_waiting * sizeof *self->rec);
     self->recs_size = MIN (MAX (4096, self->recs_size * 2), self->config.max_waiting);
-    self->rec = g_renew (Rec, self->rec, self->recs_size);
     if (self->n_buckets < self->recs_size) {
       guint32 n = 4096;
 
@@ -144,15 +146,90 @@ remove_oldest (OwdCorrelator *self)
   self->used--;
 }
 
+static guint32
+ticks (OwdTime t)
+{
+  return (guint32) (t >> TICK_BITS);
+}
+
+/* The cache lines that a record lies in. */
+static void
+ask_for (const OwdCorrelator *self, guint32 i)
+{
+  const char *r = (const char *) &self->rec[i];
+
+  __builtin_prefetch (r);
+  __builtin_prefetch (r + 64);
+  __builtin_prefetch (r + sizeof (Rec) - 1);
+}
+
+/* Goes on to the elder one in its bucket. */
+static void
+probe_next (const OwdCorrelator *self, guint32 *cursor)
+{
+  if (*cursor != NIL)
+    *cursor = self->rec[*cursor].next;
+  if (*cursor != NIL)
+    ask_for (self, *cursor);
+}
+
+/* Every step of a look-up waits for memory, and a bucket holds what one conversation left at all points. So each is
+ * asked for one look-up ahead of the step that needs it. A hint: what it finds may be gone when its time comes. */
+static void
+probe_add (const OwdCorrelator *self, Probe *p, guint32 bucket)
+{
+  guint32 *found = &p->cursor[(p->n - 2) % PROBES], n = p->n++;
+
+  p->cursor[n % PROBES] = bucket & (self->n_buckets - 1);
+  __builtin_prefetch (&self->bucket[p->cursor[n % PROBES]]);
+  if (n < PROBES)
+    return;
+  *found = self->bucket[*found];
+  if (*found != NIL)
+    ask_for (self, *found);
+  for (guint32 back = 4; back < PROBES; back += 2)
+    probe_next (self, &p->cursor[(n - back) % PROBES]);
+}
+
 void
 match_expire (OwdCorrelator *self, OwdTime before)
 {
+  gint64 most = (self->arrival_ns >> TICK_BITS) - (before >> TICK_BITS); /* ticks between; behind all: negative */
+  guint32 now = ticks (self->arrival_ns), scout = self->oldest;
+  Probe probe = { 0 };
+
   self->kept_since = MAX (self->kept_since, before);
-  while (self->oldest != NIL && self->rec[self->oldest].arrival_ns < self->kept_since) {
+  for (guint32 n = 0; self->oldest != NIL && (guint32) (now - self->rec[self->oldest].arrival) > most; n++) {
+    for (; scout != NIL && probe.n < n + PROBES; scout = self->rec[scout].younger)
+      probe_add (self, &probe, self->rec[scout].bucket);
     if (!(self->rec[self->oldest].flags & REC_PAIRED))
       self->counters.unpaired++;
     remove_oldest (self);
   }
+}
+
+/* ---- what is to come ------------------------------------------------------------------------------ */
+
+void
+match_expect (OwdCorrelator *self, const OwdFlow *flow)
+{
+  OwdFlowHashes *hashes = &self->expected[self->n_expected & (EXPECTED - 1)];
+
+  if (self->n_expected - self->n_met == EXPECTED)
+    return;
+  self->n_expected++;
+  owd_flow_hash_all (flow, hashes);
+  if (self->bucket != NULL)
+    probe_add (self, &self->probe, (guint32) hashes->undirected);
+}
+
+void
+match_hashes (OwdCorrelator *self, const OwdFlow *flow, OwdFlowHashes *ret_hashes)
+{
+  if (self->n_expected != self->n_met)
+    *ret_hashes = self->expected[self->n_met++ & (EXPECTED - 1)];
+  else
+    owd_flow_hash_all (flow, ret_hashes);
 }
 
 /* ---- partners ------------------------------------------------------------------------------------- */
@@ -277,7 +354,7 @@ usable_half (const OwdCorrelator *self, const Rec *shared, const Rec *own, guint
   gboolean said;
 
   /* Traffic in one direction only; but both records of a conversation leave together, so wait for the next datagram. */
-  if (twin == NULL && half == NULL && shared->arrival_ns < self->arrival_ns && shared->proto != 6)
+  if (twin == NULL && half == NULL && shared->arrival != ticks (self->arrival_ns) && shared->proto != 6)
     return HALF_BOTH;
   if (twin == NULL || half == NULL)
     return HALF_UNKNOWN;
@@ -823,19 +900,6 @@ wide_of (const OwdFlow *flow)
   return (guint16) network_of (&flow->src, 16);
 }
 
-static guint64
-reverse_hash (const OwdFlow *flow)
-{
-  OwdFlow r;
-
-  r.src = flow->dst;
-  r.dst = flow->src;
-  r.sport = flow->dport;
-  r.dport = flow->sport;
-  r.proto = flow->proto;
-  return owd_flow_hash (&r);
-}
-
 /* A record has one boot time for both stamps. Where the clock was stepped between them, or near, that is the later
  * one's: as long as it is known, each is read anew by the clock of its own time (owd_clock_refine()). FALSE: there is
  * none. */
@@ -851,24 +915,24 @@ by_one_clock (const OwdInstant *start, const OwdInstant *end, gint64 *ret_start_
 }
 
 OwdStatus
-match_add (OwdCorrelator *self, const OwdFlow *flow, const OwdInstant *start, const OwdInstant *end, guint8 card)
+match_add (OwdCorrelator *self, const OwdFlow *flow, const OwdFlowHashes *hashes, const OwdInstant *start,
+           const OwdInstant *end, guint8 card)
 {
-  guint64 undirected = owd_flow_hash_undirected (flow);
-  guint32 mixed = (guint32) ((undirected * G_GUINT64_CONSTANT (0x9e3779b97f4a7c15)) >> 32);
+  guint32 mixed = (guint32) ((hashes->undirected * G_GUINT64_CONSTANT (0x9e3779b97f4a7c15)) >> 32);
   gint64 clock_ns = MAX (start->clock_ns, end->clock_ns), start_ns = start->lo_ns;
   gboolean one_clock = by_one_clock (start, end, &start_ns);
-  guint64 reverse_key;
   guint32 i;
 
   Rec rec = {
-    .key = owd_flow_hash (flow),
+    .key = hashes->forward,
     .start_ns = start_ns,
     .end_ns = end->lo_ns,
-    .octets = flow->octets,
-    .arrival_ns = self->arrival_ns,
+    .octets = MIN (flow->octets, OCTETS_MAX),
+    .card = card,
+    .arrival = ticks (self->arrival_ns),
     .packets = (guint32) MIN (flow->packets, G_MAXUINT32),
     .clock_us = (guint32) MIN ((clock_ns + OWD_NS_PER_US - 1) / OWD_NS_PER_US, G_MAXUINT32),
-    .bucket = (guint32) undirected,
+    .bucket = (guint32) hashes->undirected,
     .boot_ns = one_clock ? end->boot_ns : 0,
     .near = network_of (&flow->src, 24),
     .state = (guint16) self->current,
@@ -878,7 +942,6 @@ match_add (OwdCorrelator *self, const OwdFlow *flow, const OwdInstant *start, co
     .proto = flow->proto,
     .kinds = (guint8) (flow->start_kind | flow->end_kind << 4),
     .ttl = flow->ttl_min == flow->ttl_max ? flow->ttl_min : 0,
-    .card = card,
   };
 
   for (guint k = 0; k < PARTNERS; k++)
@@ -901,10 +964,9 @@ match_add (OwdCorrelator *self, const OwdFlow *flow, const OwdInstant *start, co
   self->rec[i] = rec;
   insert (self, i);
 
-  reverse_key = reverse_hash (flow);
-  compare_twins (self, &self->rec[i], reverse_key);
-  pair_state (self, &rec, rec.key, reverse_key);
+  compare_twins (self, &self->rec[i], hashes->reverse);
+  pair_state (self, &rec, rec.key, hashes->reverse);
   if (is_shared (self, rec.state) || self->some_shared)
-    pair_state (self, &rec, reverse_key, rec.key);
+    pair_state (self, &rec, hashes->reverse, rec.key);
   return OWD_STATUS_OK;
 }

@@ -87,6 +87,9 @@ void owd_correlator_add_priors (OwdCorrelator *self, const OwdPrior *priors, gui
 guint32 owd_correlator_newest_prior (const OwdCorrelator *self);
 
 void owd_correlator_header (OwdCorrelator *self, const OwdHeader *header);
+/* A hint, some flows ahead: this one will be given to owd_correlator_flow() after all those that were announced before,
+ * and none that was not in between. Memory is asked for what it will need. Nothing depends on it but speed. */
+void owd_correlator_expect (OwdCorrelator *self, const OwdFlow *flow);
 /* A flow of the last header; copied. OWD_STATUS_OK: taken; OWD_STATUS_DUPLICATE, OWD_STATUS_FULL (shed),
  * OWD_STATUS_MALFORMED (no usable stamps): counted and left. */
 OwdStatus owd_correlator_flow (OwdCorrelator *self, const OwdFlow *flow);

@@ -155,7 +155,7 @@ side_take (OwdCorrelator *self, guint32 side)
   Side *least;
 
   if (self->side == NULL)
-    self->side = g_new0 (Side, SIDES);
+    self->side = room_new (SIDES * sizeof *self->side);
   least = &self->side[side & (SIDES - SIDE_WAYS)];
   for (guint i = 1; i < SIDE_WAYS; i++) {
     Side *s = &self->side[(side & (SIDES - SIDE_WAYS)) + i];

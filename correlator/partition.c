@@ -8,6 +8,7 @@
  * remembers from which offset on each counts.
  */
 #include "checkpoint.h"
+#include "feed.h"
 #include "program.h"
 
 #define BATCH 10000                             /* samples per transaction at most, but whole blocks */
@@ -154,17 +155,7 @@ look_for_profiles (Part *part, GError **error)
 static void
 feed (Part *part, OwdLogBlock *block)
 {
-  OwdItemType type;
-  OwdHeader header;
-  OwdFlow flow;
-
-  while (owd_log_block_next (block, &type, &header, &flow)) {
-    if (type == OWD_ITEM_HEADER)
-      owd_correlator_header (part->engine, &header);
-    else
-      (void) owd_correlator_flow (part->engine, &flow);
-  }
-  owd_correlator_advance (part->engine, block->time);
+  (void) feed_block (part->engine, block);
   part->offset = block->next;
   part->log_time = block->time;
 }

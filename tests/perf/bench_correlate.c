@@ -3,8 +3,7 @@
  * bench_correlate [--read-only] LOG: CPU ns per record for reading a log, and for reading and correlating it, without a
  * database. One line of numbers, for endtoend.py, profiler.py and for people.
  */
-#include "owd-correlator.h"
-#include "owd-flowlog.h"
+#include "feed.h"
 
 #include <stdio.h>
 #include <time.h>
@@ -32,26 +31,18 @@ on_sample (void *user, const OwdSample *sample)
 }
 
 static void
-feed_block (OwdLogBlock *b, OwdCorrelator *engine, Totals *t)
+read_block (OwdLogBlock *b, Totals *t)
 {
   OwdItemType type;
   OwdHeader header;
   OwdFlow flow;
 
   while (owd_log_block_next (b, &type, &header, &flow)) {
-    if (type == OWD_ITEM_FLOW) {
-      t->records++;
-      t->checksum += flow.end_raw;
-    }
-    if (engine == NULL)
+    if (type != OWD_ITEM_FLOW)
       continue;
-    if (type == OWD_ITEM_HEADER)
-      owd_correlator_header (engine, &header);
-    else
-      (void) owd_correlator_flow (engine, &flow);
+    t->records++;
+    t->checksum += flow.end_raw;
   }
-  if (engine != NULL)
-    owd_correlator_advance (engine, b->time);
 }
 
 static void
@@ -62,8 +53,12 @@ read_partition (const char *dir, guint partition, OwdCorrelator *engine, Totals 
   OwdLogBlock b;
   OwdStatus status = OWD_STATUS_OK;
 
-  while (r != NULL && (status = owd_log_reader_next (r, &b, &error)) == OWD_STATUS_OK)
-    feed_block (&b, engine, t);
+  while (r != NULL && (status = owd_log_reader_next (r, &b, &error)) == OWD_STATUS_OK) {
+    if (engine != NULL)
+      t->records += feed_block (engine, &b);
+    else
+      read_block (&b, t);
+  }
   if (r == NULL || status != OWD_STATUS_END)
     g_error ("partition %u: %s", partition, error != NULL ? error->message : owd_status_text (status));
   if (engine != NULL)

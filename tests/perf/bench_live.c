@@ -15,8 +15,7 @@
  * The delay between two points is a function of time alone: so the truth of a sample follows from its points and its
  * time. `run` leaves out the first WARM_S: by then as many records leave as come.
  */
-#include "owd-correlator.h"
-#include "owd-flowlog.h"
+#include "feed.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -330,26 +329,6 @@ memory (void)
   return g_ascii_strtoull (line + 8, NULL, 10) * 1024;
 }
 
-static guint64
-feed_block (OwdLogBlock *b, OwdCorrelator *engine)
-{
-  OwdItemType type;
-  OwdHeader header;
-  OwdFlow flow;
-  guint64 n = 0;
-
-  while (owd_log_block_next (b, &type, &header, &flow)) {
-    if (type == OWD_ITEM_HEADER) {
-      owd_correlator_header (engine, &header);
-    } else {
-      (void) owd_correlator_flow (engine, &flow);
-      n++;
-    }
-  }
-  owd_correlator_advance (engine, b->time);
-  return n;
-}
-
 static void
 correlate (const char *dir, guint32 max)
 {
@@ -369,7 +348,7 @@ correlate (const char *dir, guint32 max)
   config.max_waiting = max;
   run.engine = owd_correlator_new (&config, on_sample, &run);
   while (owd_log_reader_next (r, &b, &error) == OWD_STATUS_OK) {
-    n += feed_block (&b, run.engine);
+    n += feed_block (run.engine, &b);
     run.waiting = MAX (run.waiting, owd_correlator_waiting (run.engine));
     if (begin_ns == 0 && b.time >= BEGIN_NS + WARM_S * OWD_NS_PER_S) {
       begin_ns = cpu_ns ();
