@@ -84,6 +84,7 @@ hash_is_xxh3 (void **state)
 
   (void) state;
   for (guint i = 0; i < 10000; i++) {
+    OwdFlowHashes all;
     OwdFlow low;
     int order;
 
@@ -104,6 +105,10 @@ hash_is_xxh3 (void **state)
     order = memcmp (f.src.b, f.dst.b, 16);
     low = order < 0 || (order == 0 && f.sport <= f.dport) ? f : turned (f);
     assert_true (owd_flow_hash (&f) == plain_hash (&f));
+    owd_flow_hash_all (&f, &all);
+    assert_true (all.forward == plain_hash (&f) && all.undirected == plain_hash (&low));
+    f = turned (f);
+    assert_true (all.reverse == plain_hash (&f));
     assert_true (owd_flow_hash_undirected (&f) == plain_hash (&low));
   }
 }
