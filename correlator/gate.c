@@ -14,6 +14,12 @@
  * passed at its time: it is counted and not delivered. Where too few passed to contradict it, it is delivered if what
  * the path has shown lately does not exclude it, else with an interval that holds both.
  *
+ * Equal totals alone can err: a packet lost between the points, and a cut one packet later at one of them, add up to
+ * equal sums, and from there on the stream's records are compared one packet apart. Such a sample lies beside its
+ * path's by the distance of two packets, often no farther than coarse steps explain. But what steps make of a level is
+ * dense: so a sample without SYN or FIN needs two other flows near it, and a stream that had one without is not
+ * believed again.
+ *
  * A stamp that has been contradicted on one path is the same stamp on others: there, where coarse steps would hide the
  * error, its samples are not delivered either.
  *
@@ -30,7 +36,9 @@
 #define BURST_US 10000 /* a queue may fill and drain between two neighbours */
 #define FAR_MADS 9     /* about 6 sigma */
 #define LATELY_ENOUGH 8
-#define LAST 3 /* samples of a sparse path that make a new level */
+#define LAST 3     /* samples of a sparse path that make a new level */
+#define DENSE 64   /* of a path's last samples: so many show where its level is dense, */
+#define DENSE_OF 8 /* which has neighbours within this part of the steps */
 
 gint64
 gate_bin_ns (const OwdCorrelator *self)
@@ -222,6 +230,22 @@ queueing_us (const gint32 level_us[NEIGHBOURS], guint n, gint32 median, gint64 s
   return MAX (ranked (off_us, n * 3 / 4) - step_us / 4, 0); /* one of four may be a bad stamp itself */
 }
 
+/* Its proof is equal totals; SYN or FIN did not pass. */
+static gboolean
+by_counts_alone (const Waiting *w)
+{
+  return w->kind != OWD_SAMPLE_BOTH && (w->flags & OWD_SAMPLE_SYN) == 0;
+}
+
+/* Nobody has lately been as near to it as steps and a queue leave samples to each other. */
+static gboolean
+is_beside (const Habits *habits, const Waiting *w, const Seen *seen)
+{
+  gint64 near_us = seen->step_ns / OWD_NS_PER_US / DENSE_OF + BURST_US;
+
+  return habits->n >= DENSE && !is_habit (habits, in_us (seen->delta_ns), flow_tag (w->flow), near_us);
+}
+
 /* Do the neighbours of the sample contradict it? */
 static Verdict
 ask_company (const gint32 level_us[NEIGHBOURS], guint n, const Habits *habits, const Waiting *w, const Seen *seen)
@@ -235,7 +259,7 @@ ask_company (const gint32 level_us[NEIGHBOURS], guint n, const Habits *habits, c
     off_us = MAX (ABS (off_us) - BURST_US, 0);
   if (ABS (off_us) <= step_us + FAR_SPANS * queue_us
       || is_habit (habits, delta_us, flow_tag (w->flow), step_us / 2 + queue_us))
-    return VERDICT_FINE;
+    return by_counts_alone (w) && is_beside (habits, w, seen) ? VERDICT_BESIDE : VERDICT_FINE;
   for (guint i = 0; i < NEIGHBOURS; i++) {
     if (level_us[i] != NOBODY && ABS ((gint64) level_us[i] - delta_us) < ABS ((gint64) level_us[i] - median))
       return VERDICT_SUPPORTED;
@@ -290,6 +314,15 @@ accuse (OwdCorrelator *self, const Waiting *w, const Stamp *s, gint64 off_ns)
   *suspect_of (self, tag) = (Suspect){ .tag = tag, .off_ns = off_ns };
 }
 
+/* A flow between two points. */
+static guint64
+stream_tag (const Waiting *w)
+{
+  guint64 h = w->flow ^ (guint64) w->a.state << 48 ^ (guint64) w->b.state << 32;
+
+  return (h * G_GUINT64_CONSTANT (0x9e3779b97f4a7c15)) | 1;
+}
+
 /* Was the stamp contradicted elsewhere? NULL: no. */
 static const Suspect *
 suspect_find (OwdCorrelator *self, const Waiting *w, const Stamp *s)
@@ -306,16 +339,24 @@ gate_judge (OwdCorrelator *self, Waiting *w)
   const Pair *pair = pair_find (self, w->a.state, w->b.state);
   gboolean back = w->travel == TRAVELS_BACK;
   gint32 level_us[NEIGHBOURS];
-  guint n = find_company (self, pair->level[back], w, level_us);
   Seen seen;
+  guint n;
 
+  if (by_counts_alone (w) && suspect_of (self, stream_tag (w))->tag == stream_tag (w)) {
+    w->verdict = VERDICT_CONTRADICTED;
+    return;
+  }
+  n = find_company (self, pair->level[back], w, level_us);
   delay_see (self, &w->a, &w->b, &seen);
   w->level_ns = pair->lately[back].median;
   if (n >= ENOUGH)
     w->verdict = (guint8) ask_company (level_us, n, &pair->habits[back], w, &seen);
   else
     w->verdict = (guint8) ask_lately (&pair->lately[back], &pair->habits[back], w, &seen);
-  if (w->verdict == VERDICT_CONTRADICTED) {
+  if (w->verdict == VERDICT_BESIDE) {
+    *suspect_of (self, stream_tag (w)) = (Suspect){ .tag = stream_tag (w) };
+    w->verdict = VERDICT_CONTRADICTED;
+  } else if (w->verdict == VERDICT_CONTRADICTED) {
     gint64 off_ns = ABS (seen.delta_ns - w->level_ns);
 
     accuse (self, w, &w->a, off_ns);

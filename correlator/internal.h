@@ -201,12 +201,13 @@ typedef enum {
   VERDICT_SUPPORTED,    /* far off, but not alone */
   VERDICT_LONELY,       /* far off, and too few others to tell */
   VERDICT_CONTRADICTED, /* far off, and others at its time were not: not delivered */
+  VERDICT_BESIDE,       /* likely another packet of the stream: contradicted, and what follows of it likewise */
 } Verdict;
 
-/* A stamp of a contradicted sample. */
+/* A stamp of a contradicted sample, or a stream whose records are a packet apart. */
 typedef struct {
-  guint64 tag; /* hash of flow, point and stamp; 0: free */
-  gint64 off_ns;
+  guint64 tag;   /* hash of flow, point and stamp, or of flow and points; 0: free */
+  gint64 off_ns; /* of a stamp */
 } Suspect;
 
 #define SUSPECTS 1024 /* power of two */

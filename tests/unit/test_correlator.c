@@ -763,6 +763,56 @@ profiles_count_in_their_time (void **state)
   world_end (&w);
 }
 
+/* Point 1's stamps have steps of 64 ms. Among many short flows of 20 ms there are streams whose last packets, by equal
+ * totals, are two packets 60 ms apart: one was lost on the way, another one counted in addition. */
+static void
+streams_a_packet_apart (void **state)
+{
+  const gint64 step = 64 * MS;
+  guint starts = 0, ends = 0;
+  World w = world_new ();
+
+  (void) state;
+  world_start (&w);
+  tick (&w, EPOCH);
+  for (guint i = 0; i < 1500; i++) {
+    OwdTime t = EPOCH + 40 * S + i * 47 * MS;
+    Saw flow = { .sport = (guint16) (1000 + i),
+                 .tcp_flags = SYN | ACK | FIN,
+                 .first = t,
+                 .last = t + 11 * MS,
+                 .packets = 4,
+                 .octets = 400,
+                 .ttl = 60 };
+    gboolean stream = i > 1000 && i % 64 == 0;
+
+    tick (&w, t + 500 * MS);
+    if (stream) {
+      flow.tcp_flags = 0;
+      flow.packets = 100;
+      flow.first = t - 200 * MS;
+      flow.last = (t + 80 * MS) / step * step + step / 2 - 80 * MS;
+    }
+    (void) export(&w, flow);
+    flow.point = 1;
+    flow.ttl = 59;
+    flow.first = (flow.first + 20 * MS) / step * step;
+    flow.last = (flow.last + (stream ? 80 : 20) * MS) / step * step;
+    (void) export(&w, flow);
+  }
+  owd_correlator_flush (w.c);
+  for (guint i = 0; i < w.samples->len; i++) {
+    const OwdSample *s = sample (&w, i);
+
+    starts += s->proto == 17 && s->kind == OWD_SAMPLE_START;
+    ends += s->proto == 17 && s->kind == OWD_SAMPLE_END;
+  }
+  assert_in_range (w.samples->len, 2900, 3000);
+  assert_int_equal (starts, 8);
+  assert_int_equal (ends, 0);
+  world_end (&w);
+}
+
 /* ---- NetFlow v9: uptimes, and headers of whole seconds ------------------------------------------------- */
 
 #define UP_MS 5000000      /* uptime of both points at EPOCH */
@@ -863,6 +913,7 @@ main (void)
     cmocka_unit_test (profiles_count_in_their_time),
     cmocka_unit_test (whole_flows_tell_of_loss),
     cmocka_unit_test (records_span_a_clock_step),
+    cmocka_unit_test (streams_a_packet_apart),
   };
 
   return cmocka_run_group_tests (tests, NULL, NULL);
