@@ -17,6 +17,9 @@ G_BEGIN_DECLS
 int owd_program_start (GOptionContext *context, const char *program, int *argc, char ***argv,
                        OwdConfig **ret_config) G_GNUC_WARN_UNUSED_RESULT;
 
+/* An error where words are left that no option took. */
+gboolean owd_program_no_arguments (int argc, char **argv, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+
 /* Blocks SIGINT, SIGTERM and SIGHUP in all threads started later and returns a signalfd for them. -1 on failure. */
 int owd_program_signal_fd (void);
 

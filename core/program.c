@@ -126,6 +126,15 @@ owd_program_start (GOptionContext *context, const char *program, int *argc, char
   return status;
 }
 
+gboolean
+owd_program_no_arguments (int argc, char **argv, GError **error)
+{
+  if (argc <= 1)
+    return TRUE;
+  g_set_error (error, OWD_ERROR, OWD_ERROR_CONFIG, "'%s': there are no arguments but options", argv[1]);
+  return FALSE;
+}
+
 int
 owd_program_signal_fd (void)
 {

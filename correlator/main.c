@@ -189,6 +189,10 @@ main (int argc, char **argv)
   g_option_context_free (context);
   if (status >= 0)
     return status;
+  if (!owd_program_no_arguments (argc, argv, &error)) {
+    owd_config_unref (p.config);
+    return owd_program_fail (PROGRAM, error);
+  }
   settings (&p);
   signal_fd = owd_program_signal_fd ();
   p.stop_fd = eventfd (0, EFD_CLOEXEC | EFD_NONBLOCK);

@@ -242,7 +242,7 @@ owd_probe_calibrate_main (int argc, char **argv)
   g_option_context_set_summary (context, "Bounds the offsets of exporters' stamps by probes that both have stamped.");
   g_option_context_add_main_entries (context, entries, NULL);
   status = owd_program_start (context, OWD_PROBE_PROGRAM, &argc, &argv, &config);
-  if (status < 0)
+  if (status < 0 && owd_program_no_arguments (argc, argv, &error))
     status = calibrate (&o, config, &error);
   if (error != NULL)
     status = owd_program_fail (OWD_PROBE_PROGRAM, error);

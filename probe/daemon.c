@@ -714,7 +714,7 @@ owd_probe_daemon_main (int argc, char **argv)
 
   g_option_context_set_summary (context, "Runs the tests of oneway.conf, and takes results to the database.");
   status = owd_program_start (context, OWD_PROBE_PROGRAM, &argc, &argv, &config);
-  if (status < 0)
+  if (status < 0 && owd_program_no_arguments (argc, argv, &error))
     status = measure (config, &error);
   if (error != NULL)
     status = owd_program_fail (OWD_PROBE_PROGRAM, error);

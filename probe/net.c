@@ -92,17 +92,19 @@ owd_probe_endpoint_resolve (const char *text, guint16 default_port, int family, 
   struct addrinfo hints = { .ai_family = family, .ai_socktype = SOCK_DGRAM }, *found = NULL;
   g_autofree char *host = NULL, *service = NULL;
   const char *port = NULL;
+  guint64 number;
   int status;
 
   hints.ai_flags = AI_NUMERICSERV | (passive ? AI_PASSIVE : 0);
-  if (!split (text, &host, &port)) {
+  if (!split (text, &host, &port)
+      || (port != NULL && !g_ascii_string_to_unsigned (port, 10, 0, G_MAXUINT16, &number, NULL))) {
     g_set_error (error, OWD_ERROR, OWD_ERROR_CONFIG, "%s: want HOST, HOST:PORT or [ADDRESS]:PORT", text);
     return FALSE;
   }
   service = port != NULL ? g_strdup (port) : g_strdup_printf ("%u", default_port);
   status = getaddrinfo (host[0] != '\0' ? host : NULL, service, &hints, &found);
   if (status != 0) {
-    g_set_error (error, OWD_ERROR, OWD_ERROR_CONFIG, "%s: %s", text, gai_strerror (status));
+    g_set_error (error, OWD_ERROR, OWD_ERROR_IO, "cannot find %s: %s", host, gai_strerror (status));
     return FALSE;
   }
   memset (ret_endpoint, 0, sizeof *ret_endpoint);

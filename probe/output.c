@@ -390,39 +390,81 @@ print_fates (FILE *out, const OwdProbeSummary *s)
 }
 
 static void
-print_hops (FILE *out, const char *way, gint min, gint max)
+print_hops (FILE *out, const OwdProbeSummary *s)
 {
-  if (min < 0)
+  const struct {
+    const char *way;
+    gint min, max;
+  } ways[] = { { "up", s->hops_up_min, s->hops_up_max }, { "down", s->hops_down_min, s->hops_down_max } };
+  const char *before = "  hops: ";
+
+  for (guint i = 0; i < G_N_ELEMENTS (ways); i++) {
+    if (ways[i].min < 0)
+      continue;
+    fprintf (out, "%s%s %d", before, ways[i].way, ways[i].min);
+    if (ways[i].max != ways[i].min)
+      fprintf (out, " to %d (the route changed)", ways[i].max);
+    before = ", ";
+  }
+  if (before[0] == ',')
+    fputc ('\n', out);
+}
+
+static void
+print_answers_of_hosts (FILE *out, const OwdProbeSummary *s)
+{
+  gboolean reset = (s->flags & OWD_PROBE_RESET) != 0, open = (s->flags & OWD_PROBE_SYN_ACK) != 0;
+
+  if (reset || open)
+    fprintf (out, "  answered by the host's TCP with %s%s%s: round trips only\n", reset ? "RST" : "",
+             reset && open ? " and " : "", open ? "SYN-ACK" : "");
+  else if (s->answered > 0)
+    fputs ("  note: the reflector gives no stamps of its own: round trips only\n", out);
+}
+
+/* The typical one-way delays, as far as they can be known: the difference of the clocks lies within both their stated
+ * errors and what causality leaves. */
+static void
+print_intervals (FILE *out, const OwdProbeSummary *s)
+{
+  gint64 lo = s->offset_lo_ns, hi = s->offset_hi_ns, error = s->own_error_ns + s->peer_error_ns;
+
+  if (s->own_error_ns >= 0 && s->peer_error_ns >= 0) {
+    lo = MAX (lo, -error);
+    hi = MIN (hi, error);
+  }
+  if (lo > hi)
     return;
-  fprintf (out, "  %s: %d", way, min);
-  if (max != min)
-    fprintf (out, " to %d (the route changed)", max);
-  fputs (" hops\n", out);
+  fprintf (out, "  so p50 one way is between %.3f and %.3f ms up, between %.3f and %.3f ms down\n",
+           ms (MAX (s->up.p50_ns - hi, 0)), ms (s->up.p50_ns - lo), ms (MAX (s->down.p50_ns + lo, 0)),
+           ms (s->down.p50_ns + hi));
 }
 
 /* What a reader of negative or surprising delays must know. */
 static void
-print_clocks (FILE *out, const OwdProbeSummary *s, gboolean own_synchronised)
+print_clocks (FILE *out, const OwdProbeSummary *s)
 {
+  const char *who = s->own_unsynchronised && s->peer_unsynchronised ? "neither clock is"
+                    : s->own_unsynchronised                         ? "this machine's clock is not"
+                    : s->peer_unsynchronised                        ? "the reflector's clock is not"
+                                                                    : NULL;
+
   if (s->up.n == 0) {
-    if ((s->flags & (OWD_PROBE_RESET | OWD_PROBE_SYN_ACK)) != 0)
-      fprintf (out, "  answered by the host's TCP with %s%s%s: round trips only\n",
-               (s->flags & OWD_PROBE_RESET) != 0 ? "RST" : "",
-               (s->flags & OWD_PROBE_RESET) != 0 && (s->flags & OWD_PROBE_SYN_ACK) != 0 ? " and " : "",
-               (s->flags & OWD_PROBE_SYN_ACK) != 0 ? "SYN-ACK" : "");
-    else if (s->answered > 0)
-      fputs ("  note: the reflector gives no stamps of its own: round trips only\n", out);
+    print_answers_of_hosts (out, s);
     return;
   }
-  fprintf (out, "  clocks: the reflector's is between %.3f and %.3f ms ahead, as delays cannot be negative\n",
-           ms (s->offset_lo_ns), ms (s->offset_hi_ns));
+  if (s->offset_lo_ns <= s->offset_hi_ns)
+    fprintf (out, "  clocks: the reflector's is between %.3f and %.3f ms ahead, as delays cannot be negative\n",
+             ms (s->offset_lo_ns), ms (s->offset_hi_ns));
+  else
+    fprintf (out, "  clocks: they have moved against each other by %.3f ms or more: one-way delays have, too\n",
+             ms (s->offset_lo_ns - s->offset_hi_ns));
   if (s->own_error_ns >= 0 && s->peer_error_ns >= 0)
     fprintf (out, "  stated errors: this clock %.3f ms, the reflector's %.3f ms\n", ms (s->own_error_ns),
              ms (s->peer_error_ns));
-  if (!own_synchronised)
-    fputs ("  note: this machine's clock is not synchronised: one-way delays are off by what it is\n", out);
-  else if ((s->flags & OWD_PROBE_UNSYNC) != 0)
-    fputs ("  note: the reflector's clock is not synchronised: one-way delays are off by what it is\n", out);
+  print_intervals (out, s);
+  if (who != NULL)
+    fprintf (out, "  note: %s synchronised: one-way delays may be off by what the clocks are apart\n", who);
   if ((s->flags & OWD_PROBE_UNSTATED) != 0)
     fputs ("  note: the reflector states no believable clock error: intervals rest on causality alone\n", out);
   if (s->clock_contradictions > 0)
@@ -430,10 +472,19 @@ print_clocks (FILE *out, const OwdProbeSummary *s, gboolean own_synchronised)
 }
 
 static void
-print_peculiarities (FILE *out, const OwdProbeSummary *s)
+print_peculiarities (FILE *out, const OwdProbeLabel *label, const OwdProbeSummary *s)
 {
-  if (s->lost > 0 && s->peer_stateful == 0)
-    fputs ("  note: the reflector does not count: the direction of loss is unknown\n", out);
+  gboolean stamp = g_str_equal (label->method, "stamp");
+
+  if (stamp && s->answered == 0 && s->sent > 0)
+    fputs ("  note: no reply at all: no reflector there, a filter on the way, or one that wants another key, or any\n",
+           out);
+  if (s->not_left > 0)
+    fputs ("  note: what never left waits for a next hop that does not answer, or meets a filter of this machine\n",
+           out);
+  if (stamp && s->lost > 0 && s->peer_stateful == 0)
+    fprintf (out, "  note: %s: the direction of loss is unknown\n",
+             label->sport == 0 ? "to the reflector every port is a session" : "the reflector does not count");
   if (s->lost_unknown > 0 && s->peer_stateful == 1)
     fprintf (out, "  note: %" U " lost packets may have been lost on either way%s\n", s->lost_unknown,
              s->peer_reports ? "" : "; a reflector of Oneway's tells more with --tlvs arrivals");
@@ -448,7 +499,7 @@ print_peculiarities (FILE *out, const OwdProbeSummary *s)
 }
 
 static void
-print_table (FILE *out, const OwdProbeLabel *label, const OwdProbeSummary *s, gboolean own_synchronised)
+print_table (FILE *out, const OwdProbeLabel *label, const OwdProbeSummary *s)
 {
   StatsField stats[N_STATS];
 
@@ -467,21 +518,19 @@ print_table (FILE *out, const OwdProbeLabel *label, const OwdProbeSummary *s, gb
              ms (s->down.p95_ns - s->down.min_ns));
   if (s->first_rtt_ns != OWD_TIME_NONE)
     fprintf (out, "  first packet: %.3f ms, kept apart: it pays for set-up on the way\n", ms (s->first_rtt_ns));
-  print_hops (out, "up", s->hops_up_min, s->hops_up_max);
-  print_hops (out, "down", s->hops_down_min, s->hops_down_max);
-  print_clocks (out, s, own_synchronised);
-  print_peculiarities (out, s);
+  print_hops (out, s);
+  print_clocks (out, s);
+  print_peculiarities (out, label, s);
 }
 #undef U
 
 void
-owd_probe_print_summary (FILE *out, OwdProbeFormat format, const OwdProbeLabel *label, const OwdProbeSummary *summary,
-                         gboolean own_synchronised)
+owd_probe_print_summary (FILE *out, OwdProbeFormat format, const OwdProbeLabel *label, const OwdProbeSummary *summary)
 {
   if (format == OWD_PROBE_JSON)
     print_json_summary (out, label, summary);
   else if (format == OWD_PROBE_TABLE)
-    print_table (out, label, summary, own_synchronised);
+    print_table (out, label, summary);
 }
 
 /* ---- routes ------------------------------------------------------------------------------------ */
@@ -541,7 +590,7 @@ owd_probe_print_route (FILE *out, OwdProbeFormat format, const OwdProbeLabel *la
     print_csv_route (out, label, index, span);
     return;
   }
-  fprintf (out, "%s (%s), %u hops%s, %s to %s\n", label->target, label->method, route->n,
+  fprintf (out, "%s (%s), %u hop%s%s, %s to %s\n", label->target, label->method, route->n, route->n == 1 ? "" : "s",
            route->reached ? "" : ", not reached", owd_time_text (span->from, from), owd_time_text (span->to, to));
   for (guint i = 0; i < route->n; i++)
     if (route->hop[i].rtt_ns != OWD_TIME_NONE)

@@ -333,6 +333,7 @@ typedef struct {
   guint64 peer_restarts;
   guint64 dscp_up, dscp_down, ce_up, ce_down; /* packets whose DSCP came changed, that were marked */
   guint64 clock_contradictions;
+  gboolean own_unsynchronised, peer_unsynchronised;            /* with one packet at least */
   gboolean peer_reports;                                       /* it says what arrived: arrivals TLV */
   gint peer_stateful;                                          /* 1, 0, -1 not known */
   guint32 flags;                                               /* OR over all samples */

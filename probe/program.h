@@ -58,7 +58,7 @@ void owd_probe_print_sample (FILE *out, OwdProbeFormat format, const OwdProbeLab
                              const OwdProbeSample *sample);
 /* table or JSON; CSV has packets only */
 void owd_probe_print_summary (FILE *out, OwdProbeFormat format, const OwdProbeLabel *label,
-                              const OwdProbeSummary *summary, gboolean own_synchronised);
+                              const OwdProbeSummary *summary);
 
 /* index: of the target on the command line. first_rtt_ns: of the first packet on this path, OWD_TIME_NONE: not known.
  */

@@ -334,7 +334,7 @@ owd_probe_reflect_main (int argc, char **argv)
   g_option_context_set_summary (context, "Answers STAMP and TWAMP-Light probes; never with more than it was sent.");
   g_option_context_add_main_entries (context, entries, NULL);
   status = owd_program_start (context, OWD_PROBE_PROGRAM, &argc, &argv, &config);
-  if (status < 0)
+  if (status < 0 && owd_program_no_arguments (argc, argv, &error))
     status = reflect_with (&o, &error);
   if (error != NULL)
     status = owd_program_fail (OWD_PROBE_PROGRAM, error);

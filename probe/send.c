@@ -129,9 +129,8 @@ parse_schedule (const Options *o, OwdProbeSchedule *ret, GError **error)
     return FALSE;
   ret->kind = (OwdProbeScheduleKind) kind;
   ret->burst = (guint) o->burst;
-  if (o->burst < 1 || (kind == OWD_PROBE_BURST && ret->gap_ns * o->burst > ret->interval_ns)) {
-    g_set_error_literal (error, OWD_ERROR, OWD_ERROR_CONFIG,
-                         "--burst: at least 1 packet, and --burst times --gap must fit into --interval");
+  if (kind == OWD_PROBE_BURST && ret->gap_ns > ret->interval_ns / o->burst) {
+    g_set_error_literal (error, OWD_ERROR, OWD_ERROR_CONFIG, "--burst times --gap must fit into --interval");
     return FALSE;
   }
   return TRUE;
@@ -156,16 +155,16 @@ static gboolean
 parse_sizes (const Options *o, GArray *ret_sizes, GError **error)
 {
   gboolean tcp = o->method != METHOD_STAMP;
-  guint max = OWD_PROBE_MAX - (tcp ? OWD_PROBE_TCP_HEADER : 0);
+  guint least = tcp ? 0 : OWD_PROBE_SIZE_MIN, max = OWD_PROBE_MAX - (tcp ? OWD_PROBE_TCP_HEADER : 0);
   g_auto (GStrv) parts = g_strsplit (o->size != NULL ? o->size : tcp ? "0" : "44", ",", -1);
   guint64 size;
 
   for (gsize i = 0; parts[i] != NULL; i++) {
     guint n;
 
-    if (!g_ascii_string_to_unsigned (parts[i], 10, tcp ? 0 : OWD_PROBE_SIZE_MIN, max, &size, NULL)) {
-      g_set_error (error, OWD_ERROR, OWD_ERROR_CONFIG, "--size %s: want bytes of %s payload, up to %u", parts[i],
-                   tcp ? "TCP" : "UDP", max);
+    if (!g_ascii_string_to_unsigned (parts[i], 10, least, max, &size, NULL)) {
+      g_set_error (error, OWD_ERROR, OWD_ERROR_CONFIG, "--size %s: want bytes of %s payload, %u to %u", parts[i],
+                   tcp ? "TCP" : "UDP", least, max);
       return FALSE;
     }
     n = (guint) size;
@@ -296,6 +295,10 @@ open_way (OwdProbeSender *self, const Options *o, guint window, GError **error)
 static gboolean
 load_key (OwdProbeSender *self, const Options *o, GError **error)
 {
+  if (o->key_file == NULL && o->key != NULL) {
+    g_set_error (error, OWD_ERROR, OWD_ERROR_CONFIG, "--key %s: of which --key-file?", o->key);
+    return FALSE;
+  }
   if (o->key_file == NULL)
     return TRUE;
   self->keyring = owd_probe_keyring_load (o->key_file, error);
@@ -308,13 +311,24 @@ load_key (OwdProbeSender *self, const Options *o, GError **error)
 static gboolean
 check_ranges (const Options *o, GError **error)
 {
-  if (o->dscp >= 0 && o->dscp <= 63 && o->ecn >= 0 && o->ecn <= 3 && o->port > 0 && o->port <= 65535 && o->count >= 0
-      && o->ports > 0 && o->ports <= PORTS_MAX && !(o->four && o->six))
+  const struct {
+    const char *option;
+    gint value, lo, hi;
+  } ranges[] = {
+    { "--dscp", o->dscp, 0, 63 },          { "--ecn", o->ecn, 0, 3 },
+    { "--port", o->port, 1, G_MAXUINT16 }, { "--ports", o->ports, 1, PORTS_MAX },
+    { "--count", o->count, 0, G_MAXINT },  { "--burst", o->burst, 1, G_MAXINT },
+  };
+
+  for (guint i = 0; i < G_N_ELEMENTS (ranges); i++)
+    if (ranges[i].value < ranges[i].lo || ranges[i].value > ranges[i].hi) {
+      g_set_error (error, OWD_ERROR, OWD_ERROR_CONFIG, "%s %d: want %d to %d", ranges[i].option, ranges[i].value,
+                   ranges[i].lo, ranges[i].hi);
+      return FALSE;
+    }
+  if (!o->four || !o->six)
     return TRUE;
-  g_set_error_literal (
-      error, OWD_ERROR, OWD_ERROR_CONFIG,
-      "want --dscp 0 to 63, --ecn 0 to 3, --port 1 to 65535, --ports 1 to 10000, --count 0 or more, not "
-      "both -4 and -6");
+  g_set_error_literal (error, OWD_ERROR, OWD_ERROR_CONFIG, "-4 and -6: want one of them");
   return FALSE;
 }
 
@@ -380,10 +394,9 @@ report (OwdProbeSender *self)
     owd_probe_session_finish (t->session);
     owd_probe_session_summary (t->session, &sum);
     answered += sum.answered;
-    owd_probe_print_summary (stdout, self->format, &t->label, &sum, self->clock_error.synchronised);
+    owd_probe_print_summary (stdout, self->format, &t->label, &sum);
     if (self->writer != NULL)
-      owd_probe_print_summary (owd_probe_writer_out (self->writer), OWD_PROBE_JSON, &t->label, &sum,
-                               self->clock_error.synchronised);
+      owd_probe_print_summary (owd_probe_writer_out (self->writer), OWD_PROBE_JSON, &t->label, &sum);
   }
   if (self->skipped > 0)
     g_message ("%" G_GUINT64_FORMAT " packets were not sent because this program was held up for more than a second",

@@ -688,6 +688,8 @@ read_reply (OwdProbeSession *self, const OwdProbeReply *r, const OwdProbeArrival
   s->t3 = peer_time (t3, r->error.ptp, a->t4, &s->flags);
   s->peer_error_ns = self->sum.peer_error_ns = r->error.error_ns;
   s->flags |= r->error.error_ns < 0 ? OWD_PROBE_UNSTATED : 0;
+  self->sum.own_unsynchronised |= !a->own.synchronised;
+  self->sum.peer_unsynchronised |= !r->error.synchronised;
   s->flags |= !r->error.synchronised || !a->own.synchronised ? OWD_PROBE_UNSYNC : 0;
   read_class (self, r, a, s);
 }
