@@ -192,8 +192,6 @@ static const guint64 SECRET[8] = {
 
 #define KEY_BYTES 37
 
-#define V4_MARK 0xffff0000u /* of ::ffff:a.b.c.d, bytes 8..11 as a little-endian word */
-
 /* As in the key read as little-endian words. */
 typedef struct {
   guint64 lo, hi;
@@ -275,14 +273,12 @@ hash_undirected (const OwdFlow *flow)
   return hash_key (&low, &high, flow->proto);
 }
 
-/* Nearly all addresses, and half of the work: what is constant in ::ffff:a.b.c.d is not looked at. */
-static inline guint64
-hash_undirected_v4 (const OwdFlow *flow, guint64 src_hi, guint64 dst_hi)
+guint64
+owd_flow_hash_undirected_v4 (const OwdFlow *flow)
 {
-  guint64 above = GUINT64_SWAP_LE_BE (src_hi) << 16 | flow->sport,
-          below = GUINT64_SWAP_LE_BE (dst_hi) << 16 | flow->dport;
-  Endpoint src = { .hi = src_hi, .port = GUINT16_SWAP_LE_BE (flow->sport) };
-  Endpoint dst = { .hi = dst_hi, .port = GUINT16_SWAP_LE_BE (flow->dport) };
+  Endpoint src = endpoint (&flow->src, flow->sport), dst = endpoint (&flow->dst, flow->dport);
+  guint64 above = GUINT64_SWAP_LE_BE (src.hi) << 16 | flow->sport,
+          below = GUINT64_SWAP_LE_BE (dst.hi) << 16 | flow->dport;
   guint64 turn = -(guint64) (above > below);
   Endpoint change = { .hi = (src.hi ^ dst.hi) & turn, .port = (src.port ^ dst.port) & turn };
   Endpoint low = { .hi = src.hi ^ change.hi, .port = src.port ^ change.port };
@@ -294,12 +290,5 @@ hash_undirected_v4 (const OwdFlow *flow, guint64 src_hi, guint64 dst_hi)
 guint64
 owd_flow_hash_undirected (const OwdFlow *flow)
 {
-  guint64 word[4];
-
-  memcpy (word, flow->src.b, 16);
-  memcpy (word + 2, flow->dst.b, 16);
-  if (G_LIKELY ((word[0] | word[2]) == 0 && (guint32) GUINT64_FROM_LE (word[1]) == V4_MARK
-                && (guint32) GUINT64_FROM_LE (word[3]) == V4_MARK))
-    return hash_undirected_v4 (flow, GUINT64_FROM_LE (word[1]), GUINT64_FROM_LE (word[3]));
-  return hash_undirected (flow);
+  return G_LIKELY (owd_flow_is_v4 (flow)) ? owd_flow_hash_undirected_v4 (flow) : hash_undirected (flow);
 }

@@ -11,6 +11,8 @@
 #include "owd-error.h"
 #include "owd-time.h"
 
+#include <string.h>
+
 G_BEGIN_DECLS
 
 /* IPv6 address, or IPv4 as ::ffff:a.b.c.d; network byte order. */
@@ -164,6 +166,21 @@ typedef struct {
   guint64 forward, reverse, undirected;
 } OwdFlowHashes;
 void owd_flow_hash_all (const OwdFlow *flow, OwdFlowHashes *ret_hashes);
+/* Again the same, for a flow whose addresses are both IPv4, in half the time. */
+guint64 owd_flow_hash_undirected_v4 (const OwdFlow *flow);
+/* Are both addresses IPv4? In line: this runs once per record. */
+static inline gboolean
+owd_flow_is_v4 (const OwdFlow *flow)
+{
+  guint64 zeros[2];
+  guint32 marks[2];
+
+  memcpy (&zeros[0], flow->src.b, 8);
+  memcpy (&zeros[1], flow->dst.b, 8);
+  memcpy (&marks[0], flow->src.b + 8, 4);
+  memcpy (&marks[1], flow->dst.b + 8, 4);
+  return ((zeros[0] | zeros[1]) | (marks[0] ^ GUINT32_TO_BE (0xffff)) | (marks[1] ^ GUINT32_TO_BE (0xffff))) == 0;
+}
 /* Partition of a direction-less hash; n at least 1. Uses the high bits, so that a table inside a partition may
  * use the low ones. */
 static inline guint

@@ -11,14 +11,18 @@
  * Room is checked before a record, against the most that one record can need (OWD_RECORD_MAX_BYTES), so that encoding
  * itself checks nothing.
  *
- * Cost: hash of the key, a header per datagram and partition (40 bytes, shared by its records there), 72 or 96 bytes.
+ * Cost: hash of the key, a header per datagram and partition (32 bytes, shared by its records there), 48 or 72 bytes
+ * for an ordinary record (IPv4, IPv6).
  */
+#include "owd-pages.h"
 #include "writer.h"
 
 #include <string.h>
 
 /* A state that is silent in a partition shows itself there at least this often. */
 #define HEADER_EVERY_NS (100 * OWD_NS_PER_MS)
+/* By so many records for each partition nearly all of them get one: 95 % and more. */
+#define EAGER_RECORDS 3
 #define MAX_STATES (1u << 20) /* OwdHeader.state is dense: more is a defect of the caller */
 
 /* One exporter state in one partition. */
@@ -31,20 +35,24 @@ typedef struct {
 typedef struct {
   OwdStateKey key;
   OwdTime oldest_ns; /* no partition's header_ns lies before it */
+  guint64 records;   /* of its last datagram */
 } State;
 
 struct OwdLogAppender {
   OwdLogWriter *writer;
-  guint n;           /* partitions */
-  gsize room_end;    /* of a fresh block */
-  OwdLogSlot *slots; /* n */
-  GArray *states;    /* of State, by OwdHeader.state */
-  Seen *seen;        /* n per state, */
-  guint room;        /* for so many states */
-  OwdHeader header;  /* current datagram */
-  guint64 serial;    /* of the current datagram, from 1; 0: none yet */
-  guint64 shown;     /* of the last one whose header is in any partition */
+  guint n;             /* partitions */
+  gsize room_end;      /* of a fresh block */
+  OwdLogSlot *slots;   /* n */
+  guint8 *blocks;      /* n, the slots' */
+  GArray *states;      /* of State, by OwdHeader.state */
+  Seen *seen;          /* n per state, */
+  guint room;          /* for so many states */
+  OwdHeader header;    /* current datagram */
+  OwdStampBases bases; /* of its stamps */
+  guint64 serial;      /* of the current datagram, from 1; 0: none yet */
+  guint64 shown;       /* of the last one whose header is in any partition */
   guint64 records, dropped;
+  guint64 records_before; /* the current datagram */
   gint64 writing_ns, longest_write_ns;
   GError *error; /* first refusal since the last flush or beat */
 };
@@ -56,7 +64,7 @@ reset_slot (OwdLogAppender *self, OwdLogSlot *slot)
 {
   slot->len = sizeof (OwdBlockHead);
   slot->room_end = self->room_end;
-  slot->items = slot->records = slot->n_states = 0;
+  slot->items = slot->records = slot->n_states = slot->n_shapes = 0;
   slot->block++;
   slot->header_serial = 0;
 }
@@ -115,21 +123,31 @@ put_state (OwdLogSlot *slot, const OwdStateKey *key, Seen *seen)
     slot->room_end = 0; /* dictionary full: the next record begins a new block */
 }
 
-/* The current datagram's header, into a slot that has room for a record. */
-static void
-put_header (OwdLogAppender *self, guint i)
+static inline void
+put_brief_header (OwdLogSlot *slot, const OwdHeader *h, guint16 index)
 {
-  OwdLogSlot *slot = &self->slots[i];
-  const OwdHeader *h = &self->header;
-  Seen *seen = &self->seen[(gsize) h->state * self->n + i];
-  OwdStoredHeader *s;
+  OwdStoredBriefHeader *s = add_item (slot, sizeof *s);
 
-  if (seen->block != slot->block)
-    put_state (slot, &h->key, seen);
-  s = add_item (slot, sizeof *s);
+  *s = (OwdStoredBriefHeader){ .type = OWD_STORED_BRIEF_HEADER,
+                               .words = sizeof *s / 8,
+                               .index = index,
+                               .port = h->port,
+                               .flags = h->flags,
+                               .recv_ns = h->recv_ns,
+                               .export_s = h->export_s,
+                               .export_frac_ns = h->export_frac_ns,
+                               .uptime_ms = h->uptime_ms,
+                               .seq = h->seq };
+}
+
+static void
+put_whole_header (OwdLogSlot *slot, const OwdHeader *h, guint16 index)
+{
+  OwdStoredHeader *s = add_item (slot, sizeof *s);
+
   *s = (OwdStoredHeader){ .type = OWD_STORED_HEADER,
                           .words = sizeof *s / 8,
-                          .index = seen->index,
+                          .index = index,
                           .port = h->port,
                           .flags = h->flags,
                           .recv_ns = h->recv_ns,
@@ -138,6 +156,39 @@ put_header (OwdLogAppender *self, guint i)
                           .export_frac_ns = h->export_frac_ns,
                           .uptime_ms = h->uptime_ms,
                           .seq = h->seq };
+}
+
+static G_GNUC_NO_INLINE void
+put_shape (OwdLogSlot *slot, const OwdFlow *f)
+{
+  OwdStoredShape *s = add_item (slot, sizeof *s);
+
+  *s = (OwdStoredShape){ .type = OWD_STORED_SHAPE,
+                         .words = sizeof *s / 8,
+                         .index = (guint16) slot->n_shapes,
+                         .start_kind = f->start_kind,
+                         .end_kind = f->end_kind,
+                         .template_id = f->template_id,
+                         .flags = f->flags,
+                         .sampling = f->sampling };
+  if (++slot->n_shapes > G_MAXUINT16)
+    slot->room_end = 0; /* as above */
+}
+
+/* The current datagram's header, into a slot that has room for a record. */
+static G_GNUC_NO_INLINE void
+put_header (OwdLogAppender *self, guint i)
+{
+  OwdLogSlot *slot = &self->slots[i];
+  const OwdHeader *h = &self->header;
+  Seen *seen = &self->seen[(gsize) h->state * self->n + i];
+
+  if (seen->block != slot->block)
+    put_state (slot, &h->key, seen);
+  if (G_LIKELY (h->init_ms == 0))
+    put_brief_header (slot, h, seen->index);
+  else
+    put_whole_header (slot, h, seen->index);
   slot->header_serial = self->shown = self->serial;
   if (!(h->flags & OWD_HEADER_REPLAY))
     seen->header_ns = h->recv_ns;
@@ -166,7 +217,7 @@ put_address (guint64 *words, guint32 *mask, guint32 bit, const OwdAddr *addr)
 }
 
 /* In the order of the bits. Nothing is written where all of them are zero. */
-static void
+static G_GNUC_NO_INLINE void
 put_ext (OwdLogSlot *slot, const OwdFlow *f)
 {
   OwdStoredExt *s = (OwdStoredExt *) (slot->buf + slot->len);
@@ -200,24 +251,46 @@ fill_flow (OwdStoredFlow *s, guint8 type, guint8 words, const OwdFlow *f)
   s->words = words;
 }
 
-/* owd_addr_is_v4() of both, in line: this runs once per record. */
-static inline gboolean
-both_v4 (const OwdFlow *f)
+/* The index of the dictionary entry that fits. */
+static inline guint16
+shape_of (OwdLogSlot *slot, const OwdFlow *f)
 {
-  guint64 zeros[2];
-  guint32 marks[2];
+  guint64 counted = owd_word (&f->flags);
+  guint32 kinds, at;
+  OwdLogShape *shape;
 
-  memcpy (&zeros[0], f->src.b, 8);
-  memcpy (&zeros[1], f->dst.b, 8);
-  memcpy (&marks[0], f->src.b + 8, 4);
-  memcpy (&marks[1], f->dst.b + 8, 4);
-  return ((zeros[0] | zeros[1]) == 0) & ((marks[0] & marks[1]) == 0xffff0000u) & ((marks[0] | marks[1]) == 0xffff0000u);
+  G_STATIC_ASSERT (offsetof (OwdFlow, sampling) == offsetof (OwdFlow, flags) + 4);
+  G_STATIC_ASSERT (offsetof (OwdFlow, template_id) == offsetof (OwdFlow, start_kind) + 2);
+  memcpy (&kinds, &f->start_kind, sizeof kinds);
+  at = (kinds ^ (guint32) counted ^ (guint32) (counted >> 32)) * 0x9e3779b1u >> 27;
+  G_STATIC_ASSERT (OWD_LOG_SHAPES == 1 << (32 - 27));
+  shape = &slot->shapes[at];
+  if (G_UNLIKELY (shape->block != slot->block || shape->kinds != kinds || shape->counted != counted)) {
+    *shape
+        = (OwdLogShape){ .block = slot->block, .counted = counted, .kinds = kinds, .index = (guint16) slot->n_shapes };
+    put_shape (slot, f);
+  }
+  return shape->index;
 }
 
 static inline void
-put_flow (OwdLogSlot *slot, const OwdFlow *f)
+fill_brief (OwdStoredBrief *s, guint8 type, guint8 words, guint16 shape, const OwdFlow *f, guint64 start, guint64 end)
 {
-  if (G_LIKELY (both_v4 (f))) {
+  guint64 first = owd_word ((const guint8 *) f + OWD_FLOW_STORED_AT);
+  guint64 second = owd_word ((const guint8 *) f + OWD_FLOW_STORED_AT + 8);
+
+  second = (second & ~OWD_BRIEF_SHAPE_BITS) | (guint64) shape << OWD_BRIEF_SHAPE_SHIFT;
+  owd_put_word (s, (first & ~G_GUINT64_CONSTANT (0xffff)) | type | (guint64) words << 8);
+  owd_put_word (&s->tcp_flags, second);
+  owd_put_word (&s->in_if, owd_word (&f->in_if));
+  owd_put_word (&s->packets, f->packets | f->octets << 32);
+  owd_put_word (&s->start, start | end << 32);
+}
+
+static G_GNUC_NO_INLINE void
+put_long_flow (OwdLogSlot *slot, const OwdFlow *f, gboolean is_v4)
+{
+  if (is_v4) {
     OwdStoredFlow4 *s = add_item (slot, sizeof *s);
 
     fill_flow (&s->flow, OWD_STORED_FLOW4, sizeof *s / 8, f);
@@ -230,6 +303,33 @@ put_flow (OwdLogSlot *slot, const OwdFlow *f)
     memcpy (s->src, f->src.b, sizeof s->src);
     memcpy (s->dst, f->dst.b, sizeof s->dst);
   }
+}
+
+static inline __attribute__ ((always_inline)) void
+put_flow (OwdLogSlot *slot, const OwdFlow *f, gboolean is_v4, const OwdStampBases *bases)
+{
+  guint64 start = f->start_raw - owd_stamp_base (bases, f->start_kind);
+  guint64 end = f->end_raw - owd_stamp_base (bases, f->end_kind);
+
+  if (G_UNLIKELY ((f->packets | f->octets | start | end) >> 32 != 0)) {
+    put_long_flow (slot, f, is_v4);
+  } else {
+    guint16 shape = shape_of (slot, f); /* before the item */
+
+    if (G_LIKELY (is_v4)) {
+      OwdStoredBrief4 *s = add_item (slot, sizeof *s);
+
+      fill_brief (&s->flow, OWD_STORED_BRIEF4, sizeof *s / 8, shape, f, start, end);
+      memcpy (s->src, f->src.b + 12, sizeof s->src);
+      memcpy (s->dst, f->dst.b + 12, sizeof s->dst);
+    } else {
+      OwdStoredBrief6 *s = add_item (slot, sizeof *s);
+
+      fill_brief (&s->flow, OWD_STORED_BRIEF6, sizeof *s / 8, shape, f, start, end);
+      memcpy (s->src, f->src.b, sizeof s->src);
+      memcpy (s->dst, f->dst.b, sizeof s->dst);
+    }
+  }
   if (G_UNLIKELY (f->flags & OWD_FLOW_EXT))
     put_ext (slot, f);
 }
@@ -237,13 +337,15 @@ put_flow (OwdLogSlot *slot, const OwdFlow *f)
 static inline __attribute__ ((always_inline)) OwdStatus
 append (OwdLogAppender *self, const OwdFlow *flow, guint32 records)
 {
-  guint i = owd_flow_partition (owd_flow_hash_undirected (flow), self->n);
+  gboolean is_v4 = owd_flow_is_v4 (flow);
+  guint64 hash = G_LIKELY (is_v4) ? owd_flow_hash_undirected_v4 (flow) : owd_flow_hash_undirected (flow);
+  guint i = owd_flow_partition (hash, self->n);
   OwdLogSlot *slot = &self->slots[i];
   OwdStatus status = make_room (self, i);
 
   if (G_UNLIKELY (slot->header_serial != self->serial))
     put_header (self, i);
-  put_flow (slot, flow);
+  put_flow (slot, flow, is_v4, &self->bases);
   slot->records += records;
   return status;
 }
@@ -300,8 +402,9 @@ owd_log_appender_new (OwdLogWriter *writer)
   self->room_end = block_bytes - OWD_RECORD_MAX_BYTES;
   self->states = g_array_new (FALSE, TRUE, sizeof (State));
   self->slots = g_new0 (OwdLogSlot, self->n);
+  self->blocks = owd_pages_new (self->n * block_bytes);
   for (guint i = 0; i < self->n; i++) {
-    self->slots[i].buf = g_malloc (block_bytes);
+    self->slots[i].buf = self->blocks + i * block_bytes;
     reset_slot (self, &self->slots[i]);
   }
   owd_log_writer_add_slots (writer, self->slots);
@@ -317,6 +420,7 @@ reset_state (OwdLogAppender *self, guint32 state, const OwdStateKey *key)
 
   s->key = *key;
   s->oldest_ns = OWD_TIME_NONE;
+  s->records = 0;
   for (guint i = 0; i < self->n; i++)
     seen[i] = (Seen){ .header_ns = OWD_TIME_NONE };
 }
@@ -387,32 +491,58 @@ show_header (OwdLogAppender *self)
     show_in (self, self->header.seq % self->n);
 }
 
+/* Where a datagram's records will be in nearly every partition, headers are put before the first record comes: to
+ * find out with each record anew, for a partition that comes at random, is a branch that no processor foresees. */
+static void
+put_headers (OwdLogAppender *self)
+{
+  State *state = &g_array_index (self->states, State, self->header.state);
+
+  if (state->records < EAGER_RECORDS * self->n)
+    return;
+  for (guint i = 0; i < self->n; i++)
+    show_in (self, i);
+}
+
 void
 owd_log_appender_header (OwdLogAppender *self, const OwdHeader *header)
 {
   g_return_if_fail (header->state < MAX_STATES);
   show_header (self);
+  if (self->serial != 0)
+    g_array_index (self->states, State, self->header.state).records = self->records - self->records_before;
   know_state (self, header);
   self->header = *header;
+  self->records_before = self->records;
+  owd_stamp_bases_set (&self->bases, header->export_s);
   self->serial++;
+  put_headers (self);
+}
+
+/* first: what became of the record as it is. */
+static G_GNUC_NO_INLINE OwdStatus
+append_translated (OwdLogAppender *self, const OwdFlow *flow, OwdStatus first)
+{
+  OwdFlow other = *flow;
+  OwdStatus second;
+
+  if (!translate (&other))
+    return first;
+  second = append (self, &other, 0);
+  return first != OWD_STATUS_OK ? first : second;
 }
 
 OwdStatus
 owd_log_appender_flow (OwdLogAppender *self, const OwdFlow *flow)
 {
-  OwdStatus status, second;
-  OwdFlow other;
+  OwdStatus status;
 
   g_return_val_if_fail (self->serial != 0, OWD_STATUS_MALFORMED);
   status = append (self, flow, 1);
   self->records++;
   if (G_LIKELY ((flow->flags & (OWD_FLOW_EXT | OWD_FLOW_POST_NAT)) != OWD_FLOW_EXT))
     return status;
-  other = *flow;
-  if (!translate (&other))
-    return status;
-  second = append (self, &other, 0);
-  return status != OWD_STATUS_OK ? status : second;
+  return append_translated (self, flow, status);
 }
 
 static gboolean
@@ -465,8 +595,7 @@ owd_log_appender_free (OwdLogAppender *self)
   if (self == NULL)
     return;
   owd_log_writer_remove_slots (self->writer, self->slots);
-  for (guint i = 0; i < self->n; i++)
-    g_free (self->slots[i].buf);
+  g_aligned_free (self->blocks);
   g_free (self->slots);
   g_free (self->seen);
   g_array_unref (self->states);

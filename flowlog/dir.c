@@ -63,7 +63,7 @@ meta_parse (GKeyFile *file, const char *path, OwdLogMeta *ret_meta, GError **err
     g_set_error (error, OWD_ERROR, OWD_ERROR_CORRUPT, "%s: no [log] format: this is not a flow log", path);
     return FALSE;
   }
-  if (format != OWD_SEGMENT_VERSION) {
+  if (format > OWD_SEGMENT_VERSION) {
     g_set_error (error, OWD_ERROR, OWD_ERROR_CORRUPT, "%s: log format %d, this program knows %d: use a newer program",
                  path, format, OWD_SEGMENT_VERSION);
     return FALSE;

@@ -61,6 +61,8 @@ struct OwdLogReader {
   guint32 *slots;      /* open addressing: number plus 1 by the key's hash; 0: free */
   guint n_slots;       /* a power of two, more than twice as many as keys */
   guint32 *dictionary; /* number, by the block's local index; these count from 0 up to less than DICTIONARY */
+  GArray *shapes;      /* of const OwdStoredShape *, in the block, by index */
+  OwdStampBases bases; /* of the last header */
 
   int inotify; /* -1: not made yet, or refused */
 };
@@ -357,6 +359,7 @@ deliver (OwdLogReader *self, const OwdBlockHead *head, OwdLogBlock *ret_block)
                               .reader = self };
   self->pos = self->searched = self->delivered = ret_block->next;
   self->reported = FALSE;
+  g_array_set_size (self->shapes, 0);
   return OWD_STATUS_OK;
 }
 
@@ -487,13 +490,39 @@ learn_state (OwdLogReader *self, const guint8 *p)
   self->dictionary[s->index] = *slot - 1;
 }
 
+static const OwdStateKey *
+key_of (const OwdLogReader *self, guint16 index, guint32 *ret_state)
+{
+  *ret_state = self->dictionary[index];
+  return key_at (self, *ret_state);
+}
+
 static void
-get_header (const OwdLogReader *self, const guint8 *p, OwdHeader *ret_header)
+get_brief_header (OwdLogReader *self, const guint8 *p, OwdHeader *ret_header)
+{
+  const OwdStoredBriefHeader *s = (const OwdStoredBriefHeader *) p;
+  guint32 state;
+  const OwdStateKey *key = key_of (self, s->index, &state);
+
+  *ret_header = (OwdHeader){ .key = *key,
+                             .recv_ns = s->recv_ns,
+                             .export_s = s->export_s,
+                             .export_frac_ns = s->export_frac_ns,
+                             .uptime_ms = s->uptime_ms,
+                             .seq = s->seq,
+                             .port = s->port,
+                             .flags = s->flags,
+                             .state = state };
+}
+
+static void
+get_header (OwdLogReader *self, const guint8 *p, OwdHeader *ret_header)
 {
   const OwdStoredHeader *s = (const OwdStoredHeader *) p;
-  guint32 state = self->dictionary[s->index];
+  guint32 state;
+  const OwdStateKey *key = key_of (self, s->index, &state);
 
-  *ret_header = (OwdHeader){ .key = *key_at (self, state),
+  *ret_header = (OwdHeader){ .key = *key,
                              .recv_ns = s->recv_ns,
                              .init_ms = s->init_ms,
                              .export_s = s->export_s,
@@ -546,13 +575,40 @@ get_ext (const guint8 *p, OwdFlow *f)
   f->delay_sum_us = get_word (&w, mask, OWD_EXT_DELAY_SUM);
 }
 
-/* All but the addresses; rare fields become zero. */
+/* In two pieces: of one that is longer compilers make a slow loop (rep stos). */
+static inline void
+clear_rare (OwdFlow *f)
+{
+  enum { FROM = offsetof (OwdFlow, tos), PIECE = 64 };
+
+  memset ((guint8 *) f + FROM, 0, PIECE);
+  memset ((guint8 *) f + FROM + PIECE, 0, sizeof *f - FROM - PIECE);
+}
+
+/* These two: all but the addresses; rare fields become zero. */
+static inline void
+get_brief (const OwdLogReader *self, const OwdStoredBrief *s, OwdFlow *f)
+{
+  const OwdStoredShape *shape = g_array_index (self->shapes, const OwdStoredShape *, s->shape);
+  guint64 first = owd_word (s), second = owd_word (&s->tcp_flags), kinds = owd_word (&shape->start_kind);
+
+  owd_put_word ((guint8 *) f + OWD_FLOW_STORED_AT, first & ~G_GUINT64_CONSTANT (0xffff));
+  owd_put_word ((guint8 *) f + OWD_FLOW_STORED_AT + 8, (second & ~OWD_BRIEF_SHAPE_BITS) | kinds << 32 >> 16);
+  owd_put_word (&f->in_if, owd_word (&s->in_if));
+  f->packets = s->packets;
+  f->octets = s->octets;
+  f->start_raw = s->start + owd_stamp_base (&self->bases, shape->start_kind);
+  f->end_raw = s->end + owd_stamp_base (&self->bases, shape->end_kind);
+  owd_put_word (&f->flags, owd_word (&shape->flags));
+  clear_rare (f);
+}
+
 static inline void
 get_flow (const OwdStoredFlow *s, OwdFlow *f)
 {
   memcpy ((guint8 *) f + OWD_FLOW_STORED_AT, s, sizeof *s);
   memset (f->reserved, 0, sizeof f->reserved);
-  memset ((guint8 *) f + offsetof (OwdFlow, tos), 0, sizeof *f - offsetof (OwdFlow, tos));
+  clear_rare (f);
 }
 
 static inline void
@@ -583,6 +639,26 @@ owd_log_block_next (OwdLogBlock *block, OwdItemType *ret_type, OwdHeader *header
 
     block->p += p[1] * (gsize) 8;
     switch (p[0]) {
+    case OWD_STORED_BRIEF4: {
+      const OwdStoredBrief4 *s = (const OwdStoredBrief4 *) p;
+
+      get_brief (block->reader, &s->flow, flow);
+      get_v4 (s->src, &flow->src);
+      get_v4 (s->dst, &flow->dst);
+      block->p = take_ext (block->p, block->end, flow);
+      *ret_type = OWD_ITEM_FLOW;
+      return TRUE;
+    }
+    case OWD_STORED_BRIEF6: {
+      const OwdStoredBrief6 *s = (const OwdStoredBrief6 *) p;
+
+      get_brief (block->reader, &s->flow, flow);
+      memcpy (flow->src.b, s->src, sizeof s->src);
+      memcpy (flow->dst.b, s->dst, sizeof s->dst);
+      block->p = take_ext (block->p, block->end, flow);
+      *ret_type = OWD_ITEM_FLOW;
+      return TRUE;
+    }
     case OWD_STORED_FLOW4: {
       const OwdStoredFlow4 *s = (const OwdStoredFlow4 *) p;
 
@@ -605,8 +681,17 @@ owd_log_block_next (OwdLogBlock *block, OwdItemType *ret_type, OwdHeader *header
     }
     case OWD_STORED_HEADER:
       get_header (block->reader, p, header);
+      owd_stamp_bases_set (&block->reader->bases, header->export_s);
       *ret_type = OWD_ITEM_HEADER;
       return TRUE;
+    case OWD_STORED_BRIEF_HEADER:
+      get_brief_header (block->reader, p, header);
+      owd_stamp_bases_set (&block->reader->bases, header->export_s);
+      *ret_type = OWD_ITEM_HEADER;
+      return TRUE;
+    case OWD_STORED_SHAPE:
+      g_array_append_val (block->reader->shapes, p);
+      break;
     case OWD_STORED_STATE:
       learn_state (block->reader, p);
       break;
@@ -654,6 +739,7 @@ owd_log_reader_open (const char *dir, guint partition, guint64 offset, GError **
   self->n_slots = FIRST_SLOTS;
   self->slots = g_new0 (guint32, self->n_slots);
   self->dictionary = g_new (guint32, DICTIONARY);
+  self->shapes = g_array_new (FALSE, FALSE, sizeof (const OwdStoredShape *));
   if (!g_file_test (self->dir, G_FILE_TEST_IS_DIR)) {
     g_set_error (error, OWD_ERROR, OWD_ERROR_IO, "%s: the partition's directory is missing", self->dir);
     return NULL;
@@ -747,6 +833,7 @@ owd_log_reader_free (OwdLogReader *self)
   g_clear_pointer (&self->keys, g_array_unref);
   g_free (self->slots);
   g_free (self->dictionary);
+  g_clear_pointer (&self->shapes, g_array_unref);
   g_free (self->buf);
   g_free (self->dir);
   g_free (self);

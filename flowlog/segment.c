@@ -25,6 +25,11 @@ G_STATIC_ASSERT (sizeof (OwdStoredFlow) == 64);
 G_STATIC_ASSERT (sizeof (OwdStoredFlow4) == 72);
 G_STATIC_ASSERT (sizeof (OwdStoredFlow6) == 96);
 G_STATIC_ASSERT (sizeof (OwdStoredExt) == 8);
+G_STATIC_ASSERT (sizeof (OwdStoredShape) == 16 && sizeof (OwdStoredBriefHeader) == 32);
+G_STATIC_ASSERT (sizeof (OwdStoredBrief) == 40);
+G_STATIC_ASSERT (sizeof (OwdStoredBrief4) == 48);
+G_STATIC_ASSERT (sizeof (OwdStoredBrief6) == 72);
+G_STATIC_ASSERT (OWD_STAMP_KINDS <= OWD_STAMP_BASES);
 G_STATIC_ASSERT (OWD_STORED_LIES_AS_FLOW (proto) && OWD_STORED_LIES_AS_FLOW (end_reason));
 G_STATIC_ASSERT (OWD_STORED_LIES_AS_FLOW (sport) && OWD_STORED_LIES_AS_FLOW (dport));
 G_STATIC_ASSERT (OWD_STORED_LIES_AS_FLOW (tcp_flags) && OWD_STORED_LIES_AS_FLOW (start_kind));
@@ -47,7 +52,7 @@ typedef struct {
   }
 static const Field SEGMENT_FIELDS[] = {
   SEGMENT (magic, "8 bytes", "OWDSEG CR LF"),
-  SEGMENT (version, "u32", "1"),
+  SEGMENT (version, "u32", "2"),
   SEGMENT (header_bytes, "u32", "4096"),
   SEGMENT (partition, "u32", ""),
   SEGMENT (partitions, "u32", ""),
@@ -145,6 +150,56 @@ static const Field FLOW6_ADDRESSES[] = {
   { .name = NULL },
 };
 
+#define BRIEF_HEADER(name, type, unit)                                                                                 \
+  {                                                                                                                    \
+#name, type, offsetof(OwdStoredBriefHeader, name), unit                                                            \
+  }
+static const Field BRIEF_HEADER_FIELDS[] = {
+  BRIEF_HEADER (export_s, "u32", ""),
+  BRIEF_HEADER (export_frac_ns, "u32", ""),
+  BRIEF_HEADER (uptime_ms, "u32", ""),
+  BRIEF_HEADER (seq, "u32", ""),
+  { .name = NULL },
+};
+
+#define SHAPE(name, type, unit)                                                                                        \
+  {                                                                                                                    \
+#name, type, offsetof(OwdStoredShape, name), unit                                                                  \
+  }
+static const Field SHAPE_FIELDS[] = {
+  SHAPE (index, "u16", "stands for this in this block"),
+  SHAPE (start_kind, "u8", ""),
+  SHAPE (end_kind, "u8", ""),
+  SHAPE (template_id, "u16", ""),
+  SHAPE (flags, "u32", ""),
+  SHAPE (sampling, "u32", ""),
+  { .name = NULL },
+};
+
+#define BRIEF(name, type, unit)                                                                                        \
+  {                                                                                                                    \
+#name, type, offsetof(OwdStoredBrief, name), unit                                                                  \
+  }
+static const Field BRIEF_FIELDS[] = {
+  BRIEF (shape, "u16", ""),        BRIEF (ttl_min, "u8", ""),
+  BRIEF (ttl_max, "u8", ""),       BRIEF (in_if, "u32", ""),
+  BRIEF (out_if, "u32", ""),       BRIEF (packets, "u32", ""),
+  BRIEF (octets, "u32", ""),       BRIEF (start, "u32", "start_raw-b; b=export_s*1000-2^31 for kinds 3 and 8, else 0"),
+  BRIEF (end, "u32", "end_raw-b"), { .name = NULL },
+};
+
+static const Field BRIEF4_ADDRESSES[] = {
+  { "src", "ip4", offsetof (OwdStoredBrief4, src), "" },
+  { "dst", "ip4", offsetof (OwdStoredBrief4, dst), "" },
+  { .name = NULL },
+};
+
+static const Field BRIEF6_ADDRESSES[] = {
+  { "src", "ip16", offsetof (OwdStoredBrief6, src), "" },
+  { "dst", "ip16", offsetof (OwdStoredBrief6, dst), "" },
+  { .name = NULL },
+};
+
 #define EXT(name, type, unit)                                                                                          \
   {                                                                                                                    \
 #name, type, offsetof(OwdStoredExt, name), unit                                                                    \
@@ -159,7 +214,7 @@ static const Field EXT_FIELDS[] = {
 };
 
 static const char INTRO[]
-    = "Oneway flow log, format 1. Little-endian; addresses in network order (ip16: IPv4 as ::ffff:a.b.c.d).\n"
+    = "Oneway flow log, format 2. Little-endian; addresses in network order (ip16: IPv4 as ::ffff:a.b.c.d).\n"
       "A segment: this header of 4096 bytes, then blocks. A block: block header, then items. An item begins with\n"
       "its type (u8) and its length in words of 8 bytes (u8); skip types that you do not know. A flow belongs to\n"
       "the last header item in front of it, ext to the flow in front of it. time: every record received up to then\n"
@@ -201,6 +256,21 @@ make_schema (void)
   add_fields (text, FLOW6_ADDRESSES);
   g_string_append_printf (text, "item %d ext\n", OWD_STORED_EXT);
   add_fields (text, EXT_FIELDS);
+  g_string_append_printf (text, "item %d shape %" G_GSIZE_FORMAT " bytes\n", OWD_STORED_SHAPE, sizeof (OwdStoredShape));
+  add_fields (text, SHAPE_FIELDS);
+  g_string_append_printf (text,
+                          "item %d brief4 %" G_GSIZE_FORMAT " bytes, item %d brief6 %" G_GSIZE_FORMAT
+                          " bytes: flows, as flow4 up to tcp_flags\n",
+                          OWD_STORED_BRIEF4, sizeof (OwdStoredBrief4), OWD_STORED_BRIEF6, sizeof (OwdStoredBrief6));
+  add_fields (text, BRIEF_FIELDS);
+  g_string_append (text, "brief4 also\n");
+  add_fields (text, BRIEF4_ADDRESSES);
+  g_string_append (text, "brief6 also\n");
+  add_fields (text, BRIEF6_ADDRESSES);
+  g_string_append_printf (
+      text, "item %d brief header %" G_GSIZE_FORMAT " bytes: header without init_ms (0), as header up to recv_ns\n",
+      OWD_STORED_BRIEF_HEADER, sizeof (OwdStoredBriefHeader));
+  add_fields (text, BRIEF_HEADER_FIELDS);
   return g_string_free (text, FALSE);
 }
 
@@ -237,7 +307,7 @@ owd_segment_header_check (const OwdSegmentHeader *header)
   if (memcmp (header->magic, OWD_SEGMENT_MAGIC, sizeof header->magic) != 0
       || header->checksum != XXH3_64bits (header, offsetof (OwdSegmentHeader, checksum)))
     return OWD_STATUS_CHECKSUM;
-  if (header->version != OWD_SEGMENT_VERSION || header->header_bytes != OWD_SEGMENT_HEADER_BYTES)
+  if (header->version == 0 || header->version > OWD_SEGMENT_VERSION || header->header_bytes != OWD_SEGMENT_HEADER_BYTES)
     return OWD_STATUS_VERSION;
   return OWD_STATUS_OK;
 }
@@ -290,12 +360,12 @@ gboolean
 owd_block_items_fit (const OwdBlockHead *head)
 {
   const guint8 *p = (const guint8 *) (head + 1), *end = (const guint8 *) head + head->bytes;
-  guint32 items = 0, n_states = 0;
+  guint32 items = 0, n_states = 0, n_shapes = 0;
   gboolean under_header = FALSE;
 
   for (; p < end; items++) {
     gsize bytes = p[1] * (gsize) 8;
-    guint16 index;
+    guint16 index, shape;
     guint32 mask;
 
     if (bytes == 0 || bytes > (gsize) (end - p))
@@ -319,6 +389,24 @@ owd_block_items_fit (const OwdBlockHead *head)
     case OWD_STORED_FLOW6:
       if (bytes < sizeof (OwdStoredFlow6) || !under_header)
         return FALSE;
+      break;
+    case OWD_STORED_SHAPE:
+      if (bytes < sizeof (OwdStoredShape) || index != n_shapes)
+        return FALSE;
+      n_shapes++;
+      break;
+    case OWD_STORED_BRIEF4:
+    case OWD_STORED_BRIEF6:
+      if (bytes < (p[0] == OWD_STORED_BRIEF4 ? sizeof (OwdStoredBrief4) : sizeof (OwdStoredBrief6)) || !under_header)
+        return FALSE;
+      memcpy (&shape, p + offsetof (OwdStoredBrief, shape), sizeof shape);
+      if (shape >= n_shapes)
+        return FALSE;
+      break;
+    case OWD_STORED_BRIEF_HEADER:
+      if (bytes < sizeof (OwdStoredBriefHeader) || index >= n_states)
+        return FALSE;
+      under_header = TRUE;
       break;
     case OWD_STORED_EXT:
       memcpy (&mask, p + offsetof (OwdStoredExt, mask), sizeof mask);

@@ -12,6 +12,7 @@
 #include "owd-flowlog.h"
 
 #include <stddef.h>
+#include <string.h>
 
 G_BEGIN_DECLS
 
@@ -19,7 +20,7 @@ G_BEGIN_DECLS
 #error "the flow log is little-endian: a port to this machine has to swap in segment.h, appender.c and reader.c"
 #endif
 
-#define OWD_SEGMENT_VERSION 1
+#define OWD_SEGMENT_VERSION 2          /* 1 had the items up to OWD_STORED_EXT */
 #define OWD_SEGMENT_MAGIC "OWDSEG\r\n" /* 8 bytes, without the NUL */
 #define OWD_SEGMENT_HEADER_BYTES 4096u
 #define OWD_SEGMENT_UNCLEAN_GAP (G_GUINT64_CONSTANT (1) << 30)
@@ -63,6 +64,10 @@ enum {
   OWD_STORED_FLOW4 = 3,
   OWD_STORED_FLOW6 = 4,
   OWD_STORED_EXT = 5,
+  OWD_STORED_SHAPE = 6,
+  OWD_STORED_BRIEF4 = 7,
+  OWD_STORED_BRIEF6 = 8,
+  OWD_STORED_BRIEF_HEADER = 9,
 };
 
 /* Dictionary entry: `index` stands for this exporter state until the block ends. Indices count from 0 up. */
@@ -89,6 +94,19 @@ typedef struct {
   guint32 seq;
 } OwdStoredHeader;
 
+/* The same where init_ms is 0. */
+typedef struct {
+  guint8 type, words;
+  guint16 index;
+  guint16 port;
+  guint16 flags;
+  OwdTime recv_ns;
+  guint32 export_s;
+  guint32 export_frac_ns;
+  guint32 uptime_ms;
+  guint32 seq;
+} OwdStoredBriefHeader;
+
 typedef struct {
   guint8 type, words;
   guint8 proto;
@@ -114,6 +132,82 @@ typedef struct {
   OwdStoredFlow flow;
   guint8 src[16], dst[16];
 } OwdStoredFlow6;
+
+/* Dictionary entry: `index` stands, until the block ends, for what nearly all records of a template have in common.
+ * Indices count from 0 up. */
+typedef struct {
+  guint8 type, words;
+  guint16 index;
+  guint8 start_kind, end_kind;
+  guint16 template_id;
+  guint32 flags;
+  guint32 sampling;
+} OwdStoredShape;
+
+/* The ordinary record: both counters below 2^32, and both stamps less than that above the base of their kind. */
+typedef struct {
+  guint8 type, words;
+  guint8 proto;
+  guint8 end_reason;
+  guint16 sport, dport;
+  guint16 tcp_flags;
+  guint16 shape;
+  guint16 reserved;
+  guint8 ttl_min, ttl_max;
+  guint32 in_if, out_if;
+  guint32 packets, octets;
+  guint32 start, end; /* raw stamp minus owd_stamp_bases_set()'s base */
+} OwdStoredBrief;
+
+typedef struct {
+  OwdStoredBrief flow;
+  guint8 src[4], dst[4];
+} OwdStoredBrief4;
+
+typedef struct {
+  OwdStoredBrief flow;
+  guint8 src[16], dst[16];
+} OwdStoredBrief6;
+
+/* What stamps of each kind are counted from in brief flows, modulo 2^64: absolute ms from 2^31 ms (25 days) before the
+ * export time in the header, all others from 0. Any byte may be a kind: see owd_stamp_base(). */
+#define OWD_STAMP_BASES 16
+typedef struct {
+  guint64 of_kind[OWD_STAMP_BASES];
+} OwdStampBases;
+
+static inline void
+owd_stamp_bases_set (OwdStampBases *self, guint32 export_s)
+{
+  guint64 base = export_s * G_GUINT64_CONSTANT (1000) - (G_GUINT64_CONSTANT (1) << 31);
+
+  self->of_kind[OWD_STAMP_UNIX_MS] = self->of_kind[OWD_STAMP_EVENT_MS] = base;
+}
+
+static inline guint64
+owd_stamp_base (const OwdStampBases *self, guint8 kind)
+{
+  return self->of_kind[kind % OWD_STAMP_BASES];
+}
+
+/* Members that are moved together, eight bytes at a time. */
+static inline guint64
+owd_word (const void *p)
+{
+  guint64 word;
+
+  memcpy (&word, p, sizeof word);
+  return word;
+}
+
+static inline void
+owd_put_word (void *p, guint64 word)
+{
+  memcpy (p, &word, sizeof word);
+}
+
+#define OWD_BRIEF_SHAPE_SHIFT 16                                     /* of `shape` in the word of tcp_flags, */
+#define OWD_BRIEF_SHAPE_BITS (G_GUINT64_CONSTANT (0xffffffff) << 16) /* and what OwdFlow has there instead */
 
 /* Of an OwdFlow, what lies there as in OwdStoredFlow: all but type and words, for which it has two spare bytes. */
 #define OWD_FLOW_STORED_AT offsetof (OwdFlow, reserved)
@@ -149,9 +243,10 @@ enum {
 #define OWD_EXT_ADDRESSES (OWD_EXT_POST_SRC | OWD_EXT_POST_DST)
 #define OWD_EXT_MAX_BYTES (sizeof (OwdStoredExt) + (13 + 2) * 8)
 
-/* The most that one record adds to a block: dictionary entry, header, flow, rare fields. */
+/* The most that one record adds to a block: dictionary entries, header, flow, rare fields. */
 #define OWD_RECORD_MAX_BYTES                                                                                           \
-  (sizeof (OwdStoredState) + sizeof (OwdStoredHeader) + sizeof (OwdStoredFlow6) + OWD_EXT_MAX_BYTES)
+  (sizeof (OwdStoredState) + sizeof (OwdStoredHeader) + sizeof (OwdStoredShape) + sizeof (OwdStoredFlow6)              \
+   + OWD_EXT_MAX_BYTES)
 
 /* Text that describes block header and items: name, type, offset, unit, a line each. */
 const char *owd_segment_schema (void);

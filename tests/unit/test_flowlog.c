@@ -217,6 +217,168 @@ every_field_comes_back (void **state)
   (void) state;
 }
 
+/* An ordinary record; what it says is full in those 32 bits that the log has for it. */
+static OwdFlow
+ordinary_flow (gboolean v6, guint8 kind, const OwdHeader *h)
+{
+  guint64 base = kind == OWD_STAMP_UNIX_MS || kind == OWD_STAMP_EVENT_MS
+                     ? h->export_s * G_GUINT64_CONSTANT (1000) - (G_GUINT64_CONSTANT (1) << 31)
+                     : 0;
+  OwdFlow f = full_flow (v6);
+
+  memset ((guint8 *) &f + offsetof (OwdFlow, tos), 0, sizeof f - offsetof (OwdFlow, tos));
+  f.flags &= ~(guint32) OWD_FLOW_EXT;
+  f.start_kind = f.end_kind = kind;
+  f.start_raw = base;
+  f.end_raw = base + G_MAXUINT32;
+  f.packets = f.octets = G_MAXUINT32;
+  return f;
+}
+
+static guint64
+bytes_of_first_block (const char *dir)
+{
+  g_autoptr (OwdLogReader) r = open_reader (dir, 0, 0);
+  OwdLogBlock b = next_block (r);
+
+  return b.next - b.offset;
+}
+
+static void
+comes_back (const OwdHeader *h, const OwdFlow *f, guint64 bytes)
+{
+  char *dir = testlog_dir_new ();
+  g_autoptr (GArray) flows = NULL;
+
+  append_one (dir, h, f, 1);
+  flows = read_flows (dir, 0, h);
+  assert_int_equal (flows->len, 1);
+  assert_memory_equal (flows->data, f, sizeof *f);
+  assert_int_equal (bytes_of_first_block (dir), bytes);
+  testlog_dir_free (dir);
+}
+
+/* Each kind of stamp, at the ends of what the brief form takes, and one step beyond. */
+static void
+ordinary_records_are_brief (void **state)
+{
+  OwdHeader h = full_header ();
+
+  h.init_ms = 0;
+  for (guint v6 = 0; v6 < 2; v6++)
+    for (guint8 kind = 0; kind < OWD_STAMP_KINDS; kind++) {
+      const guint64 brief = 40 + 32 + 32 + 16 + (v6 != 0 ? 72 : 48), whole = 40 + 32 + 32 + (v6 != 0 ? 96 : 72);
+      OwdFlow f = ordinary_flow (v6 != 0, kind, &h);
+
+      comes_back (&h, &f, brief);
+      f.packets++;
+      comes_back (&h, &f, whole);
+      f = ordinary_flow (v6 != 0, kind, &h);
+      f.octets++;
+      comes_back (&h, &f, whole);
+      f = ordinary_flow (v6 != 0, kind, &h);
+      f.start_raw--;
+      comes_back (&h, &f, whole);
+      f = ordinary_flow (v6 != 0, kind, &h);
+      f.end_raw++;
+      comes_back (&h, &f, whole);
+    }
+  (void) state;
+}
+
+/* Records of more sorts than the appender remembers, in turns, over several blocks. */
+static void
+many_shapes (void **state)
+{
+  const guint sorts = 200, rounds = 50;
+  g_autoptr (OwdLogWriter) w = open_writer (*state, 1, 65536);
+  OwdLogAppender *a = owd_log_appender_new (w);
+  OwdHeader h = full_header ();
+  g_autoptr (GArray) flows = NULL;
+  OwdFlow f;
+
+  h.init_ms = 0;
+  f = ordinary_flow (FALSE, OWD_STAMP_UPTIME_MS, &h);
+  owd_log_appender_header (a, &h);
+  for (guint i = 0; i < sorts * rounds; i++) {
+    f.template_id = (guint16) (256 + i % sorts);
+    f.sampling = i % 3;
+    f.packets = i;
+    assert_int_equal (owd_log_appender_flow (a, &f), OWD_STATUS_OK);
+  }
+  flush (a, h.recv_ns);
+  owd_log_appender_free (a);
+  flows = read_flows (*state, 0, &h);
+  assert_int_equal (flows->len, sorts * rounds);
+  for (guint i = 0; i < flows->len; i++) {
+    f.template_id = (guint16) (256 + i % sorts);
+    f.sampling = i % 3;
+    f.packets = i;
+    assert_memory_equal (&g_array_index (flows, OwdFlow, i), &f, sizeof f);
+  }
+}
+
+/* A log that an older program wrote: one datagram of 30 records of the test sender's. */
+static void
+format_1_is_read (void **state)
+{
+  g_autoptr (OwdLogReader) r = open_reader (OWD_SOURCE_DIR "/tests/golden/log-format-1", 0, 0);
+  guint records = 0;
+  OwdItemType type;
+  OwdHeader h;
+  OwdLogBlock b;
+  OwdFlow f;
+
+  while (owd_log_reader_next (r, &b, NULL) == OWD_STATUS_OK)
+    while (owd_log_block_next (&b, &type, &h, &f))
+      if (type == OWD_ITEM_FLOW) {
+        assert_int_equal (h.key.version, 9);
+        assert_int_equal (h.export_s, 1795352759);
+        assert_int_equal (f.src.b[12], 10);
+        assert_int_equal (f.sport, 1024 + records);
+        assert_int_equal (f.packets, 4 + records % 13);
+        assert_int_equal (f.octets, f.packets * 613);
+        assert_int_equal (f.end_kind, OWD_STAMP_UPTIME_MS);
+        assert_int_equal (f.end_raw, 86399500);
+        assert_int_equal (f.ttl_min, 60);
+        records++;
+      }
+  assert_int_equal (records, 30);
+  (void) state;
+}
+
+/* Of an exporter whose datagrams reach nearly all partitions, all get the header at once. */
+static void
+headers_before_records (void **state)
+{
+  g_autoptr (OwdLogWriter) w = open_writer (*state, 4, 0);
+  OwdLogAppender *a = owd_log_appender_new (w);
+  OwdHeader h = full_header ();
+  OwdFlow f = full_flow (FALSE);
+
+  for (guint datagram = 0; datagram < 2; datagram++, h.seq++, h.recv_ns++) {
+    owd_log_appender_header (a, &h);
+    for (guint i = 0; i < (datagram == 0 ? 12 : 1); i++)
+      assert_int_equal (owd_log_appender_flow (a, &f), OWD_STATUS_OK);
+  }
+  owd_log_appender_header (a, &h); /* after a datagram of one record it is not so */
+  flush (a, h.recv_ns);
+  owd_log_appender_free (a);
+  for (guint p = 0; p < 4; p++) {
+    g_autoptr (OwdLogReader) r = open_reader (*state, p, 0);
+    guint seen[3] = { 0 };
+    OwdItemType type;
+    OwdLogBlock b;
+
+    while (owd_log_reader_next (r, &b, NULL) == OWD_STATUS_OK)
+      while (owd_log_block_next (&b, &type, &h, &f))
+        if (type == OWD_ITEM_HEADER)
+          seen[h.seq - full_header ().seq]++;
+    assert_int_equal (seen[1], 1);
+    assert_int_equal (seen[2], 0);
+  }
+}
+
 /* A record of which one rare field is set, for each of them: the mask's order is right. */
 static void
 rare_fields_one_by_one (void **state)
@@ -471,10 +633,10 @@ reader_refuses (void **state)
   write_log (*state, 2, 0, 10);
   assert_null (owd_log_reader_open (*state, 2, 0, &partition));
   assert_null (owd_log_reader_open (*state, 0, 4, &offset));
-  assert_true (g_file_set_contents (meta, "[log]\nformat=2\npartitions=2\nuuid=x\n", -1, NULL));
+  assert_true (g_file_set_contents (meta, "[log]\nformat=3\npartitions=2\nuuid=x\n", -1, NULL));
   assert_null (owd_log_reader_open (*state, 0, 0, &version));
   assert_true (g_error_matches (version, OWD_ERROR, OWD_ERROR_CORRUPT));
-  assert_non_null (strstr (version->message, "format 2"));
+  assert_non_null (strstr (version->message, "format 3"));
 }
 
 /* ---- damage ------------------------------------------------------------------------------------ */
@@ -741,6 +903,10 @@ main (void)
 {
   const struct CMUnitTest tests[] = {
     TEST (every_field_comes_back),
+    TEST (ordinary_records_are_brief),
+    TEST (many_shapes),
+    TEST (format_1_is_read),
+    TEST (headers_before_records),
     TEST (rare_fields_one_by_one),
     TEST (translated_record_has_two_views),
     TEST (untranslated_record_has_one_view),
