@@ -28,6 +28,7 @@
  */
 #include "address.h"
 #include "owd-listener.h"
+#include "owd-pages.h"
 
 #include <errno.h>
 #include <linux/sock_diag.h>
@@ -38,8 +39,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#define BATCH 64
-#define TURN_BATCHES 16
+#define BATCH 32
+#define TURN_BATCHES 32
 #define TURN_NS (2 * OWD_NS_PER_MS)
 #define DATAGRAM_MAX 65535
 #define BUFFER_STRIDE 65600
@@ -50,7 +51,7 @@
 #define BACK_BUFFER_MIN ((gsize) 256 << 10)
 #define PRESSED_PART 2 /* of the receive buffer */
 #define SOCKETS_MAX 64
-#define NAP_MAX_US 10000
+#define NAP_MAX_US 20000
 #define NAP_MIN_US 250          /* shorter ones gain nothing */
 #define BURST_BYTES_PER_US 1000 /* of buffer that datagrams may use up while we nap: some 5 Gbit/s of them */
 
@@ -245,7 +246,8 @@ owd_listener_new (const char *const *addresses, gsize receive_buffer, OwdSteerin
   self->polls[self->n_polls] = (struct pollfd){ .fd = self->wake_fd, .events = POLLIN };
   self->polls[self->n_polls + 1] = (struct pollfd){ .fd = -1, .events = POLLIN };
   self->turn_ns = OWD_TIME_NONE;
-  self->buffers = g_malloc0 ((gsize) BATCH * BUFFER_STRIDE);
+  self->buffers = owd_pages_new ((gsize) BATCH * BUFFER_STRIDE);
+  memset (self->buffers, 0, (gsize) BATCH * BUFFER_STRIDE);
   for (guint i = 0; i < BATCH; i++) {
     self->vectors[i] = (struct iovec){ .iov_base = self->buffers + (gsize) i * BUFFER_STRIDE, .iov_len = DATAGRAM_MAX };
     self->messages[i].msg_hdr = (struct msghdr){
@@ -266,7 +268,7 @@ owd_listener_free (OwdListener *self)
   }
   if (self->wake_fd >= 0)
     close (self->wake_fd);
-  g_free (self->buffers);
+  g_aligned_free (self->buffers);
   owd_steering_unref (self->steering);
   g_free (self);
 }

@@ -162,6 +162,13 @@ walk_templates (OwdMessage *self, OwdWire set, gboolean is_options, guint16 set_
 
 /* ---- data -------------------------------------------------------------------------------------- */
 
+/* Does each record's sampling have to be looked up? */
+static gboolean
+chooses_sampling (const OwdState *state, const OwdPlanInfo *info)
+{
+  return info->own_sampling || info->sampler || state->n_interfaces > 0;
+}
+
 /* Of a record whose template or state knows more than one sampling for all. */
 static guint32
 sampling_of (const OwdState *state, const OwdPlanInfo *info, const OwdRecord *rec)
@@ -173,30 +180,60 @@ sampling_of (const OwdState *state, const OwdPlanInfo *info, const OwdRecord *re
   return owd_state_sampling (state, TRUE, rec->flow[0].in_if);
 }
 
+/* Records of fixed length that need nothing but the plan: nearly all. Returns how many. */
 static guint32
-run_flows (OwdMessage *self, const OwdPlan *plan, OwdWire *set)
+run_plain (OwdMessage *self, const OwdPlan *plan, OwdWire *set)
+{
+  const OwdDecoderSink sink = self->decoder->sink;
+  OwdRecord *rec = &self->decoder->record;
+  gsize len = owd_plan_info (plan)->min_len, n = owd_wire_left (set) / len;
+  const guint8 *p = owd_wire_take (set, n * len), *end = p + n * len;
+
+  for (; p < end; p += len) {
+    owd_plan_plain (plan, p, rec);
+    sink.flow (sink.user, &self->header, &rec->flow[0]);
+  }
+  return (guint32) n;
+}
+
+/* All others. Returns how many records; ret_flows: what they made. */
+static guint32
+run_special (OwdMessage *self, const OwdPlan *plan, OwdWire *set, guint64 *ret_flows)
 {
   const OwdPlanInfo *info = owd_plan_info (plan);
   const OwdDecoderSink *sink = &self->decoder->sink;
-  OwdState *state = self->state;
   OwdRecord *rec = &self->decoder->record;
-  gboolean by_interface = state->n_interfaces > 0 && !info->own_sampling && !info->sampler;
-  gboolean by_record = info->own_sampling || info->sampler || by_interface;
-  guint64 n_flows = 0;
+  gboolean by_record = chooses_sampling (self->state, info);
   guint32 n = 0;
 
-  owd_plan_begin (plan, rec, state->sampling, state->init_ms != self->header.init_ms ? state->init_ms : 0);
-  for (; owd_plan_next (plan, set, rec); n++) {
+  for (*ret_flows = 0; owd_plan_next (plan, set, rec); n++) {
     guint flows = 1;
 
-    if (G_UNLIKELY (by_record))
-      rec->flow[0].sampling = sampling_of (state, info, rec);
+    if (by_record)
+      rec->flow[0].sampling = sampling_of (self->state, info, rec);
     if (info->finish)
       flows = owd_plan_finish (plan, rec, &self->header);
     for (guint i = 0; i < flows; i++)
       sink->flow (sink->user, &self->header, &rec->flow[i]);
-    n_flows += flows;
+    *ret_flows += flows;
   }
+  return n;
+}
+
+static guint32
+run_flows (OwdMessage *self, const OwdPlan *plan, OwdWire *set)
+{
+  const OwdPlanInfo *info = owd_plan_info (plan);
+  OwdState *state = self->state;
+  guint64 n_flows;
+  guint32 n;
+
+  owd_plan_begin (plan, &self->decoder->record, state->sampling,
+                  state->init_ms != self->header.init_ms ? state->init_ms : 0);
+  if (G_LIKELY (info->plain && !chooses_sampling (state, info)))
+    n_flows = n = run_plain (self, plan, set);
+  else
+    n = run_special (self, plan, set, &n_flows);
   state->counters.flows += n_flows;
   if (self->header.flags & OWD_HEADER_REPLAY)
     state->counters.late_flows += n_flows;

@@ -49,14 +49,13 @@ typedef struct {
   guint8 op;
 } Step;
 
-#define BLOCK 16  /* bytes of a shuffle */
-#define DROP 0x80 /* in its mask: a zero */
+#define BLOCK OWD_RECORD_BLOCK /* bytes of a shuffle */
+#define DROP 0x80              /* in its mask: a zero */
 
 /* 16 bytes of the record's, put into their places among 16 bytes of OwdRecord. */
 typedef struct {
   guint16 src; /* offset in the record; 16 bytes from there on are the record's too */
   guint16 dst;
-  guint8 keep[BLOCK]; /* mask: what stays there */
   guint8 from[BLOCK];
 } Shuffle;
 
@@ -93,9 +92,11 @@ struct OwdPlan {
   guint n_segments;     /* that there is room for */
   guint16 *segment_len; /* n_var + 1 */
   Step *steps;
-  guint16 n_shuffles; /* 0: steps do it all */
-  gboolean has_rest;  /* else OP_ADDR4 and OP_OR_16 are theirs; there are some */
-  Shuffle *shuffles;
+  guint16 n_blocks; /* of 16 bytes of OwdRecord that fields go to; 0: steps do it all */
+  guint16 n_shuffles;
+  Shuffle *shuffles;     /* n_blocks that each begin a block, then those that add to one */
+  guint8 (*keep)[BLOCK]; /* n_blocks: mask of what no field goes to */
+  gboolean has_rest;     /* steps of OP_ADDR4 and OP_OR_16 remain */
   guint16 n_rare; /* words of OwdFlow that rare members of this template lie in; above RARE_WORDS: too many to tell */
   guint16 rare[RARE_WORDS];
 };
@@ -575,7 +576,7 @@ map_step (const Step *step, gint16 *map)
 
 /* Shuffles for the block at dst: the lowest byte that is still to be had decides the next 16. */
 static void
-compile_block (const OwdPlan *plan, const gint16 *map, guint dst, GArray *shuffles)
+compile_block (OwdPlan *plan, const gint16 *map, guint dst, GArray *first, GArray *more)
 {
   gboolean done[BLOCK];
   guint8 keep[BLOCK];
@@ -584,7 +585,7 @@ compile_block (const OwdPlan *plan, const gint16 *map, guint dst, GArray *shuffl
     keep[i] = map[dst + i] == KEEP ? 0xff : 0;
     done[i] = map[dst + i] < 0;
   }
-  for (;;) {
+  for (GArray *to = first;; to = more) {
     Shuffle shuffle = { .src = G_MAXUINT16, .dst = (guint16) dst };
 
     for (guint i = 0; i < BLOCK; i++)
@@ -593,26 +594,27 @@ compile_block (const OwdPlan *plan, const gint16 *map, guint dst, GArray *shuffl
     if (shuffle.src == G_MAXUINT16)
       return;
     shuffle.src = MIN (shuffle.src, plan->info.min_len - BLOCK);
-    memcpy (shuffle.keep, keep, sizeof keep);
-    memset (keep, 0xff, sizeof keep);
     for (guint i = 0; i < BLOCK; i++) {
       gboolean here = !done[i] && map[dst + i] < shuffle.src + BLOCK;
 
       shuffle.from[i] = here ? (guint8) (map[dst + i] - shuffle.src) : DROP;
       done[i] |= here;
     }
-    g_array_append_val (shuffles, shuffle);
+    g_array_append_val (to, shuffle);
+    if (to == first)
+      memcpy (plan->keep[plan->n_blocks++], keep, sizeof keep);
   }
 }
 
-/* Behind sort_steps(). Blocks lie at multiples of 16 bytes, the last one within OwdRecord. */
+/* Behind sort_steps(). Blocks lie at multiples of 16 bytes. */
 static void
 compile_blocks (OwdPlan *plan)
 {
   g_autofree gint16 *map = g_new (gint16, sizeof (OwdRecord));
-  g_autoptr (GArray) shuffles = g_array_new (FALSE, FALSE, sizeof (Shuffle));
+  g_autoptr (GArray) first = g_array_new (FALSE, FALSE, sizeof (Shuffle));
+  g_autoptr (GArray) more = g_array_new (FALSE, FALSE, sizeof (Shuffle));
 
-  G_STATIC_ASSERT (sizeof (OwdRecord) % BLOCK == 0);
+  G_STATIC_ASSERT (offsetof (OwdRecord, kept) <= sizeof (((OwdRecord *) NULL)->kept));
   for (gsize i = 0; i < sizeof (OwdRecord); i++)
     map[i] = KEEP;
   for (guint i = 0; i < plan->n_steps; i++)
@@ -620,10 +622,13 @@ compile_blocks (OwdPlan *plan)
       map_step (&plan->steps[i], map);
     else
       plan->has_rest = TRUE;
-  for (guint dst = 0; dst < sizeof (OwdRecord); dst += BLOCK)
-    compile_block (plan, map, dst, shuffles);
-  plan->n_shuffles = (guint16) shuffles->len;
-  plan->shuffles = g_memdup2 (shuffles->data, shuffles->len * sizeof (Shuffle));
+  plan->keep = g_malloc (OWD_RECORD_BLOCKS * sizeof *plan->keep);
+  for (guint dst = 0; dst < offsetof (OwdRecord, kept); dst += BLOCK)
+    compile_block (plan, map, dst, first, more);
+  g_array_append_vals (first, more->data, more->len);
+  plan->n_shuffles = (guint16) first->len;
+  plan->shuffles = g_memdup2 (first->data, first->len * sizeof (Shuffle));
+  plan->keep = g_realloc (plan->keep, plan->n_blocks * sizeof *plan->keep);
 }
 
 OwdPlan *
@@ -655,6 +660,7 @@ owd_plan_new (const OwdField *fields, guint n, gboolean is_options, guint16 temp
   if (have_shuffle () && plan->n_var == 0 && plan->info.min_len >= BLOCK)
     compile_blocks (plan);
   plan->info.finish = plan->finish != 0;
+  plan->info.plain = plan->n_var == 0 && (plan->finish & ~FINISH_RARE) == 0;
   g_array_unref (c.steps);
   g_array_unref (c.candidates);
   return plan;
@@ -668,6 +674,7 @@ owd_plan_free (OwdPlan *plan)
   g_free (plan->segment_len);
   g_free (plan->steps);
   g_free (plan->shuffles);
+  g_free (plan->keep);
   g_free (plan);
 }
 
@@ -675,7 +682,7 @@ gsize
 owd_plan_bytes (const OwdPlan *plan)
 {
   return sizeof *plan + plan->n_segments * sizeof plan->segment_len[0] + (plan->n_steps + 1u) * sizeof (Step)
-         + plan->n_shuffles * sizeof (Shuffle) + 3 * OWD_MEMORY_EACH;
+         + plan->n_shuffles * sizeof (Shuffle) + plan->n_blocks * sizeof *plan->keep + 4 * OWD_MEMORY_EACH;
 }
 
 const OwdPlanInfo *
@@ -685,6 +692,18 @@ owd_plan_info (const OwdPlan *plan)
 }
 
 /* ---- running ----------------------------------------------------------------------------------- */
+
+/* What no record changes in the blocks that records are written to. */
+static void
+keep_blocks (const OwdPlan *plan, OwdRecord *rec)
+{
+  for (guint i = 0; i < plan->n_blocks; i++) {
+    const guint8 *block = (const guint8 *) rec + plan->shuffles[i].dst;
+
+    for (guint k = 0; k < BLOCK; k++)
+      rec->kept[i][k] = block[k] & plan->keep[i][k];
+  }
+}
 
 void
 owd_plan_begin (const OwdPlan *plan, OwdRecord *rec, guint32 sampling, gint64 init_ms)
@@ -711,6 +730,7 @@ owd_plan_begin (const OwdPlan *plan, OwdRecord *rec, guint32 sampling, gint64 in
     memcpy (rec->pair[i].src.b, V4_PREFIX, sizeof V4_PREFIX);
     memcpy (rec->pair[i].dst.b, V4_PREFIX, sizeof V4_PREFIX);
   }
+  keep_blocks (plan, rec);
 }
 
 #define RUN(op, ...)                                                                                                   \
@@ -764,16 +784,26 @@ run_steps (const OwdPlan *plan, const guint8 *const *segment, OwdRecord *rec, gb
 
 #ifdef __x86_64__
 /* What run_steps() does but for OP_ADDR4 and OP_OR_16. */
+__attribute__ ((target ("ssse3"))) static inline __m128i
+shuffled (const Shuffle *s, const guint8 *p)
+{
+  return _mm_shuffle_epi8 (_mm_loadu_si128 ((const __m128i *) (const void *) (p + s->src)),
+                           _mm_loadu_si128 ((const __m128i *) (const void *) s->from));
+}
+
 __attribute__ ((target ("ssse3"))) static void
 run_shuffles (const OwdPlan *plan, const guint8 *p, OwdRecord *rec)
 {
-  for (const Shuffle *s = plan->shuffles, *end = s + plan->n_shuffles; s < end; s++) {
-    __m128i *to = (__m128i *) (void *) ((guint8 *) rec + s->dst);
-    __m128i from = _mm_loadu_si128 ((const __m128i *) (const void *) (p + s->src));
-    __m128i keep = _mm_loadu_si128 ((const __m128i *) (const void *) s->keep);
-    __m128i places = _mm_loadu_si128 ((const __m128i *) (const void *) s->from);
+  const Shuffle *s = plan->shuffles, *more = s + plan->n_blocks, *end = s + plan->n_shuffles;
+  const __m128i *kept = (const __m128i *) (const void *) rec->kept;
 
-    _mm_storeu_si128 (to, _mm_or_si128 (_mm_and_si128 (_mm_loadu_si128 (to), keep), _mm_shuffle_epi8 (from, places)));
+  for (; s < more; s++, kept++)
+    _mm_storeu_si128 ((__m128i *) (void *) ((guint8 *) rec + s->dst),
+                      _mm_or_si128 (_mm_loadu_si128 (kept), shuffled (s, p)));
+  for (; s < end; s++) {
+    __m128i *to = (__m128i *) (void *) ((guint8 *) rec + s->dst);
+
+    _mm_storeu_si128 (to, _mm_or_si128 (_mm_loadu_si128 (to), shuffled (s, p)));
   }
 }
 
@@ -798,7 +828,7 @@ static inline void
 run_fixed (const OwdPlan *plan, const guint8 *p, OwdRecord *rec)
 {
 #ifdef __x86_64__
-  if (plan->n_shuffles > 0) {
+  if (plan->n_blocks > 0) {
     run_shuffles (plan, p, rec);
     if (plan->has_rest)
       run_rest (plan, p, rec);
@@ -1089,16 +1119,19 @@ finish_more (const OwdPlan *plan, OwdRecord *rec, const OwdHeader *header)
 guint
 owd_plan_finish (const OwdPlan *plan, OwdRecord *rec, const OwdHeader *header)
 {
+  rec->flow[0].flags = rec->base_flags[0];
+  return finish_more (plan, rec, header);
+}
+
+void
+owd_plan_plain (const OwdPlan *plan, const guint8 *p, OwdRecord *rec)
+{
   OwdFlow *flow = &rec->flow[0];
   guint32 flags = rec->base_flags[0];
 
-  if (G_UNLIKELY (plan->finish != FINISH_RARE)) {
-    flow->flags = flags;
-    return finish_more (plan, rec, header);
-  }
+  run_fixed (plan, p, rec);
   if (any_rare_told (plan, flow))
     flags |= OWD_FLOW_EXT;
   if (flow->flags != flags) /* a store here would hold up the load of the 16 bytes around it */
     flow->flags = flags;
-  return 1;
 }

@@ -24,6 +24,8 @@ G_BEGIN_DECLS
 #define OWD_RECORD_MAX 1500 /* bytes that a record has at least; more fits no datagram on its way here */
 #define OWD_VARLEN 0xffff
 #define OWD_PAIRS 4 /* address pairs of a record that are looked at */
+#define OWD_RECORD_BLOCK 16
+#define OWD_RECORD_BLOCKS 80
 
 /* A field of a template, as announced; v9's private numbers translated (elements.h). */
 typedef struct {
@@ -42,6 +44,7 @@ typedef struct {
   guint64 stamp[OWD_STAMP_KINDS][2]; /* start, end */
   guint64 aux[OWD_AUX_N];
   guint64 option[OWD_OPTION_N];
+  guint8 kept[OWD_RECORD_BLOCKS][OWD_RECORD_BLOCK]; /* what stays the same in places that records are written to */
 } OwdRecord;
 
 typedef struct OwdPlan OwdPlan;
@@ -51,6 +54,7 @@ typedef struct {
   guint16 min_len;       /* of a record, at least 1 */
   gboolean has_pair;     /* else the records are no flows */
   gboolean finish;       /* owd_plan_finish() must be called for each record */
+  gboolean plain;        /* owd_plan_plain() does it all, for each record */
   gboolean own_sampling; /* each record says its sampling */
   gboolean sampler;      /* aux[OWD_AUX_SAMPLER] is set */
   guint32 options;       /* bits 1 << OwdOption: which option[] are set; 0: nothing of interest */
@@ -73,6 +77,8 @@ gboolean owd_init_is_sane (guint64 init_ms);
 void owd_plan_begin (const OwdPlan *plan, OwdRecord *rec, guint32 sampling, gint64 init_ms);
 /* Next record of the set at w. FALSE: no more; then w->failed tells that a record ran past the set. */
 gboolean owd_plan_next (const OwdPlan *plan, OwdWire *w, OwdRecord *rec);
+/* The record of min_len bytes at p, for a plan that is plain: rec->flow[0] is complete. */
+void owd_plan_plain (const OwdPlan *plan, const guint8 *p, OwdRecord *rec);
 /* Moves w over the next record without decoding. Returns as owd_plan_next(). */
 gboolean owd_plan_skip (const OwdPlan *plan, OwdWire *w);
 /* Settles what depends on the record. Returns: flows in rec->flow, 1 or 2. */
