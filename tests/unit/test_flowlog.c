@@ -355,6 +355,7 @@ headers_before_records (void **state)
   OwdLogAppender *a = owd_log_appender_new (w);
   OwdHeader h = full_header ();
   OwdFlow f = full_flow (FALSE);
+  guint last = 0;
 
   for (guint datagram = 0; datagram < 2; datagram++, h.seq++, h.recv_ns++) {
     owd_log_appender_header (a, &h);
@@ -375,8 +376,9 @@ headers_before_records (void **state)
         if (type == OWD_ITEM_HEADER)
           seen[h.seq - full_header ().seq]++;
     assert_int_equal (seen[1], 1);
-    assert_int_equal (seen[2], 0);
+    last += seen[2];
   }
+  assert_int_equal (last, 1); /* as every datagram without records */
 }
 
 /* A record of which one rare field is set, for each of them: the mask's order is right. */
