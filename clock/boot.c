@@ -173,16 +173,18 @@ gap_to (const OwdBootLines *l, const Constraint *c)
 /* sysUptime wraps each 49.7 days: the number of wraps that brings the boot time back to what is known. Half-way between
  * two wraps it is a reboot. */
 static Constraint
-constraint_near (gint64 lo_ns, gint64 hi_ns, guint32 uptime_ms, gint64 near_ns)
+constraint_near (const Constraint *c, gint64 near_ns)
 {
   gint64 wrap_ns = WRAP_MS * OWD_NS_PER_MS;
-  gint64 k = llround ((double) (lo_ns - near_ns) / (double) wrap_ns);
+  gint64 k = llround ((double) (c->lo_ns - near_ns) / (double) wrap_ns);
 
   /* a boot time later than known is a reboot, never a wrap */
-  if (k < 0 || ABS (lo_ns - near_ns - k * wrap_ns) > WRAP_NEAR_NS)
+  if (k < 0 || ABS (c->lo_ns - near_ns - k * wrap_ns) > WRAP_NEAR_NS)
     k = 0;
-  return (
-      Constraint){ .lo_ns = lo_ns - k * wrap_ns, .hi_ns = hi_ns - k * wrap_ns, .uptime_ms = uptime_ms + k * WRAP_MS };
+  return (Constraint){ .lo_ns = c->lo_ns - k * wrap_ns,
+                       .hi_ns = c->hi_ns - k * wrap_ns,
+                       .uptime_ms = c->uptime_ms + k * WRAP_MS,
+                       .recv_ns = c->recv_ns };
 }
 
 static void
@@ -247,22 +249,67 @@ lines_over (const Constraint *a, const Constraint *b, double skew_bound_ppm)
   return lines_from (&both, skew_bound_ppm);
 }
 
+/* What is kept of the segment begins anew with its lines as they are now. */
+static void
+keep_from_here (OwdBoot *self)
+{
+  self->older[0] = self->older[1] = self->older[2] = self->main;
+  self->n_recent = 0;
+  self->recent_segment = self->segment;
+}
+
+/* The main lines have taken it. */
 static void
 remember (OwdBoot *self, const Constraint *c)
 {
+  if (self->recent_segment != self->segment)
+    keep_from_here (self);
   self->recent[self->n_recent++ % OWD_BOOT_RECENT] = *c;
+  if (self->n_recent % (OWD_BOOT_RECENT / 2) == 0) {
+    self->older[2] = self->older[1];
+    self->older[1] = self->older[0];
+    self->older[0] = self->main;
+  }
+}
+
+/* Headers that came after a step, and had not contradicted anything yet, have narrowed the lines before it wrongly:
+ * these are made anew of those that surely came before. */
+static void
+rebuild_past (OwdBoot *self)
+{
+  const OwdBootLines *from = NULL;
+
+  for (guint i = G_N_ELEMENTS (self->older); i-- > 0;)
+    if (self->older[i].last_uptime_ms <= self->before_step_ms)
+      from = &self->older[i];
+  if (from == NULL || self->n_recent == 0)
+    return;
+  self->past = *from;
+  for (guint32 i = 0; i < MIN (self->n_recent, OWD_BOOT_RECENT); i++) {
+    const Constraint *c = &self->recent[i];
+
+    if (c->uptime_ms > from->last_uptime_ms && c->uptime_ms <= self->before_step_ms)
+      take (&self->past, c);
+  }
 }
 
 /* The last header that the lines behind a step refute was sent before it. */
 static void
 locate_step (OwdBoot *self)
 {
+  gboolean found = FALSE;
+
   for (guint32 i = 0; i < MIN (self->n_recent, OWD_BOOT_RECENT); i++) {
     const Constraint *c = &self->recent[i];
 
-    if (c->uptime_ms > self->before_step_ms && gap_to (&self->main, c) > JITTER_NS)
+    if (c->uptime_ms >= self->before_step_ms && gap_to (&self->main, c) > JITTER_NS) {
       self->before_step_ms = c->uptime_ms;
+      self->before_step_recv_ns = c->recv_ns;
+      found = TRUE;
+    }
   }
+  if (found)
+    rebuild_past (self);
 }
 
 static gboolean
@@ -274,7 +321,7 @@ is_locating (const OwdBoot *self)
 static gint64
 oldest_recent_ms (const OwdBoot *self)
 {
-  gint64 oldest_ms = self->segment_uptime_ms;
+  gint64 oldest_ms = self->n_recent > 0 ? self->segment_uptime_ms : self->past.first_uptime_ms;
 
   for (guint32 i = 0; i < MIN (self->n_recent, OWD_BOOT_RECENT); i++)
     oldest_ms = MIN (oldest_ms, self->recent[i].uptime_ms);
@@ -295,12 +342,13 @@ confirm (OwdBoot *self, const Constraint *c)
   self->main = self->young = self->alt;
   self->stepped = !reboot;
   self->segment_uptime_ms = self->alt.first_uptime_ms;
-  self->before_step_ms = oldest_recent_ms (self);
   self->alt.headers = 0;
-  if (reboot)
+  if (reboot || self->recent_segment + 1 != self->segment)
     self->n_recent = 0;
-  else
-    locate_step (self);
+  self->before_step_ms = oldest_recent_ms (self);
+  self->before_step_recv_ns = OWD_TIME_NONE;
+  rebuild_past (self);
+  locate_step (self);
   use_main (self, c->uptime_ms);
   if (reboot)
     self->reboots++;
@@ -376,7 +424,7 @@ take_epoch (OwdBoot *self, const Constraint *c, double skew_bound_ppm)
   self->past = self->main;
   self->main = self->young = lines_from (c, skew_bound_ppm);
   self->alt.headers = 0;
-  self->n_recent = 0;
+  keep_from_here (self);
   self->jitter_ns = 0;
   use (self, c, 0);
   return OWD_BOOT_FLOATING;
@@ -392,6 +440,7 @@ contradicts (OwdBoot *self, const Constraint *c, double skew_bound_ppm)
 
     self->jitter_ns += self->largest_ns;
     self->main = self->young = lines_over (&was, c, skew_bound_ppm);
+    keep_from_here (self);
     self->alt.headers = 0;
     use_main (self, c->uptime_ms);
     return OWD_BOOT_UNSTABLE;
@@ -426,6 +475,8 @@ refine (OwdBoot *self, const Constraint *c, double skew_bound_ppm)
     was.lo_ns -= gap_ns;
     was.hi_ns += gap_ns;
     self->main = self->young = lines_from (&was, skew_bound_ppm);
+    if (!is_locating (self))
+      keep_from_here (self);
     return;
   }
   take (&self->main, c);
@@ -444,9 +495,9 @@ refine (OwdBoot *self, const Constraint *c, double skew_bound_ppm)
 /* The header fits the main lines. If it fits the alternative as well it decides nothing: of a step that is small beside
  * the tick few headers tell. */
 static void
-doubt (OwdBoot *self, gint64 lo_ns, gint64 hi_ns, guint32 uptime_ms)
+doubt (OwdBoot *self, const Constraint *header)
 {
-  Constraint c = constraint_near (lo_ns, hi_ns, uptime_ms, self->alt.ref_ns);
+  Constraint c = constraint_near (header, self->alt.ref_ns);
 
   if (gap_to (&self->alt, &c) == 0)
     take (&self->alt, &c);
@@ -463,19 +514,19 @@ is_witness (const OwdBoot *self, const Constraint *c)
 }
 
 static OwdBootEvent
-next_header (OwdBoot *self, gint64 lo_ns, gint64 hi_ns, guint32 uptime_ms, double skew_bound_ppm)
+next_header (OwdBoot *self, const Constraint *header, double skew_bound_ppm)
 {
-  Constraint c = constraint_near (lo_ns, hi_ns, uptime_ms, self->main.ref_ns);
+  Constraint c = constraint_near (header, self->main.ref_ns);
 
   if (gap_to (&self->main, &c) <= JITTER_NS && !is_witness (self, &c)) {
     refine (self, &c, skew_bound_ppm);
     if (self->alt.headers > 0)
-      doubt (self, lo_ns, hi_ns, uptime_ms);
+      doubt (self, header);
     use_main (self, c.uptime_ms);
     return OWD_BOOT_SAME;
   }
   if (self->alt.headers > 0) {
-    Constraint near_alt = constraint_near (lo_ns, hi_ns, uptime_ms, self->alt.ref_ns);
+    Constraint near_alt = constraint_near (header, self->alt.ref_ns);
 
     if (gap_to (&self->alt, &near_alt) <= JITTER_NS) {
       if (gap_to (&self->alt, &near_alt) == 0)
@@ -493,23 +544,23 @@ owd_boot_header (OwdBoot *self, OwdTime export_ns, gint64 tick_ns, guint32 uptim
                  OwdTime recv_ns, double skew_bound_ppm)
 {
   gint64 b_ns = export_ns - (gint64) uptime_ms * OWD_NS_PER_MS;
-  gint64 lo_ns = b_ns - uptime_step_ns, hi_ns = b_ns + tick_ns;
+  Constraint c
+      = { .lo_ns = b_ns - uptime_step_ns, .hi_ns = b_ns + tick_ns, .uptime_ms = uptime_ms, .recv_ns = recv_ns };
   OwdBootEvent event = OWD_BOOT_FIRST;
 
   watch_uptime (self, recv_ns, export_ns, tick_ns, uptime_ms);
   if (self->main.headers == 0) {
-    Constraint c = { .lo_ns = lo_ns, .hi_ns = hi_ns, .uptime_ms = uptime_ms };
-
     self->main = self->young = lines_from (&c, skew_bound_ppm);
     self->segment = self->segments = 1;
     use_main (self, uptime_ms);
   } else if (self->floating) {
-    Constraint c = constraint_near (lo_ns, hi_ns, uptime_ms, self->main.ref_ns);
-
+    c = constraint_near (&c, self->main.ref_ns);
     event = take_epoch (self, &c, skew_bound_ppm);
   } else {
     count_header (self);
-    event = next_header (self, lo_ns - self->jitter_ns, hi_ns + self->jitter_ns, uptime_ms, skew_bound_ppm);
+    c.lo_ns -= self->jitter_ns;
+    c.hi_ns += self->jitter_ns;
+    event = next_header (self, &c, skew_bound_ppm);
   }
   check_receive (self, recv_ns);
   return event;
@@ -525,6 +576,7 @@ owd_boot_widen (OwdBoot *self, gint64 by_ns, double skew_bound_ppm)
   now = extent (&self->main, self->main.last_uptime_ms);
   now.lo_ns -= by_ns;
   self->main = self->young = lines_from (&now, skew_bound_ppm);
+  keep_from_here (self);
   self->alt.headers = 0;
   if (self->use_segment == self->segment)
     use_main (self, self->use_uptime_ms);

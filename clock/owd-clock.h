@@ -90,6 +90,7 @@ typedef struct {
 typedef struct {
   gint64 lo_ns, hi_ns;
   gint64 uptime_ms; /* unwrapped */
+  OwdTime recv_ns;
 } OwdBootHeader;
 
 /* The line that a profile takes for the likeliest: boot (u) = boot_ns + skew * (u - at). */
@@ -114,8 +115,12 @@ typedef struct {
   guint32 segments;            /* confirmed reboots and steps, plus 1 */
   gint64 segment_uptime_ms;    /* where the current one began; after a step: its first header that shows it */
   gint64 before_step_ms;       /* after a step: the last uptime that was surely before it */
+  OwdTime
+      before_step_recv_ns; /* of the last header that the lines behind it refute; OWD_TIME_NONE: of those kept none */
   OwdBootHeader recent[OWD_BOOT_RECENT]; /* ring of the main lines' headers; those before a step, until it is located */
+  OwdBootLines older[3];                 /* the main lines as they were, each half a ring before the one in front */
   guint32 n_recent;                      /* ever put there; 0: none */
+  guint32 recent_segment;                /* both are of this one */
   gboolean stepped;                      /* it began with a step: uptimes before that belong to the one before */
   guint32 reboots, steps, outliers;
   gboolean floating;       /* uptime is no clock: each datagram has an epoch of its own */

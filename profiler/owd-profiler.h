@@ -86,6 +86,7 @@ typedef enum { OWD_SEGMENT_FIRST, OWD_SEGMENT_REBOOT, OWD_SEGMENT_STEP, OWD_SEGM
 typedef struct {
   OwdTime from_ns, to_ns; /* receive times of its first and its last header */
   OwdSegmentCause cause;
+  OwdTime after_ns; /* what began it happened between the sending of the header received then and of that at from_ns */
   OwdEstimate step_ms;  /* STEP, SLEW: wall clock behind the step minus before it */
   OwdTime boot_at_ns;   /* boot time holds for this instant (exporter's clock), */
   OwdEstimate boot_ms;  /* ms since 1970; lo, hi: hard bounds */

@@ -28,6 +28,8 @@
 #define SHARE_SD 2.17        /* of a share's 95 % range: by chance alone it were 1.96 */
 #define GROW_SYN 200         /* TCP flows before their SYNs say something */
 
+#define SOFT_MOST_NS (10 * OWD_NS_PER_MS)
+
 #define SLEW_MS 128      /* smaller steps are none; */
 #define SLEW_MOST_MS 500 /* larger ones are; */
 #define BENT_MS 5        /* between them this decides: a single gap may come from the step itself */
@@ -65,9 +67,10 @@ struct OwdProfile {
   OwdProfileSegment segment[OWD_PROFILE_SEGMENTS]; /* closed ones */
   guint n_segments, segments_lost;
   guint32 segment_headers;
-  OwdTime segment_from_ns, segment_to_ns, alternative_ns;
+  OwdTime segment_from_ns, segment_to_ns;
+  OwdTime alternative_ns, before_alternative_ns; /* the header that contradicts, and the one in front of it */
   OwdSegmentCause segment_cause;
-  gint64 before_lo_ns, before_hi_ns; /* boot interval in front of the step that began it */
+  OwdTime segment_after_ns; /* receive time of the last header that was surely sent before it began */
   double step_ms, step_error_ms;
 };
 
@@ -178,12 +181,32 @@ skew_estimate (const OwdProfile *self, const OwdBootFit *fit)
   return e;
 }
 
+/* The cut of the uptime, where it is too fine to go along with that of the header's time. */
+static gint64
+soft_ns (const OwdProfile *self)
+{
+  gint64 step_ns = owd_resolution_step_ns (&self->clock.uptime, OWD_NS_PER_MS);
+
+  return step_ns <= SOFT_MOST_NS ? MIN (step_ns, self->clock.tick_ns) : 0;
+}
+
+static void
+tell_fit (const OwdProfile *self, const OwdBootFit *fit, OwdProfileSegment *s)
+{
+  s->boot_ms = boot_estimate (fit);
+  s->skew_ppm = skew_estimate (self, fit);
+  s->boot_at_ns = fit->boot_ns + fit->uptime_ms * OWD_NS_PER_MS;
+  s->over_s = (double) fit->span_ms / 1000;
+  s->even_ms = fit->even_ns / (double) OWD_NS_PER_MS;
+}
+
 static OwdProfileSegment
 describe_segment (const OwdProfile *self, guint32 number)
 {
   OwdProfileSegment s = { .from_ns = self->segment_from_ns,
                           .to_ns = self->segment_to_ns,
                           .cause = self->segment_cause,
+                          .after_ns = self->segment_after_ns,
                           .step_ms = estimate_unknown (SEGMENT_WHY[WHY_NO_STEP], 0),
                           .headers = self->segment_headers,
                           .even_ms = NAN,
@@ -193,12 +216,8 @@ describe_segment (const OwdProfile *self, guint32 number)
   if (s.cause == OWD_SEGMENT_STEP)
     s.step_ms = estimate_bound (self->step_ms, self->step_ms - self->step_error_ms, self->step_ms + self->step_error_ms,
                                 self->segment_headers);
-  if (owd_boot_fit (&self->clock.boot, number, &fit)) {
-    s.boot_ms = boot_estimate (&fit);
-    s.skew_ppm = skew_estimate (self, &fit);
-    s.boot_at_ns = fit.boot_ns + fit.uptime_ms * OWD_NS_PER_MS;
-    s.over_s = (double) fit.span_ms / 1000;
-    s.even_ms = fit.even_ns / (double) OWD_NS_PER_MS;
+  if (owd_boot_fit (&self->clock.boot, number, soft_ns (self), &fit)) {
+    tell_fit (self, &fit, &s);
   } else {
     s.boot_ms = s.skew_ppm = estimate_unknown (SEGMENT_WHY[WHY_NO_UPTIME], 0);
     s.boot_at_ns = s.to_ns;
@@ -217,22 +236,38 @@ keep_segment (OwdProfile *self, const OwdProfileSegment *s)
   self->segment[self->n_segments++] = *s;
 }
 
-/* Size of the step that began the current segment, if it is known better now than before. */
+/* The segment before the current one, with what headers behind the step have shown since. */
+static void
+retell_past (OwdProfile *self)
+{
+  OwdProfileSegment *past = &self->segment[self->n_segments - 1];
+  OwdBootFit fit;
+
+  if (self->n_segments > 0 && owd_boot_fit (&self->clock.boot, self->clock.boot.segment - 1, soft_ns (self), &fit))
+    tell_fit (self, &fit, past);
+}
+
+/* Size and time of the step that began the current segment, where they are known better now than before. */
 static void
 measure_step (OwdProfile *self)
 {
   const OwdBoot *boot = &self->clock.boot;
-  gint64 lo, hi;
+  gint64 lo, hi, past_lo, past_hi, bend_ns;
   double error_ms;
 
-  if (self->segment_cause != OWD_SEGMENT_STEP || !owd_boot_at (boot, boot->segment, boot->segment_uptime_ms, &lo, &hi))
+  if (self->segment_cause != OWD_SEGMENT_STEP || !owd_boot_at (boot, boot->segment, boot->segment_uptime_ms, &lo, &hi)
+      || !owd_boot_at (boot, boot->segment - 1, boot->segment_uptime_ms, &past_lo, &past_hi))
     return;
-  error_ms = (double) ((hi - lo) + (self->before_hi_ns - self->before_lo_ns)) / 2 / (double) OWD_NS_PER_MS;
+  if (boot->before_step_recv_ns != OWD_TIME_NONE)
+    self->segment_after_ns = MAX (self->segment_after_ns, boot->before_step_recv_ns);
+  retell_past (self);
+  bend_ns = owd_boot_bend_ns (boot->main.last_uptime_ms - boot->main.first_uptime_ms)
+            + owd_boot_bend_ns (boot->segment_uptime_ms - boot->past.first_uptime_ms);
+  error_ms = (double) ((hi - lo) + (past_hi - past_lo) + 2 * bend_ns) / 2 / (double) OWD_NS_PER_MS;
   if (error_ms >= self->step_error_ms)
     return;
   self->step_error_ms = error_ms;
-  self->step_ms
-      = ((double) (lo - self->before_lo_ns) + (double) (hi - self->before_hi_ns)) / 2 / (double) OWD_NS_PER_MS;
+  self->step_ms = ((double) (lo - past_lo) + (double) (hi - past_hi)) / 2 / (double) OWD_NS_PER_MS;
 }
 
 /* The clock has just confirmed a reboot or step, whose first witness came a header ago. */
@@ -241,14 +276,18 @@ new_segment (OwdProfile *self, gboolean step)
 {
   const OwdBoot *boot = &self->clock.boot;
   OwdProfileSegment s = describe_segment (self, boot->segment - 1);
+  gint64 lo, hi;
 
   /* headers behind the first witness may have fitted both */
   s.to_ns = MAX (s.from_ns, MIN (s.to_ns, self->alternative_ns - OWD_NS_PER_US));
   keep_segment (self, &s);
   self->segment_cause = OWD_SEGMENT_REBOOT;
+  self->segment_after_ns = MIN (s.to_ns, self->before_alternative_ns);
   self->step_error_ms = INFINITY;
-  if (step && owd_boot_at (boot, boot->segment - 1, boot->segment_uptime_ms, &self->before_lo_ns, &self->before_hi_ns))
+  if (step && owd_boot_at (boot, boot->segment - 1, boot->segment_uptime_ms, &lo, &hi)) {
     self->segment_cause = OWD_SEGMENT_STEP;
+    self->segment_after_ns = s.from_ns;
+  }
   self->segment_from_ns = self->alternative_ns;
   self->segment_headers = 1;
 }
@@ -259,6 +298,7 @@ note_clock (OwdProfile *self, const OwdHeader *header, OwdBootEvent event)
   if (self->segment_headers == 0)
     self->segment_from_ns = header->recv_ns;
   if (event == OWD_BOOT_OUTLIER) {
+    self->before_alternative_ns = self->segment_to_ns;
     self->alternative_ns = header->recv_ns;
     return;
   }
@@ -570,8 +610,7 @@ owd_profile_merge (OwdProfile *self, const OwdProfile *later)
   self->segment_from_ns = later->segment_from_ns;
   self->segment_to_ns = later->segment_to_ns;
   self->segment_cause = later->segment_cause;
-  self->before_lo_ns = later->before_lo_ns;
-  self->before_hi_ns = later->before_hi_ns;
+  self->segment_after_ns = later->segment_after_ns;
   self->step_ms = later->step_ms;
   self->step_error_ms = later->step_error_ms;
   self->last_ns = MAX (self->last_ns, later->last_ns);
@@ -729,7 +768,7 @@ judge_uptime (const OwdProfile *self, const OwdProfileSegment *last)
     return OWD_UPTIME_FLOATING;
   if (b->jitter_ns > 20 * OWD_NS_PER_MS)
     return OWD_UPTIME_UNSTABLE;
-  if (!owd_boot_fit (b, b->segment, &fit) || fit.headers < 3)
+  if (!owd_boot_fit (b, b->segment, 0, &fit) || fit.headers < 3)
     return OWD_UPTIME_FEW;
   /* a free timer is off by 500 ppm at least: its phases drift, and the interval shrinks by as much */
   least_ms = MAX (LOCKED_SHARE * tick_ms, tick_ms - LOCKED_DRIFT * (double) fit.span_ms);

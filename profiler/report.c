@@ -108,6 +108,10 @@ json_segments (GString *out, const OwdProfileSummary *s, guint segment)
     json_time (out, "to", g->to_ns);
     g_string_append_printf (out, "\"cause\":\"%s\",\"headers\":%u,\"boot_at_ns\":%" G_GINT64_FORMAT ",",
                             CAUSE_NAMES[g->cause], g->headers, g->boot_at_ns);
+    if (g->cause != OWD_SEGMENT_FIRST) {
+      json_time (out, "began_after", g->after_ns);
+      json_time (out, "began_before", g->from_ns);
+    }
     json_field (out, "even_ms", g->even_ms);
     json_field (out, "over_s", g->over_s);
     json_field (out, "jitter_ms", g->jitter_ms);
@@ -445,19 +449,19 @@ text_stamps (const OwdProfileSummary *s, GString *out)
 static void
 text_segment (const OwdProfileSegment *g, GString *out)
 {
-  char from[OWD_TIME_TEXT], to[OWD_TIME_TEXT], boot[OWD_TIME_TEXT];
+  char from[OWD_TIME_TEXT], to[OWD_TIME_TEXT], boot[OWD_TIME_TEXT], after[OWD_TIME_TEXT];
   g_autofree char *skew = words (&g->skew_ppm, " ppm");
+  double half_ms = (g->step_ms.hi - g->step_ms.lo) / 2;
 
+  owd_time_text (g->from_ns, from);
+  owd_time_text (g->after_ns, after);
   if (g->cause == OWD_SEGMENT_STEP)
-    line (out, "clock step", "%+.0f ms +- %.0f ms, at %s", g->step_ms.value, (g->step_ms.hi - g->step_ms.lo) / 2,
-          owd_time_text (g->from_ns, from));
+    line (out, "clock step", "%+.0f ms +- %.0f ms, between %s and %s", g->step_ms.value, half_ms, after, from);
   else if (g->cause == OWD_SEGMENT_SLEW)
-    line (out, "clock slewed", "by %+.0f ms +- %.0f ms, seen at %s", g->step_ms.value,
-          (g->step_ms.hi - g->step_ms.lo) / 2, owd_time_text (g->from_ns, from));
+    line (out, "clock slewed", "by %+.0f ms +- %.0f ms, seen at %s", g->step_ms.value, half_ms, from);
   else if (g->cause == OWD_SEGMENT_REBOOT)
-    line (out, "reboot", "seen at %s", owd_time_text (g->from_ns, from));
-  line (out, "valid", "%s to %s, %u headers", owd_time_text (g->from_ns, from), owd_time_text (g->to_ns, to),
-        g->headers);
+    line (out, "reboot", "between %s and %s", after, from);
+  line (out, "valid", "%s to %s, %u headers", from, owd_time_text (g->to_ns, to), g->headers);
   if (g->boot_ms.known) {
     g_autofree char *even = isfinite (g->even_ms) && !g->skew_ppm.known
                                 ? g_strdup_printf (" (%.1f ms if its uptime has no skew)", g->even_ms)

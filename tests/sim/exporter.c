@@ -71,6 +71,31 @@ check_reboot (OwdSim *self, SimExporter *ex, OwdTime t)
 }
 
 static void
+note (OwdTime shown_ns[2], OwdTime recv_ns)
+{
+  if (shown_ns[0] == 0)
+    shown_ns[0] = recv_ns;
+  else if (shown_ns[1] == 0)
+    shown_ns[1] = recv_ns;
+}
+
+/* Which steps and reboots does the header of a datagram show, that was sent at t and arrives at recv_ns? */
+static void
+note_shown (OwdSim *self, SimExporter *ex, OwdTime t, OwdTime recv_ns)
+{
+  OwdTime rtc = sim_clock_rtc (ex, t);
+  gint64 tick_ns = ex->set.header_frac ? 1 : OWD_NS_PER_S;
+
+  for (guint i = 0; i < ex->set.n_rtc; i++)
+    if (t >= self->config->start_ns + ex->set.rtc[i].at_ns
+        && rtc / tick_ns != (rtc - ex->set.rtc[i].delta_ns) / tick_ns)
+      note (ex->counts.step_shown_ns[i], recv_ns);
+  for (guint i = 0; i < ex->set.n_reboots; i++)
+    if (t >= ex->boot_ns[i + 1])
+      note (ex->counts.reboot_shown_ns[i], recv_ns);
+}
+
+static void
 emit (OwdSim *self, guint exporter, OwdTime t)
 {
   SimExporter *ex = &self->exporters[exporter];
@@ -95,6 +120,7 @@ emit (OwdSim *self, guint exporter, OwdTime t)
     g_ptr_array_add (self->spare, d);
   } else {
     transport (self, ex, d, t);
+    note_shown (self, ex, t, d->recv_ns);
   }
   for (guint i = 0; i < ex->pending->len; i++) {
     SimRecord *r = g_ptr_array_index (ex->pending, i);

@@ -240,6 +240,22 @@ exporter_counts (FILE *f, const char *name, const OwdSimCounts *c)
     fact (f, name, "blunders", shapes[i], OWD_TIME_NONE, (double) c->blunders[i]);
 }
 
+/* When headers showed what happened, for the first and for the second time. */
+static void
+exporter_shown (FILE *f, const char *name, const OwdSimExporter *ex, const OwdSimCounts *c, OwdTime start)
+{
+  static const char *const sub[] = { "first", "second" };
+
+  for (guint k = 0; k < 2; k++) {
+    for (guint i = 0; i < ex->n_rtc; i++)
+      fprintf (f, "%s\tstep_shown_ns\t%s\t%" PRId64 "\t%" PRId64 "\n", name, sub[k], start + ex->rtc[i].at_ns,
+               c->step_shown_ns[i][k]);
+    for (guint i = 0; i < ex->n_reboots; i++)
+      fprintf (f, "%s\treboot_shown_ns\t%s\t%" PRId64 "\t%" PRId64 "\n", name, sub[k], start + ex->reboot_ns[i],
+               c->reboot_shown_ns[i][k]);
+  }
+}
+
 static void
 exporter_paths (FILE *f, const OwdSim *sim, guint src, const GPtrArray *names)
 {
@@ -312,6 +328,8 @@ sim_truth_exporters (const char *prefix, const char *scenario, const OwdSimConfi
     exporter_header_boots (f, name, sim, i, config);
     exporter_interfaces (f, name, sim, i, &g_array_index (config->exporters, OwdSimExporter, i));
     exporter_counts (f, name, owd_sim_counts (sim, i));
+    exporter_shown (f, name, &g_array_index (config->exporters, OwdSimExporter, i), owd_sim_counts (sim, i),
+                    config->start_ns);
     exporter_paths (f, sim, i, names);
   }
   return close_file (f, "the truth about exporters", error);

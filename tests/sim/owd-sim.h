@@ -219,6 +219,9 @@ typedef struct {
   guint64 records, records_lost, records_died; /* exported; lost inside; gone with a reboot */
   guint64 datagrams, datagrams_lost, records_in_lost, datagrams_duplicate, datagrams_reordered;
   guint64 blunders[OWD_SIM_BLUNDERS]; /* records */
+  /* receive times of the first two datagrams whose headers show it: whose second is another one than it would be
+   * without the step, or whose uptime began anew; 0: there was none */
+  OwdTime step_shown_ns[OWD_SIM_SHIFTS][2], reboot_shown_ns[OWD_SIM_REBOOTS][2];
 } OwdSimCounts;
 
 /* ---- the run ---- */
