@@ -24,6 +24,8 @@ print_status (const OwdTable *table)
   printf ("log        worked off up to %s, %s partitions\n", cell (table, "log_time"), cell (table, "partitions"));
   printf ("samples    %s delivered, %s to %s, %s kept\n", cell (table, "samples"), cell (table, "first_sample"),
           cell (table, "last_sample"), size);
+  if (table_number (table, 0, table_column (table, "excess")) > 0)
+    printf ("           and %s beyond raw-samples-per-minute, in roll-ups only\n", cell (table, "excess"));
   printf ("seen       %s exporters, %s paths\n", cell (table, "exporters"), cell (table, "paths"));
   printf ("schema     step %s\n", cell (table, "schema_version"));
 }

@@ -147,6 +147,9 @@ static const Option options[] = {
   { "database", "retain-samples", TYPE_DURATION, "48 h", "0", "3650 d",
     "Samples older than this, counted back from the watermark, are removed; so are, below, roll-ups of each "
     "resolution. Whole tables go, so some stay a little longer. 0: never." },
+  { "database", "raw-samples-per-minute", TYPE_INT, "0", "0", "1000000000",
+    "So many samples of a path and minute are kept raw at most, chosen by a hash of the flow, each partition its share "
+    "of them, one at least; those far from the path's others are kept beyond. Roll-ups count all. 0: all." },
   { "database", "retain-10s", TYPE_DURATION, "7 d", "0", "36500 d", "Roll-ups of 10 s." },
   { "database", "retain-1min", TYPE_DURATION, "30 d", "0", "36500 d", "Roll-ups of 1 min." },
   { "database", "retain-5min", TYPE_DURATION, "90 d", "0", "36500 d", "Roll-ups of 5 min." },

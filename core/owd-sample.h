@@ -29,6 +29,7 @@ enum {
   OWD_SAMPLE_SAMPLED = 1 << 7,       /* an exporter samples packets; equal counts prove the pair */
   OWD_SAMPLE_BY_SIGN
   = 1 << 8, /* who is upstream rests on the clocks' agreement: no TTL, no other half of the conversation */
+  OWD_SAMPLE_EXCESS = 1 << 15, /* beyond raw-samples-per-minute: it counts, but is not kept raw; never stored */
 };
 
 /* Times in ns. The truth lies in [lo_ns, hi_ns) as far as stamps and clock models say. */
@@ -39,7 +40,7 @@ typedef struct {
   gint64 sigma_ns;    /* one standard deviation of all errors known */
   gint64 bias_ns;     /* what was subtracted from the difference of the stamps as claimed */
   guint64 flow;       /* owd_flow_hash() */
-  guint64 seq;        /* delivery order within the partition, gapless from 1 */
+  guint64 seq;        /* delivery order within the partition, gapless from 1; excess: of the last one that is none */
   guint32 src, dst;   /* observation points: dense index, the correlator's owner keeps the names */
   guint32 profile_id; /* database id of the destination's profile; 0: none */
   guint16 flags;      /* OWD_SAMPLE_* */

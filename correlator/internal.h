@@ -145,6 +145,13 @@ typedef struct {
   guint32 n;           /* ever put there */
 } Habits;
 
+/* Samples of a path in the minute of the last one (thin.c). */
+typedef struct {
+  gint64 minute; /* time / 60 s */
+  guint32 seen, kept;
+  guint32 before; /* seen in the minute before */
+} Thin;
+
 /* Two points a < b (state indices). delta is always time at b minus time at a, whatever the direction of travel. */
 typedef struct {
   guint32 a, b;                  /* a == b: empty slot */
@@ -157,6 +164,7 @@ typedef struct {
   Recent proven[2];              /* by Travel, only where TTL or the conversation proved the direction */
   guint32 misfits;               /* runs that were not plausible, less those that were */
   Recent round_trip;             /* between a and b, as networks with a clear direction have it; positive */
+  Thin thin[2];                  /* by Travel, as decided */
 } Pair;
 
 /* What is measured of one packet seen at a and b. */
@@ -374,6 +382,9 @@ void gate_note (OwdCorrelator *self, const Waiting *w, gint64 delta_ns);
 void gate_judge (OwdCorrelator *self, Waiting *w);
 /* FALSE: not to be delivered. */
 gboolean gate_passes (OwdCorrelator *self, const Waiting *w);
+/* thin.c */
+/* FALSE: excess. thin: of its path. */
+gboolean thin_keeps (const OwdCorrelator *self, Thin *thin, const OwdSample *sample);
 /* order.c */
 void order_clear (Pending *pending);
 void order_push (OwdCorrelator *self, const Waiting *waiting);

@@ -107,6 +107,7 @@ settings (Program *p)
   p->engine.completeness = owd_config_double (c, "correlator", "completeness");
   p->engine.silent_ns = owd_config_duration_ns (c, "correlator", "idle-timeout");
   p->engine.skew_bound_ppm = owd_config_double (c, "correlator", "clock-skew-bound-ppm");
+  p->engine.raw_per_minute = (guint32) owd_config_int (c, "database", "raw-samples-per-minute");
   p->engine.max_waiting = (guint32) MIN (flows, G_MAXUINT32 / 2);
   p->commit_us = owd_config_duration_ns (c, "correlator", "commit-interval") / OWD_NS_PER_US;
   p->checkpoint_us = owd_config_duration_ns (c, "correlator", "checkpoint-interval") / OWD_NS_PER_US;

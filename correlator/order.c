@@ -437,6 +437,8 @@ emit (OwdCorrelator *self, const Waiting *w)
   }
   if (w->verdict == VERDICT_LONELY)
     delay_widen (&out, forward ? w->level_ns : -w->level_ns);
+  if (!thin_keeps (self, &pair_get (self, w->a.state, w->b.state)->thin[w->travel], &out))
+    out.flags |= OWD_SAMPLE_EXCESS;
   out.seq = ++self->seq;
   self->counters.samples++;
   self->sink (self->user, &out);

@@ -29,6 +29,7 @@ typedef struct {
   gint64 pair_window_ns;   /* two stamps further apart than this never belong to one packet */
   double skew_bound_ppm;   /* how fast an exporter's uptime and wall clock may drift apart */
   guint32 max_waiting;     /* waiting records; more are shed by flow */
+  guint32 raw_per_minute;  /* samples of a path and minute that are not marked OWD_SAMPLE_EXCESS; 0: all */
 } OwdCorrelatorConfig;
 
 /* Working defaults. */

@@ -22,14 +22,19 @@ commit (Part *part, GError **error)
 {
   Worker *w = part->worker;
   OwdMark mark = { .offset = part->offset,
-                   .seq = part->committed.seq + part->samples->len,
+                   .seq = part->committed.seq,
+                   .excess = part->committed.excess,
                    .watermark = MAX (owd_correlator_watermark (part->engine), part->committed.watermark) };
 
   points_note (part);
   for (guint i = 0; i < part->samples->len; i++) {
     OwdSample *s = &g_array_index (part->samples, OwdSample, i);
 
-    s->seq = part->committed.seq + 1 + i;
+    if ((s->flags & OWD_SAMPLE_EXCESS) == 0)
+      mark.seq++;
+    else
+      mark.excess++;
+    s->seq = mark.seq;
     s->src = g_array_index (part->point_of, guint32, s->src);
     s->dst = g_array_index (part->point_of, guint32, s->dst);
   }
@@ -250,14 +255,25 @@ part_open (Part *part, GError **error)
   return part->reader != NULL;
 }
 
+/* Of a limit that all partitions have together, but one at least; 0 stays: no limit. */
+static guint32
+share_of (guint32 limit, guint part, guint n_parts)
+{
+  guint64 upto = (guint64) limit * (part + 1) / n_parts, before = (guint64) limit * part / n_parts;
+
+  return limit == 0 ? 0 : MAX ((guint32) (upto - before), 1);
+}
+
 Part *
 part_new (Worker *w, guint number)
 {
+  OwdCorrelatorConfig engine = w->program->engine;
   Part *part = g_new0 (Part, 1);
 
+  engine.raw_per_minute = share_of (engine.raw_per_minute, number, w->program->info.partitions);
   part->worker = w;
   part->part = number;
-  part->engine = owd_correlator_new (&w->program->engine, take_sample, part);
+  part->engine = owd_correlator_new (&engine, take_sample, part);
   owd_correlator_set_count_sink (part->engine, take_count);
   part->counts = g_array_new (FALSE, FALSE, sizeof (OwdCount));
   part->samples = g_array_sized_new (FALSE, FALSE, sizeof (OwdSample), BATCH);

@@ -21,8 +21,8 @@ typedef struct {
   gint64 ts_us; /* since 1970, as the database has it */
   gint64 owd_ns, lo_ns, hi_ns, sigma_ns, bias_ns;
   guint64 seq;
+  gint64 nr; /* 0: kept raw; else its place among those that were not */
   gint32 path_id;
-  gint32 nr; /* 0: kept raw; else its place behind the one that was */
   gint16 part;
 } OwdSeen;
 

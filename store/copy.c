@@ -9,6 +9,7 @@
 #include <string.h>
 
 #define SAMPLE_FIELDS 14
+#define EXCESS_FIELDS 10
 #define COUNT_FIELDS 6
 #define NS_PER_SLOT (G_GINT64_CONSTANT (3600) * OWD_NS_PER_S)
 
@@ -76,6 +77,22 @@ owd_copy_put_row (guint8 *p, const OwdSample *sample, gint16 part, gint32 path_i
   p = field_16 (p, sample->flags);
   p = field_16 (p, sample->kind);
   return field_16 (p, sample->proto);
+}
+
+guint8 *
+owd_copy_put_excess (guint8 *p, const OwdSample *sample, gint16 part, gint32 path_id, guint64 number)
+{
+  p = owd_put_16 (p, EXCESS_FIELDS);
+  p = field_64 (p, (guint64) (owd_copy_floor_us (sample->ts) - OWD_PG_EPOCH_US));
+  p = field_64 (p, sample->seq);
+  p = field_64 (p, (guint64) sample->owd_ns);
+  p = field_64 (p, (guint64) sample->lo_ns);
+  p = field_64 (p, (guint64) sample->hi_ns);
+  p = field_64 (p, (guint64) sample->sigma_ns);
+  p = field_64 (p, (guint64) sample->bias_ns);
+  p = field_32 (p, (guint32) path_id);
+  p = field_64 (p, number);
+  return field_16 (p, (guint16) part);
 }
 
 guint8 *

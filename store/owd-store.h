@@ -40,7 +40,8 @@ gboolean owd_store_version (const char *conninfo, guint *ret_database, guint *re
 /* Where a partition stands: committed together with the samples that it produced. */
 typedef struct {
   guint64 offset;    /* next log offset to read */
-  guint64 seq;       /* number of samples delivered so far = seq of the last one */
+  guint64 seq;       /* number of samples kept raw so far = seq of the last one */
+  guint64 excess;    /* number of those delivered that were not (OWD_SAMPLE_EXCESS) */
   OwdTime watermark; /* no sample with ts at or before it will be added; OWD_TIME_NONE: none yet */
 } OwdMark;
 
@@ -51,7 +52,8 @@ gboolean owd_store_claim (OwdStore *self, const char *log_uuid, guint part, guin
                           GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
 /* One transaction: samples, counts, mark, log time. After an error nothing of it is there, or all of it (connection
- * lost during COMMIT: the next call finds out by itself: it compares marks, and does not write twice). Both arrays are
+ * lost during COMMIT: the next call finds out by itself: it compares marks, and does not write twice). Samples with
+ * OWD_SAMPLE_EXCESS are kept until roll-ups hold them; their seq is that of the last one without. Both arrays are
  * in the order of ts, behind the last mark's watermark and not behind this one's; each may be empty. src and dst:
  * indices of owd_store_points(). */
 gboolean owd_store_commit (OwdStore *self, guint part, const OwdSample *samples, gsize n, const OwdCount *counts,

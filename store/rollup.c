@@ -263,7 +263,7 @@ take_seen (OwdRoller *self, OwdWire *w, guint n_fields)
   s.seq = field (w);
   s.path_id = (gint32) field (w);
   s.part = (gint16) field (w);
-  s.nr = n_fields > 9 ? (gint32) field (w) : 0;
+  s.nr = n_fields > 9 ? (gint64) field (w) : 0;
   g_array_append_val (self->seen, s);
 }
 

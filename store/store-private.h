@@ -85,16 +85,22 @@ owd_put_64 (guint8 *p, guint64 v)
   "COPY owd.sample (ts, seq, owd_ns, lo_ns, hi_ns, sigma_ns, bias_ns, flow, path_id, profile_id, part, flags, kind,"   \
   " proto) FROM STDIN (FORMAT binary)"
 
+#define OWD_COPY_EXCESS_SQL                                                                                            \
+  "COPY owd.excess (ts, seq, owd_ns, lo_ns, hi_ns, sigma_ns, bias_ns, path_id, nr, part) FROM STDIN (FORMAT binary)"
+
 #define OWD_COPY_COUNT_SQL "COPY owd.tally (ts, sent, lost, late, path_id, part) FROM STDIN (FORMAT binary)"
 
 #define OWD_COPY_HEAD_BYTES 19
 #define OWD_COPY_ROW_BYTES 138
+#define OWD_COPY_EXCESS_BYTES 112
 #define OWD_COPY_COUNT_BYTES 64
 #define OWD_COPY_TAIL_BYTES 2
 
 /* Each writes its constant number of bytes and returns the end of them. */
 guint8 *owd_copy_put_head (guint8 *p);
 guint8 *owd_copy_put_row (guint8 *p, const OwdSample *sample, gint16 part, gint32 path_id);
+/* number: its place among those that are not kept raw, from 1. */
+guint8 *owd_copy_put_excess (guint8 *p, const OwdSample *sample, gint16 part, gint32 path_id, guint64 number);
 guint8 *owd_copy_put_count (guint8 *p, const OwdCount *count, gint16 part, gint32 path_id);
 guint8 *owd_copy_put_tail (guint8 *p);
 

@@ -64,7 +64,14 @@ typedef struct {
   const OwdSample *samples;
   const OwdCount *counts;
   gsize n, n_counts;
+  gsize n_excess; /* of the samples */
 } Batch;
+
+static gboolean
+is_excess (const OwdSample *sample)
+{
+  return (sample->flags & OWD_SAMPLE_EXCESS) != 0;
+}
 
 /* What this store knows of a registered point. */
 typedef struct {
@@ -152,7 +159,7 @@ take_partition (OwdConn *conn, const char *uuid, guint part, guint n_parts, GErr
     return NULL;
   res = owd_conn_query (conn, what, PGRES_TUPLES_OK,
                         "UPDATE owd.partition SET epoch = epoch + 1, owner = $2::text || ' pid ' || pg_backend_pid (),"
-                        " claimed = now () WHERE part = $1 RETURNING epoch, log_offset, seq, watermark_ns",
+                        " claimed = now () WHERE part = $1 RETURNING epoch, log_offset, seq, watermark_ns, excess",
                         2, values, error);
   if (res == NULL || !owd_conn_commit (conn, what, error))
     return NULL;
@@ -182,7 +189,8 @@ owd_store_claim (OwdStore *self, const char *log_uuid, guint part, guint n_parts
   claim->generation = self->conn.generation;
   claim->mark = (OwdMark){ .offset = (guint64) get_int (res, 0, 1),
                            .seq = (guint64) get_int (res, 0, 2),
-                           .watermark = get_time (res, 0, 3) };
+                           .watermark = get_time (res, 0, 3),
+                           .excess = (guint64) get_int (res, 0, 4) };
   claim->doubt = claim->mark;
   g_hash_table_insert (self->claims, GUINT_TO_POINTER (part), claim);
   *ret_mark = claim->mark;
@@ -192,7 +200,7 @@ owd_store_claim (OwdStore *self, const char *log_uuid, guint part, guint n_parts
 static gboolean
 same_mark (const OwdMark *a, const OwdMark *b)
 {
-  return a->offset == b->offset && a->seq == b->seq && a->watermark == b->watermark;
+  return a->offset == b->offset && a->seq == b->seq && a->excess == b->excess && a->watermark == b->watermark;
 }
 
 static gboolean
@@ -215,16 +223,18 @@ settle_claim (OwdConn *conn, guint part, OwdClaim *claim, GError **error)
 
   if (claim->generation == conn->generation)
     return TRUE;
-  res = owd_conn_query (conn, "reading a partition's mark", PGRES_TUPLES_OK,
-                        "SELECT epoch, log_offset, seq, watermark_ns FROM owd.partition WHERE part = $1 FOR SHARE", 1,
-                        values, error);
+  res = owd_conn_query (
+      conn, "reading a partition's mark", PGRES_TUPLES_OK,
+      "SELECT epoch, log_offset, seq, watermark_ns, excess FROM owd.partition WHERE part = $1 FOR SHARE", 1, values,
+      error);
   if (res == NULL)
     return FALSE;
   if (PQntuples (res) == 0 || get_int (res, 0, 0) != claim->epoch)
     return fenced (conn, part, error);
   found = (OwdMark){ .offset = (guint64) get_int (res, 0, 1),
                      .seq = (guint64) get_int (res, 0, 2),
-                     .watermark = get_time (res, 0, 3) };
+                     .watermark = get_time (res, 0, 3),
+                     .excess = (guint64) get_int (res, 0, 4) };
   if (!same_mark (&found, &claim->mark) && !same_mark (&found, &claim->doubt)) {
     g_set_error (error, OWD_ERROR, OWD_ERROR_DB,
                  "%s: partition %u stands at sample %" G_GUINT64_FORMAT ", although %" G_GUINT64_FORMAT
@@ -416,17 +426,18 @@ static gboolean
 check_batch (guint part, const OwdMark *old, const OwdMark *new, const OwdSample *samples, gsize n, GError **error)
 {
   const char *wrong = NULL;
-  guint64 seq = old->seq;
+  guint64 seq = old->seq, excess = old->excess;
   OwdTime ts = old->watermark == OWD_TIME_NONE ? OWD_TIME_NONE : old->watermark + 1;
 
   for (gsize i = 0; i < n && wrong == NULL; i++) {
-    if (samples[i].seq != ++seq)
+    *(is_excess (&samples[i]) ? &excess : &seq) += 1;
+    if (samples[i].seq != seq)
       wrong = "sequence numbers have a gap";
     else if (samples[i].ts < ts || samples[i].ts == OWD_TIME_NONE)
       wrong = "a sample lies before its predecessor or the watermark";
     ts = samples[i].ts;
   }
-  if (wrong == NULL && new->seq != seq)
+  if (wrong == NULL && (new->seq != seq || new->excess != excess))
     wrong = "the mark does not end at the last sample";
   if (wrong == NULL && (new->offset < old->offset || new->watermark < old->watermark))
     wrong = "offset or watermark go back";
@@ -461,7 +472,7 @@ static gboolean
 put_mark (OwdConn *conn, guint part, const OwdClaim *claim, const OwdMark *mark, OwdTime first, OwdTime last,
           OwdTime log_time, GError **error)
 {
-  Number n[8];
+  Number n[9];
   const char *const values[] = { unsigned_text (&n[0], part),
                                  signed_text (&n[1], claim->epoch),
                                  unsigned_text (&n[2], mark->offset),
@@ -469,13 +480,14 @@ put_mark (OwdConn *conn, guint part, const OwdClaim *claim, const OwdMark *mark,
                                  time_text (&n[4], mark->watermark),
                                  time_text (&n[5], log_time),
                                  time_text (&n[6], first),
-                                 time_text (&n[7], last) };
+                                 time_text (&n[7], last),
+                                 unsigned_text (&n[8], mark->excess) };
   g_autoptr (PGresult) res
       = owd_conn_query (conn, "writing a partition's mark", PGRES_COMMAND_OK,
                         "UPDATE owd.partition SET log_offset = $3, seq = $4, watermark_ns = $5,"
                         " log_time_ns = coalesce ($6, log_time_ns), first_ts = coalesce (first_ts, owd.ts_of_ns ($7)),"
-                        " last_ts = coalesce (owd.ts_of_ns ($8), last_ts) WHERE part = $1 AND epoch = $2",
-                        8, values, error);
+                        " last_ts = coalesce (owd.ts_of_ns ($8), last_ts), excess = $9 WHERE part = $1 AND epoch = $2",
+                        G_N_ELEMENTS (values), values, error);
 
   if (res == NULL)
     return FALSE;
@@ -554,9 +566,33 @@ copy_samples (OwdStore *self, guint part, const Batch *b, GError **error)
   if (!copy_begin (&copy, self, "copying samples", OWD_COPY_SQL, error))
     return FALSE;
   for (gsize i = 0; i < b->n; i++) {
+    const OwdSample *sample = &b->samples[order[i] & G_MAXUINT32];
+
+    if (is_excess (sample))
+      continue;
     if (!copy_room (&copy, OWD_COPY_ROW_BYTES, error))
       return FALSE;
-    copy.p = owd_copy_put_row (copy.p, &b->samples[order[i] & G_MAXUINT32], (gint16) part, (gint32) (order[i] >> 32));
+    copy.p = owd_copy_put_row (copy.p, sample, (gint16) part, (gint32) (order[i] >> 32));
+  }
+  return copy_end (&copy, error);
+}
+
+/* number: of the last one. */
+static gboolean
+copy_excess (OwdStore *self, guint part, const Batch *b, guint64 number, GError **error)
+{
+  const gint32 *ids = (const gint32 *) self->batch_paths->data;
+  Copy copy;
+
+  if (!copy_begin (&copy, self, "copying samples beyond raw-samples-per-minute", OWD_COPY_EXCESS_SQL, error))
+    return FALSE;
+  number -= b->n_excess;
+  for (gsize i = 0; i < b->n; i++) {
+    if (!is_excess (&b->samples[i]))
+      continue;
+    if (!copy_room (&copy, OWD_COPY_EXCESS_BYTES, error))
+      return FALSE;
+    copy.p = owd_copy_put_excess (copy.p, &b->samples[i], (gint16) part, ids[i], ++number);
   }
   return copy_end (&copy, error);
 }
@@ -587,10 +623,29 @@ write_batch (OwdStore *self, guint part, OwdClaim *claim, const Batch *b, const 
   if (!resolve_paths (self, b, error) || !ensure_slots (self, b, error)
       || !owd_conn_run (&self->conn, "opening a transaction", "BEGIN", error)
       || !put_mark (&self->conn, part, claim, mark, first, last, log_time, error)
-      || (b->n > 0 && !copy_samples (self, part, b, error)) || (b->n_counts > 0 && !copy_counts (self, part, b, error)))
+      || (b->n > b->n_excess && !copy_samples (self, part, b, error))
+      || (b->n_excess > 0 && !copy_excess (self, part, b, mark->excess, error))
+      || (b->n_counts > 0 && !copy_counts (self, part, b, error)))
     return FALSE;
   claim->doubt = *mark;
   return owd_conn_commit (&self->conn, "committing samples", error);
+}
+
+/* Of a batch that is given again, the front may be there already. */
+static void
+skip_what_is_there (Batch *b, const OwdMark *there, const OwdMark *mark)
+{
+  guint64 excess = mark->excess;
+
+  for (gsize i = 0; i < b->n; i++)
+    b->n_excess += is_excess (&b->samples[i]);
+  excess -= b->n_excess;
+  while (b->n > 0 && (is_excess (b->samples) ? excess + 1 <= there->excess : b->samples->seq <= there->seq)) {
+    excess += is_excess (b->samples);
+    b->n_excess -= is_excess (b->samples);
+    b->samples++;
+    b->n--;
+  }
 }
 
 gboolean
@@ -598,8 +653,7 @@ owd_store_commit (OwdStore *self, guint part, const OwdSample *samples, gsize n,
                   const OwdMark *mark, OwdTime log_time, GError **error)
 {
   OwdClaim *claim = g_hash_table_lookup (self->claims, GUINT_TO_POINTER (part));
-  Batch b = { samples, counts, n, n_counts };
-  guint64 there;
+  Batch b = { samples, counts, n, n_counts, 0 };
 
   if (claim == NULL || n > G_MAXUINT / 2 || n_counts > G_MAXUINT / 2) {
     g_set_error (error, OWD_ERROR, OWD_ERROR_FAILED, "partition %u: not claimed, or more samples than fit a batch",
@@ -610,11 +664,7 @@ owd_store_commit (OwdStore *self, guint part, const OwdSample *samples, gsize n,
     return FALSE;
   if (same_mark (&claim->mark, mark))
     return TRUE;
-  /* Of a batch that is given again, the front may be there already. */
-  there = n > 0 && samples[0].seq <= claim->mark.seq ? claim->mark.seq - samples[0].seq + 1 : 0;
-  there = MIN (there, n);
-  b.samples += there;
-  b.n -= there;
+  skip_what_is_there (&b, &claim->mark, mark);
   for (; b.n_counts > 0 && b.counts->ts <= claim->mark.watermark; b.n_counts--)
     b.counts++;
   if (!check_batch (part, &claim->mark, mark, b.samples, b.n, error)

@@ -12,7 +12,7 @@ SELECT s.part::integer AS part, s.seq, s.ts, a.name AS src, b.name AS dst,
 
 COMMENT ON VIEW owd.samples IS 'One-way-delay samples (RFC 7679): one packet seen at src and at dst. Final up to owd.watermark.';
 COMMENT ON COLUMN owd.samples.part IS 'Partition of the flow log.';
-COMMENT ON COLUMN owd.samples.seq IS 'Order of delivery within part, gapless from 1; ts never decreases with it.';
+COMMENT ON COLUMN owd.samples.seq IS 'Order of delivery within part, gapless from 1; ts never decreases with it. Samples beyond raw-samples-per-minute have none and are not here: owd.kept().';
 COMMENT ON COLUMN owd.samples.ts IS 'Corrected time of the packet at src, the upstream point; floor to the microsecond.';
 COMMENT ON COLUMN owd.samples.src IS 'Upstream observation point: configured name, else exporter address, else address#domain.';
 COMMENT ON COLUMN owd.samples.dst IS 'Downstream observation point, named likewise.';

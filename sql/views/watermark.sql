@@ -16,19 +16,20 @@ SELECT w.ts AS watermark, owd.ts_of_ns (p.log_time_ns) AS log_time, p.samples, p
        p.last_sample, (SELECT count (*) FROM owd.path) AS paths, (SELECT count (*) FROM owd.exporter) AS exporters,
        (SELECT coalesce (sum (pg_total_relation_size (i.inhrelid)), 0)::bigint FROM pg_inherits i
          WHERE i.inhparent = 'owd.sample'::regclass) AS sample_bytes,
-       (SELECT max (s.step) FROM owd.schema_step s) AS schema_version
+       (SELECT max (s.step) FROM owd.schema_step s) AS schema_version, p.excess
   FROM owd.watermark w,
-       (SELECT min (log_time_ns) AS log_time_ns, coalesce (sum (seq), 0)::bigint AS samples, count (*) AS partitions,
+       (SELECT min (log_time_ns) AS log_time_ns, coalesce (sum (seq), 0)::bigint AS samples, coalesce (sum (excess), 0)::bigint AS excess, count (*) AS partitions,
                min (first_ts) AS first_sample, max (last_ts) AS last_sample FROM owd.partition) p;
 
 COMMENT ON VIEW owd.status IS 'One row: how far the flow log has been worked off, and what came out.';
 COMMENT ON COLUMN owd.status.watermark IS 'Samples up to it are final; as owd.watermark.';
 COMMENT ON COLUMN owd.status.log_time IS 'Receive time up to which every partition of the log has been worked off.';
-COMMENT ON COLUMN owd.status.samples IS 'Samples delivered so far, those included that retention has removed.';
+COMMENT ON COLUMN owd.status.samples IS 'Samples kept raw so far, those included that retention has removed.';
 COMMENT ON COLUMN owd.status.partitions IS 'Partitions of the log that were ever claimed.';
 COMMENT ON COLUMN owd.status.first_sample IS 'ts of the first sample delivered.';
 COMMENT ON COLUMN owd.status.last_sample IS 'ts of the last sample delivered.';
 COMMENT ON COLUMN owd.status.paths IS 'Ordered pairs of exporter states that samples were made for.';
 COMMENT ON COLUMN owd.status.exporters IS 'Exporter states seen.';
 COMMENT ON COLUMN owd.status.sample_bytes IS 'Raw samples kept, with their indexes, in bytes on disk.';
+COMMENT ON COLUMN owd.status.excess IS 'Samples beyond raw-samples-per-minute: they count in roll-ups, but were not kept raw.';
 COMMENT ON COLUMN owd.status.schema_version IS 'Step of the schema that the database is at.';

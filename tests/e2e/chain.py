@@ -26,11 +26,12 @@ COUNTS = ['sent', 'lost', 'late']
 # database's own affair.
 TABLES = {
     'samples': 'SELECT * FROM owd.samples ORDER BY part, seq',
+    'excess': 'SELECT ts, part, seq, nr, owd_ns, lo_ns, hi_ns, sigma_ns, bias_ns FROM owd.excess ORDER BY part, nr',
     'counts': 'SELECT ts, part, sent, lost, late FROM owd.tally ORDER BY part, ts, sent, lost, late',
-    'partitions': 'SELECT part, log_offset, seq, watermark_ns, log_time_ns, first_ts, last_ts FROM owd.partition'
+    'partitions': 'SELECT part, log_offset, seq, excess, watermark_ns, log_time_ns, first_ts, last_ts FROM owd.partition'
                   ' ORDER BY part',
     'watermark': 'SELECT ts FROM owd.watermark',
-    'rollups': f"""SELECT src, dst, width, start + at * make_interval (secs => width) AS bin, {', '.join(f'coalesce ({c}, 0)' if c in COUNTS else c for c in BIN)}, hist
+    'rollups': f"""SELECT src, dst, width, start + at * make_interval (secs => width) AS bin, {', '.join(f'coalesce ({c}, 0)' if c in COUNTS else 'coalesce (kept, n) AS kept' if c == 'kept' else c for c in BIN)}, hist
   FROM (SELECT r.path_id, a.name AS src, b.name AS dst, width, start, unnest (at) AS at,
                {', '.join(f'unnest ({c}) AS {c}' for c in BIN)}
           FROM owd.rollup r JOIN owd.path p USING (path_id) JOIN owd.point a ON a.point_id = p.src_id

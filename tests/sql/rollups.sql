@@ -212,3 +212,20 @@ BEGIN
             FROM owd.matrix ('2026-03-28 20:31:07+00', '2026-03-31 02:41:59.5+00') m
            CROSS JOIN LATERAL test.slow (test.path (m.src, m.dst), '2026-03-28 20:31:07+00', '2026-03-31 02:41:59.5+00', '100 days') s);
 END $$;
+
+-- What share was kept raw, against counting.
+DO $$
+DECLARE
+  f CONSTANT timestamptz := '2026-03-28 20:00+00';
+  step interval;
+BEGIN
+  FOREACH step IN ARRAY ARRAY['10 s', '7 min', '1 h', '1 day', '3.7 s']::interval[] LOOP
+    ASSERT (SELECT count (*) > 2 AND bool_and (k.n IS NOT DISTINCT FROM s.n AND k.kept IS NOT DISTINCT FROM s.kept AND k.share = s.kept::float8 / s.n) AND sum (k.kept) < sum (k.n)
+              FROM owd.kept ('a', 'b', f, '2026-04-01+00', step) k
+              FULL JOIN (SELECT date_bin (step, ts, f) AS bin, count (*) AS n, sum (raw) AS kept
+                           FROM (SELECT ts, path_id, 1 AS raw FROM owd.sample UNION ALL SELECT ts, path_id, 0 FROM owd.excess) u
+                          WHERE path_id = test.path ('a', 'b') GROUP BY 1) s USING (bin)), step::text;
+  END LOOP;
+  ASSERT (SELECT count (*) FROM owd.kept ('a', 'b', '2020-01-01+00', '2020-01-02+00', '1 h')) = 0;
+  PERFORM test.fails ($q$SELECT owd.kept ('a', 'nobody', '2026-03-28', '2026-03-29', '1 h')$q$, '%nobody%');
+END $$;

@@ -124,7 +124,7 @@ make_samples (guint64 first, gsize n)
                               .src = (guint32) (seq % 3),
                               .dst = (guint32) (seq % 3 + 1),
                               .profile_id = (guint32) (seq % 5),
-                              .flags = (guint16) (seq * 257),
+                              .flags = (guint16) (seq * 257 & ~(guint) OWD_SAMPLE_EXCESS),
                               .kind = (guint8) (seq % 3 + 1),
                               .proto = (guint8) (seq % 256) };
   }
@@ -271,7 +271,7 @@ copies_every_bit (void **state)
       .sigma_ns = G_MAXINT64,
       .bias_ns = G_MININT64,
       .kind = 2,
-      .flags = 0xffff,
+      .flags = 0x7fff,
       .dst = 1 },
     { .seq = 3, .ts = 999, .flow = G_MAXUINT64, .proto = 255, .kind = 3, .profile_id = G_MAXINT32, .dst = 1 },
     { .seq = 4, .ts = G_MAXINT64, .owd_ns = G_MAXINT64, .kind = 3, .flow = 1, .src = 2, .dst = 3 },
@@ -287,13 +287,13 @@ copies_every_bit (void **state)
       "1677-09-21 00:12:43.145224+00,1,-9223372036854775808,-9223372036854775808,9223372036854775807,0,0,0,0,3,0,1,0",
       "SELECT concat_ws (',', ts, seq, owd_ns, lo_ns, hi_ns, sigma_ns, bias_ns, flow, profile_id, part, flags, kind,"
       " proto) FROM owd.sample WHERE seq = 1");
-  assert_sql ("1969-12-31 23:59:59.999999+00,-1,9223372036854775807,-9223372036854775808,-1,2",
+  assert_sql ("1969-12-31 23:59:59.999999+00,-1,9223372036854775807,-9223372036854775808,32767,2",
               "SELECT concat_ws (',', ts, owd_ns, sigma_ns, bias_ns, flags, kind) FROM owd.sample WHERE seq = 2");
   assert_sql ("1970-01-01 00:00:00+00,-1,255,2147483647",
               "SELECT concat_ws (',', ts, flow, proto, profile_id) FROM owd.sample WHERE seq = 3");
   assert_sql ("2262-04-11 23:47:16.854775+00,9223372036854775807",
               "SELECT concat_ws (',', ts, owd_ns) FROM owd.sample WHERE seq = 4");
-  assert_sql ("65535,end,edge-a,edge-b",
+  assert_sql ("32767,end,edge-a,edge-b",
               "SELECT concat_ws (',', flags, kind, src, dst) FROM owd.samples WHERE seq = 2");
   assert_sql (POINTS[2].name, "SELECT src FROM owd.samples WHERE seq = 4");
   back = claim (store, 3);
@@ -376,6 +376,9 @@ refuses_broken_batches (void **state)
   samples[9].dst = 3;
   assert_sql ("0", "SELECT count (*) FROM owd.sample");
   assert_works (owd_store_commit (store, 0, samples, 10, NULL, 0, &mark, T0, &error));
+  wrong = (OwdMark){ .offset = 1001, .seq = 10, .excess = 1, .watermark = mark.watermark };
+  assert_false (owd_store_commit (store, 0, NULL, 0, NULL, 0, &wrong, T0, &error));
+  assert_error (error, OWD_ERROR_FAILED);
   samples[0].seq = 11; /* at the watermark */
   samples[0].ts = mark.watermark;
   wrong = (OwdMark){ .offset = 1001, .seq = 11, .watermark = mark.watermark };
@@ -709,10 +712,17 @@ commit_second_by_second (OwdStore *store, guint64 first, gsize n, GError **error
 {
   g_autofree OwdSample *samples = make_samples (first, n);
   g_autofree OwdCount *counts = g_new0 (OwdCount, n / 10);
-  OwdMark mark = { .offset = (first + n) * 100, .seq = first + n - 1 };
+  guint64 upto = first + n - 1;
+  OwdMark mark = { .offset = (first + n) * 100, .seq = upto - upto / 7, .excess = upto / 7 };
 
   for (gsize i = 0; i < n; i++)
     samples[i].ts = EVENING + (gint64) samples[i].seq * OWD_NS_PER_S;
+  for (gsize i = 0; i < n; i++) { /* each seventh is not kept raw */
+    guint64 number = first + i;
+
+    samples[i].seq = number - number / 7;
+    samples[i].flags |= number % 7 == 0 ? OWD_SAMPLE_EXCESS : 0;
+  }
   for (gsize i = 0; i < n / 10; i++)
     counts[i] = (OwdCount){ .ts = samples[10 * i].ts + 1, .dst = 1, .sent = 20, .lost = i % 3, .late = i % 2 };
   mark.watermark = samples[n - 1].ts;
@@ -730,12 +740,13 @@ roll_all (OwdStore *store, gboolean patient, GError **error)
   return TRUE;
 }
 
-/* Bins by content: how they are put together to rows does not matter. */
+/* Bins by content: how they are put together to rows does not matter; and what is not kept raw. */
 static char *
 rolled_digest (void)
 {
-  return sql ("SELECT count (*) || ' ' || md5 (string_agg (u::text, '|' ORDER BY width, path_id, bin)) FROM (SELECT "
-              "width, path_id,"
+  return sql ("SELECT count (*) || ' ' || md5 (string_agg (u::text, '|' ORDER BY width, path_id, bin)) || (SELECT md5 "
+              "(string_agg (e::text, '|' ORDER BY nr)) FROM owd.excess e) FROM (SELECT "
+              "width, path_id, unnest (coalesce (kept, n)) AS kept,"
               " start + unnest (at) * make_interval (secs => width) AS bin, unnest (n) AS n, unnest (sent) AS sent,"
               " unnest (lost) AS lost, unnest (late) AS late, unnest (min_ns) AS low, unnest (max_ns) AS high,"
               " unnest (first_ns) AS first, unnest (last_ns) AS last, unnest (p95) AS p95, unnest (sum_ns) AS total,"
@@ -749,8 +760,11 @@ assert_consistent (void)
   assert_sql ("t", "SELECT count (s.seq) = max (p.seq) AND count (s.seq) = count (DISTINCT s.seq) FROM owd.sample s"
                    " RIGHT JOIN owd.partition p ON p.part = 0 WHERE p.part = 0");
   assert_sql (
-      "t", "SELECT coalesce (sum (n), 0) = (SELECT count (*) FROM owd.sample) AND coalesce (sum (sent), 0) ="
+      "t", "SELECT coalesce (sum (n), 0) = (SELECT count (*) FROM owd.sample) + (SELECT count (*) FROM owd.excess)"
+           " AND coalesce (sum (kept), 0) = (SELECT count (*) FROM owd.sample) AND coalesce (sum (sent), 0) ="
            " (SELECT coalesce (sum (sent), 0) FROM owd.tally) FROM owd.bins (NULL, '2026-11-22', '2026-11-24', NULL)");
+  assert_sql ("t", "SELECT count (e.nr) = max (p.excess) AND count (e.nr) = count (DISTINCT e.nr) FROM owd.partition p"
+                   " LEFT JOIN owd.excess e ON true WHERE p.part = 0");
   assert_sql ("t", "SELECT bool_and (filled_to <= (SELECT ts FROM owd.watermark) + interval '1 us') IS NOT FALSE"
                    " FROM owd.resolution WHERE width > 0 AND isfinite (filled_to)");
 }

@@ -102,7 +102,8 @@ faults_say_where_and_what (void **state)
   assert_fault ("[probe]\nspeed = 1\n",
                 "FILE: [probe] speed: unknown key; known here: agent, seed, spool, spool-size, store");
   assert_fault ("[database]\nconnection = x\n",
-                "FILE: [database] connection: unknown key; known here: conninfo, retain-samples, retain-10s, "
+                "FILE: [database] connection: unknown key; known here: conninfo, retain-samples, "
+                "raw-samples-per-minute, retain-10s, "
                 "retain-1min, retain-5min, retain-1h, retain-1d, retain-probes");
   assert_fault ("[logs]\n", "FILE: [logs]: unknown section; known: log, collector, correlator, profiler, database, "
                             "probe, events, exporter NAME, test NAME, targets NAME");

@@ -25,6 +25,7 @@ typedef struct {
   GArray *samples;  /* OwdSample */
   OwdTime now;
   guint32 in_if; /* at point 1 */
+  guint32 raw_per_minute;
 } World;
 
 static void
@@ -68,6 +69,7 @@ world_start (World *w)
   OwdCorrelatorConfig config;
 
   owd_correlator_config_init (&config);
+  config.raw_per_minute = w->raw_per_minute;
   w->c = owd_correlator_new (&config, collect, w);
   owd_correlator_set_count_sink (w->c, add_count);
 }
@@ -543,6 +545,7 @@ snapshot_goes_on (void **state)
   World straight = world_new ();
 
   (void) state;
+  straight.raw_per_minute = 50;
   world_start (&straight);
   warm_up (&straight);
   a_day (&straight, 0, 300);
@@ -552,6 +555,7 @@ snapshot_goes_on (void **state)
     World w = world_new ();
     Bytes b = { .bytes = g_byte_array_new () };
 
+    w.raw_per_minute = straight.raw_per_minute;
     world_start (&w);
     warm_up (&w);
     a_day (&w, 0, stop);
@@ -572,6 +576,46 @@ snapshot_goes_on (void **state)
     world_end (&w);
   }
   world_end (&straight);
+}
+
+/* Of hundreds of samples a minute and path a limited number is kept, from all over the minute, and of each flow both
+ * ends or none; the first minute begins without knowing how many there will be. */
+static void
+keeps_no_more_than_told (void **state)
+{
+  enum { MINUTES = 5, LIMIT = 60, TENTHS = 6 };
+  guint kept[2][MINUTES] = { 0 }, spread[TENTHS] = { 0 }, split = 0;
+  g_autoptr (GHashTable) fate = g_hash_table_new (NULL, NULL);
+  World w = world_new ();
+
+  (void) state;
+  w.raw_per_minute = LIMIT;
+  world_start (&w);
+  warm_up (&w);
+  a_day (&w, 0, MINUTES * 120); /* two conversations a second, each two samples of a path */
+  owd_correlator_flush (w.c);
+  assert_int_equal (w.samples->len, MINUTES * 480);
+  for (guint i = 0; i < w.samples->len; i++) {
+    const OwdSample *s = sample (&w, i);
+    guint minute = (guint) ((s->ts / (60 * S)) - (sample (&w, 0)->ts / (60 * S)));
+    gboolean excess = (s->flags & OWD_SAMPLE_EXCESS) != 0;
+    gpointer flow = GSIZE_TO_POINTER ((gsize) s->flow), other = g_hash_table_lookup (fate, flow);
+
+    split += other != NULL && other != GINT_TO_POINTER (1 + excess);
+    (void) g_hash_table_insert (fate, flow, GINT_TO_POINTER (1 + excess));
+    if (excess)
+      continue;
+    assert_true (minute <= MINUTES);
+    kept[s->src][minute % MINUTES]++;
+    spread[s->ts / (10 * S) % TENTHS]++;
+  }
+  for (guint m = 1; m + 1 < MINUTES; m++)
+    for (guint src = 0; src < 2; src++)
+      assert_in_range (kept[src][m], LIMIT / 2, LIMIT);
+  for (guint i = 0; i < TENTHS; i++)
+    assert_in_range (spread[i], 2 * MINUTES * LIMIT / TENTHS / 3, 2 * MINUTES * LIMIT / TENTHS * 2);
+  assert_in_range (split, 0, w.samples->len / 50); /* where a minute ends between */
+  world_end (&w);
 }
 
 /* A late record gives a late count, never a sample out of order (collect() checks order). */
@@ -907,6 +951,7 @@ main (void)
     cmocka_unit_test (half_shared_stamps),
     cmocka_unit_test (duplicates_and_nonsense),
     cmocka_unit_test (snapshot_goes_on),
+    cmocka_unit_test (keeps_no_more_than_told),
     cmocka_unit_test (late_is_counted),
     cmocka_unit_test (the_lonely_are_not_delivered),
     cmocka_unit_test (the_lonely_are_doubted),
