@@ -698,10 +698,13 @@ static void
 keep_blocks (const OwdPlan *plan, OwdRecord *rec)
 {
   for (guint i = 0; i < plan->n_blocks; i++) {
-    const guint8 *block = (const guint8 *) rec + plan->shuffles[i].dst;
+    guint64 block[BLOCK / 8], keep[BLOCK / 8];
 
-    for (guint k = 0; k < BLOCK; k++)
-      rec->kept[i][k] = block[k] & plan->keep[i][k];
+    memcpy (block, (const guint8 *) rec + plan->shuffles[i].dst, sizeof block);
+    memcpy (keep, plan->keep[i], sizeof keep);
+    for (guint k = 0; k < BLOCK / 8; k++)
+      block[k] &= keep[k];
+    memcpy (rec->kept[i], block, sizeof block);
   }
 }
 
@@ -791,7 +794,7 @@ shuffled (const Shuffle *s, const guint8 *p)
                            _mm_loadu_si128 ((const __m128i *) (const void *) s->from));
 }
 
-__attribute__ ((target ("ssse3"))) static void
+__attribute__ ((target ("ssse3"))) static inline void
 run_shuffles (const OwdPlan *plan, const guint8 *p, OwdRecord *rec)
 {
   const Shuffle *s = plan->shuffles, *more = s + plan->n_blocks, *end = s + plan->n_shuffles;
@@ -807,7 +810,7 @@ run_shuffles (const OwdPlan *plan, const guint8 *p, OwdRecord *rec)
   }
 }
 
-static void
+static G_GNUC_NO_INLINE void
 run_rest (const OwdPlan *plan, const guint8 *p, OwdRecord *rec)
 {
   for (guint i = plan->op_end[OP_ADDR4 - 1]; i < plan->op_end[OP_ADDR4]; i++)
@@ -1027,7 +1030,7 @@ word_of (const OwdFlow *flow, gsize offset)
 }
 
 /* Is some member behind "rare" set? */
-static gboolean
+static G_GNUC_NO_INLINE gboolean
 any_rare (const OwdFlow *flow)
 {
   guint64 any = 0;
@@ -1038,7 +1041,7 @@ any_rare (const OwdFlow *flow)
 }
 
 /* The same of the forward flow: only what the template has can be set; init_ms of the state has its flag already. */
-static inline gboolean
+static inline __attribute__ ((always_inline)) gboolean
 any_rare_told (const OwdPlan *plan, const OwdFlow *flow)
 {
   guint64 any = 0;
@@ -1123,15 +1126,39 @@ owd_plan_finish (const OwdPlan *plan, OwdRecord *rec, const OwdHeader *header)
   return finish_more (plan, rec, header);
 }
 
-void
-owd_plan_plain (const OwdPlan *plan, const guint8 *p, OwdRecord *rec)
+static inline __attribute__ ((always_inline)) void
+set_plain_flags (const OwdPlan *plan, OwdRecord *rec)
 {
   OwdFlow *flow = &rec->flow[0];
   guint32 flags = rec->base_flags[0];
 
-  run_fixed (plan, p, rec);
   if (any_rare_told (plan, flow))
     flags |= OWD_FLOW_EXT;
   if (flow->flags != flags) /* a store here would hold up the load of the 16 bytes around it */
     flow->flags = flags;
+}
+
+#ifdef __x86_64__
+/* All in one function for the same processor, or the compiler could not put it together. */
+__attribute__ ((target ("ssse3"))) static void
+shuffle_plain (const OwdPlan *plan, const guint8 *p, OwdRecord *rec)
+{
+  run_shuffles (plan, p, rec);
+  if (plan->has_rest)
+    run_rest (plan, p, rec);
+  set_plain_flags (plan, rec);
+}
+#endif
+
+void
+owd_plan_plain (const OwdPlan *plan, const guint8 *p, OwdRecord *rec)
+{
+#ifdef __x86_64__
+  if (G_LIKELY (plan->n_blocks > 0)) {
+    shuffle_plain (plan, p, rec);
+    return;
+  }
+#endif
+  run_steps (plan, &p, rec, TRUE);
+  set_plain_flags (plan, rec);
 }

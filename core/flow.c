@@ -273,16 +273,27 @@ hash_undirected (const OwdFlow *flow)
   return hash_key (&low, &high, flow->proto);
 }
 
+/* Address and port of ::ffff:a.b.c.d as one number, in memcmp()'s order. */
+static inline guint64
+v4_order (const OwdAddr *addr, guint16 port)
+{
+  guint64 hi;
+
+  memcpy (&hi, addr->b + 8, sizeof hi);
+  return GUINT64_FROM_BE (hi) << 16 | port;
+}
+
+static inline Endpoint
+v4_endpoint (guint64 order)
+{
+  return (Endpoint){ .hi = GUINT64_SWAP_LE_BE (order >> 16), .port = GUINT16_SWAP_LE_BE ((guint16) order) };
+}
+
 guint64
 owd_flow_hash_undirected_v4 (const OwdFlow *flow)
 {
-  Endpoint src = endpoint (&flow->src, flow->sport), dst = endpoint (&flow->dst, flow->dport);
-  guint64 above = GUINT64_SWAP_LE_BE (src.hi) << 16 | flow->sport,
-          below = GUINT64_SWAP_LE_BE (dst.hi) << 16 | flow->dport;
-  guint64 turn = -(guint64) (above > below);
-  Endpoint change = { .hi = (src.hi ^ dst.hi) & turn, .port = (src.port ^ dst.port) & turn };
-  Endpoint low = { .hi = src.hi ^ change.hi, .port = src.port ^ change.port };
-  Endpoint high = { .hi = dst.hi ^ change.hi, .port = dst.port ^ change.port };
+  guint64 src = v4_order (&flow->src, flow->sport), dst = v4_order (&flow->dst, flow->dport);
+  Endpoint low = v4_endpoint (MIN (src, dst)), high = v4_endpoint (MAX (src, dst));
 
   return hash_key (&low, &high, flow->proto);
 }
