@@ -167,31 +167,6 @@ typedef struct {
   Thin thin[2];                  /* by Travel, as decided */
 } Pair;
 
-/* What is measured of one packet seen at a and b. */
-typedef struct {
-  gint64 delta_ns;
-  gint64 step_ns;  /* sum of both steps, and of what is not known of line cards: each packet's own error */
-  gint64 clock_ns; /* sum of both boot intervals: an error common to all packets of the time */
-  guint8 ttl_a, ttl_b;
-  guint32 near, wide;   /* hashes of both points and where the flow comes from: its small network; interfaces, or its
-                         * large one. 0: the stamped packets may have gone either way */
-  gint64 round_trip_ns; /* delta minus delta of the conversation's other half; 0: not known */
-} Seen;
-
-#define WIDE_INTERFACES 2u /* bit of Seen.wide */
-
-/* Learns what one half of a conversation shows of the networks that its packets come from. */
-void pair_vote (OwdCorrelator *self, Pair *pair, const Seen *seen);
-/* Who is upstream, as far as is known now. *ret_by_sign: it rests on the clocks' agreement alone. */
-Travel pair_travel (const OwdCorrelator *self, const Pair *pair, const Seen *seen, gboolean *ret_by_sign);
-/* Is delta plausible? strong: the key is unique (SYN on both sides), so the whole window is; else only the
- * neighbourhood of what this pair has shown. */
-gboolean pair_plausible (const Pair *self, gint64 delta_ns, gboolean strong, gint64 window_ns);
-/* How far delta is from where this pair's deltas lie. */
-gint64 pair_distance (const Pair *self, gint64 delta_ns);
-/* Learns delta. */
-void pair_learn (Pair *self, const Seen *seen, Travel travel);
-
 /* From which side do packets of this kind come? A running sum of round trips: positive for packets that travel a to b.
  */
 typedef struct {
@@ -201,6 +176,36 @@ typedef struct {
 } Side;
 
 #define SIDES 65536 /* power of two */
+
+/* What is measured of one packet seen at a and b. */
+typedef struct {
+  gint64 delta_ns;
+  gint64 step_ns;  /* sum of both steps, and of what is not known of line cards: each packet's own error */
+  gint64 clock_ns; /* sum of both boot intervals: an error common to all packets of the time */
+  guint8 ttl_a, ttl_b;
+  guint32 near, wide; /* hashes of both points and where the flow comes from: its small network; interfaces, or its
+                       * large one. 0: the stamped packets may have gone either way */
+  const Side *near_side, *wide_side; /* what their conversations have shown; NULL: nothing */
+  gint64 round_trip_ns;              /* delta minus delta of the conversation's other half; 0: not known */
+} Seen;
+
+#define WIDE_INTERFACES 2u /* bit of Seen.wide */
+
+/* What both networks of seen have shown so far. Valid until the next vote. */
+void pair_ask_networks (const OwdCorrelator *self, Seen *seen);
+/* Asks memory for what that will need. */
+void pair_expect (const OwdCorrelator *self, guint32 near, guint32 wide);
+/* Learns what one half of a conversation shows of the networks that its packets come from, and asks them. */
+void pair_vote (OwdCorrelator *self, Pair *pair, Seen *seen);
+/* Who is upstream, as far as is known now. *ret_by_sign: it rests on the clocks' agreement alone. */
+Travel pair_travel (const Pair *pair, const Seen *seen, gboolean *ret_by_sign);
+/* Is delta plausible? strong: the key is unique (SYN on both sides), so the whole window is; else only the
+ * neighbourhood of what this pair has shown. */
+gboolean pair_plausible (const Pair *self, gint64 delta_ns, gboolean strong, gint64 window_ns);
+/* How far delta is from where this pair's deltas lie. */
+gint64 pair_distance (const Pair *self, gint64 delta_ns);
+/* Learns delta. */
+void pair_learn (Pair *self, const Seen *seen, Travel travel);
 
 /* What gate.c says of a sample. */
 typedef enum {
@@ -387,7 +392,8 @@ gboolean gate_passes (OwdCorrelator *self, const Waiting *w);
 gboolean thin_keeps (const OwdCorrelator *self, Thin *thin, const OwdSample *sample);
 /* order.c */
 void order_clear (Pending *pending);
-void order_push (OwdCorrelator *self, const Waiting *waiting);
+/* Sets its time. Copied. */
+void order_push (OwdCorrelator *self, Waiting *w);
 void order_advance (OwdCorrelator *self, OwdTime log_time);
 void order_flush (OwdCorrelator *self);
 

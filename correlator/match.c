@@ -492,15 +492,31 @@ see (const OwdCorrelator *self, const Rec *x, const Rec *y, OwdStampEnd which, S
     delay_see (self, &sy, &sx, seen);
 }
 
+/* What was seen last of the starts of two records. */
+typedef struct {
+  const Rec *x, *y;
+  Seen seen;
+} Sight;
+
+/* Both records look for each other, and are looked at once more when they have found each other. */
+static void
+see_start (const OwdCorrelator *self, const Rec *x, const Rec *y, Sight *sight)
+{
+  if ((sight->x == x && sight->y == y) || (sight->x == y && sight->y == x))
+    return;
+  sight->x = x;
+  sight->y = y;
+  see (self, x, y, OWD_STAMP_START, &sight->seen);
+}
+
 /* The record of y that begins with the same packet as x[xi]: G_MAXUINT if there is none, or not just one. */
 static guint
-find_start (OwdCorrelator *self, const Pair *pair, const Part *x, guint xi, const Part *y)
+find_start (OwdCorrelator *self, const Pair *pair, const Part *x, guint xi, const Part *y, Sight *sight)
 {
   const Rec *r = at (self, x, xi);
   gboolean x_begins = begins (self, x, xi), x_continues = continues (self, x, xi, y->state);
   guint found = G_MAXUINT;
   gint64 nearest = G_MAXINT64, second = G_MAXINT64;
-  Seen seen;
 
   if (!usable (r, y->state) || !(x_begins || x_continues))
     return G_MAXUINT;
@@ -512,11 +528,11 @@ find_start (OwdCorrelator *self, const Pair *pair, const Part *x, guint xi, cons
       continue;
     if (!(x_begins && begins (self, y, j)) && !(x_continues && continues (self, y, j, x->state)))
       continue;
-    see (self, r, s, OWD_STAMP_START, &seen);
-    if (!pair_plausible (pair, seen.delta_ns, (r->flags & s->flags & REC_SYN) != 0,
-                         self->config.pair_window_ns + seen.step_ns + seen.clock_ns))
+    see_start (self, r, s, sight);
+    if (!pair_plausible (pair, sight->seen.delta_ns, (r->flags & s->flags & REC_SYN) != 0,
+                         self->config.pair_window_ns + sight->seen.step_ns + sight->seen.clock_ns))
       continue;
-    d = pair_distance (pair, seen.delta_ns);
+    d = pair_distance (pair, sight->seen.delta_ns);
     if (d < nearest) {
       second = nearest;
       nearest = d;
@@ -525,7 +541,8 @@ find_start (OwdCorrelator *self, const Pair *pair, const Part *x, guint xi, cons
       second = MIN (second, d);
     }
   }
-  if (found != G_MAXUINT && second != G_MAXINT64 && (pair->delta.n < 8 || second < 2 * nearest + 2 * seen.step_ns)) {
+  if (found != G_MAXUINT && second != G_MAXINT64
+      && (pair->delta.n < 8 || second < 2 * nearest + 2 * sight->seen.step_ns)) {
     self->counters.ambiguous++;
     return G_MAXUINT;
   }
@@ -628,7 +645,7 @@ deliver (OwdCorrelator *self, Pair *pair, const Rec *a, const Rec *b, OwdStampEn
     w.flags |= OWD_SAMPLE_SYN;
   if (which == OWD_STAMP_START && !(flags & OWD_SAMPLE_FRAGMENT) && is_whole (a) && is_whole (b))
     add_counts (a, b, &w);
-  pair_learn (pair, seen, pair_travel (self, pair, seen, &by_sign));
+  pair_learn (pair, seen, pair_travel (pair, seen, &by_sign));
   order_push (self, &w);
 }
 
@@ -683,7 +700,7 @@ bounds_of (const OwdCorrelator *self, const Part *x, const Part *y, const Run *r
 /* Samples of a balanced run. FALSE: not now; its stamps contradict what the pair has shown, and each other, or the
  * other half of the conversation must come first. */
 static gboolean
-harvest (OwdCorrelator *self, Pair *pair, const Bounds *r, guint32 bucket, guint64 reverse_key)
+harvest (OwdCorrelator *self, Pair *pair, const Bounds *r, guint32 bucket, guint64 reverse_key, Sight *sight)
 {
   gboolean shared
       = stamps_are_shared (self, r->first_a, reverse_key) || stamps_are_shared (self, r->first_b, reverse_key);
@@ -696,7 +713,8 @@ harvest (OwdCorrelator *self, Pair *pair, const Bounds *r, guint32 bucket, guint
     return FALSE;
   if (half == HALF_NONE)
     return TRUE;
-  see (self, r->first_a, r->first_b, OWD_STAMP_START, &start);
+  see_start (self, r->first_a, r->first_b, sight);
+  start = sight->seen;
   see (self, r->last_a, r->last_b, OWD_STAMP_END, &end);
   agree = ABS (start.delta_ns - end.delta_ns) <= AGREE_NS + start.step_ns + end.step_ns;
   start_fits = pair_plausible (pair, start.delta_ns, FALSE, 0);
@@ -715,8 +733,12 @@ harvest (OwdCorrelator *self, Pair *pair, const Bounds *r, guint32 bucket, guint
   }
   if (!shared) { /* else neither the source nor the other half says which way the stamped packets went */
     add_networks (r->first_a, r->first_b, &start);
-    add_networks (r->first_a, r->first_b, &end);
     compare_halves (self, pair, bucket, reverse_key, r->first_a, r->first_b, &start);
+    pair_ask_networks (self, &start);
+    end.near = start.near;
+    end.wide = start.wide;
+    end.near_side = start.near_side;
+    end.wide_side = start.wide_side;
     end.round_trip_ns = start.round_trip_ns != 0 ? start.round_trip_ns + end.delta_ns - start.delta_ns : 0;
   }
   if (half & HALF_START && (start_fits || agree))
@@ -780,13 +802,14 @@ static void
 pair_parts (OwdCorrelator *self, const Part *x, const Part *y, guint32 bucket, guint64 reverse_key)
 {
   Pair *pair = pair_get (self, MIN (x->state, y->state), MAX (x->state, y->state));
+  Sight sight = { .x = NULL };
 
   for (guint i = 0; i < x->n; i++) {
-    guint j = find_start (self, pair, x, i, y);
+    guint j = find_start (self, pair, x, i, y, &sight);
     Run run = { .xi = i, .yi = j };
     Bounds bounds;
 
-    if (j == G_MAXUINT || find_start (self, pair, y, j, x) != i)
+    if (j == G_MAXUINT || find_start (self, pair, y, j, x, &sight) != i)
       continue;
     if (!balance (self, x, y, &run)) {
       if (x->index[i] == self->youngest)
@@ -794,7 +817,7 @@ pair_parts (OwdCorrelator *self, const Part *x, const Part *y, guint32 bucket, g
       continue;
     }
     bounds = bounds_of (self, x, y, &run);
-    if (!harvest (self, pair, &bounds, bucket, reverse_key))
+    if (!harvest (self, pair, &bounds, bucket, reverse_key, &sight))
       continue;
     self->counters.runs++;
     mark (self, x, run.xi, run.xn, y->state);

@@ -24,18 +24,32 @@
 #include <math.h>
 #include <string.h>
 
+#define LAG_UNIT_NS (100 * OWD_NS_PER_MS)
 #define LAG_ENOUGH 100 /* lags until an exporter's own quantile counts */
 #define LAG_HALVE 8192 /* then all counts are halved, so that old behaviour fades */
 #define HORIZON_MARGIN_NS (500 * OWD_NS_PER_MS)
 #define JUDGE_BINS 2 /* of the gate: so far ahead of delivery pairs are judged, */
 
+/* (int) (4 * log2 (lag / 0.1 s)), at least 0. */
+static guint
+lag_bucket (gint64 lag_ns)
+{
+  static const double QUARTER[3] = { 1.18920711500272107, 1.41421356237309505, 1.68179283050742909 };
+  guint64 units = lag_ns > 0 ? (guint64) lag_ns / LAG_UNIT_NS : 0;
+  guint octave;
+  double rest;
+
+  if (units == 0)
+    return 0;
+  octave = 63 - (guint) __builtin_clzll (units);
+  rest = (double) lag_ns / (double) ((guint64) LAG_UNIT_NS << octave);
+  return 4 * octave + (rest >= QUARTER[0]) + (rest >= QUARTER[1]) + (rest >= QUARTER[2]);
+}
+
 void
 lag_add (Lag *self, gint64 lag_ns)
 {
-  double units = (double) lag_ns / (100.0 * OWD_NS_PER_MS);
-  int i = units > 1 ? (int) (4 * log2 (units)) : 0;
-
-  self->count[CLAMP (i, 0, LAG_BUCKETS - 1)]++;
+  self->count[MIN (lag_bucket (lag_ns), LAG_BUCKETS - 1)]++;
   if (++self->n < LAG_HALVE)
     return;
   self->n = 0;
@@ -58,7 +72,7 @@ lag_quantile_ns (const Lag *self, double share)
     if (sum >= want)
       break;
   }
-  return (gint64) (100.0 * OWD_NS_PER_MS * exp2 ((i + 1) / 4.0));
+  return (gint64) ((double) LAG_UNIT_NS * exp2 ((i + 1) / 4.0));
 }
 
 /* Order of delivery, total, so that it does not depend on the order of arrival. */
@@ -266,11 +280,12 @@ travel_of (const OwdCorrelator *self, const Waiting *w, Seen *seen, gboolean *re
   delay_see (self, &w->a, &w->b, seen);
   seen->near = w->either_way && shared != 0 ? 0 : w->near;
   seen->wide = w->wide;
+  pair_ask_networks (self, seen);
   seen->round_trip_ns = w->round_trip_ns;
   /* it has turned out since whose stamps may belong to packets of the other direction */
   if (shared != 0 && shared != w->shared)
     return TRAVELS_UNKNOWN;
-  return pair_travel (self, pair_find (self, w->a.state, w->b.state), seen, ret_by_sign);
+  return pair_travel (pair_find (self, w->a.state, w->b.state), seen, ret_by_sign);
 }
 
 /* Told of when the watermark moves next, as it belongs to an instant that is still open. */
@@ -311,20 +326,18 @@ emit_late (OwdCorrelator *self)
 
 /* Its key is a lower bound of the time that it will have: neither stamp can lie before its lower edge. */
 void
-order_push (OwdCorrelator *self, const Waiting *waiting)
+order_push (OwdCorrelator *self, Waiting *w)
 {
-  Waiting w = *waiting;
-
-  w.ts = MIN (w.a.lo_ns, w.b.lo_ns);
-  if (self->watermark != OWD_TIME_NONE && w.ts <= self->watermark) {
-    if (MIN (stamp_best_ns (self, &w.a), stamp_best_ns (self, &w.b)) <= self->watermark) {
-      if (w.kind != 0)
-        count_late (self, &w);
+  w->ts = MIN (w->a.lo_ns, w->b.lo_ns);
+  if (self->watermark != OWD_TIME_NONE && w->ts <= self->watermark) {
+    if (MIN (stamp_best_ns (self, &w->a), stamp_best_ns (self, &w->b)) <= self->watermark) {
+      if (w->kind != 0)
+        count_late (self, w);
       return;
     }
-    w.ts = self->watermark + 1;
+    w->ts = self->watermark + 1;
   }
-  put (self, &w);
+  put (self, w);
 }
 
 /* With all that is known now: where the stamps lie, and who is upstream. FALSE: nothing shows that, or a clock was
@@ -383,6 +396,8 @@ decide_slot (OwdCorrelator *self, gint64 slot)
   for (guint32 i = p->head[slot & (SLOTS - 1)]; i != NIL; i = p->chunk[i].next) {
     guint32 kept = 0;
 
+    for (guint32 k = 0; k < p->chunk[i].n; k++)
+      pair_expect (self, p->chunk[i].w[k].near, p->chunk[i].w[k].wide);
     for (guint32 k = 0; k < p->chunk[i].n; k++) { /* settle() may move the chunks */
       if (settle (self, &p->chunk[i].w[k], slot) && kept++ < k)
         p->chunk[i].w[kept - 1] = p->chunk[i].w[k];

@@ -56,12 +56,24 @@ place_of (const gint64 *sorted, guint n, gint64 value)
   return lo;
 }
 
+/* The same of a full ring, without a branch: 31 values are halved five times. */
+static guint
+place_in_full (const gint64 sorted[RECENT], gint64 value)
+{
+  guint lo = 0;
+
+  G_STATIC_ASSERT (RECENT == 31);
+  for (guint bit = 5; bit-- > 0;)
+    lo += (guint) (sorted[lo + (1u << bit) - 1] < value) << bit;
+  return lo;
+}
+
 /* In a full ring the newcomer takes the place of the oldest one: in sorted[] only those between the two move. */
 static void
 replace_oldest (Recent *self, gint64 value)
 {
   gint64 old = self->value[self->next];
-  guint at = place_of (self->sorted, RECENT, old);
+  guint at = place_in_full (self->sorted, old);
 
   if (value > old) {
     for (; at + 1 < RECENT && self->sorted[at + 1] < value; at++)
@@ -191,10 +203,8 @@ side_vote (OwdCorrelator *self, guint32 side, gint64 round_trip_ns)
 
 /* Mean round trip of this network's conversations, 0 where it is not clearly different from 0. */
 static gint64
-side_mean (const OwdCorrelator *self, guint32 side, gint64 step_ns)
+side_mean (const Side *s, gint64 step_ns)
 {
-  const Side *s = side_find (self, side);
-
   if (s == NULL || s->n < SIDE_ENOUGH)
     return 0;
   if (fabs ((double) s->sum_ns) < SIDE_SIGMAS * STEP_SIGMA * (double) step_ns * sqrt (s->n))
@@ -203,23 +213,40 @@ side_mean (const OwdCorrelator *self, guint32 side, gint64 step_ns)
 }
 
 void
-pair_vote (OwdCorrelator *self, Pair *pair, const Seen *seen)
+pair_ask_networks (const OwdCorrelator *self, Seen *seen)
+{
+  seen->near_side = side_find (self, seen->near);
+  seen->wide_side = side_find (self, seen->wide);
+}
+
+void
+pair_expect (const OwdCorrelator *self, guint32 near, guint32 wide)
+{
+  if (self->side == NULL)
+    return;
+  __builtin_prefetch (&self->side[near & (SIDES - SIDE_WAYS)]);
+  __builtin_prefetch (&self->side[wide & (SIDES - SIDE_WAYS)]);
+}
+
+void
+pair_vote (OwdCorrelator *self, Pair *pair, Seen *seen)
 {
   /* more than two steps is proof by itself; one bad stamp must not outvote a thousand good ones */
   gint64 vote = CLAMP (seen->round_trip_ns, -2 * seen->step_ns, 2 * seen->step_ns), mean;
 
   side_vote (self, seen->near, vote);
   side_vote (self, seen->wide, vote);
-  mean = side_mean (self, seen->near, seen->step_ns);
+  pair_ask_networks (self, seen); /* the second vote may have taken the place of the first one */
+  mean = side_mean (seen->near_side, seen->step_ns);
   if (mean != 0)
     recent_add (&pair->round_trip, ABS (mean));
 }
 
 /* Positive: packets of this network travel a to b; negative: b to a; 0: not known. */
 static gint64
-network_says (const OwdCorrelator *self, const Pair *pair, const Seen *seen)
+network_says (const Pair *pair, const Seen *seen)
 {
-  gint64 mean = side_mean (self, seen->near, seen->step_ns), wide = side_mean (self, seen->wide, seen->step_ns);
+  gint64 mean = side_mean (seen->near_side, seen->step_ns), wide = side_mean (seen->wide_side, seen->step_ns);
 
   /* of many small networks some seem clear by chance; interfaces have all their votes together */
   if (seen->wide & WIDE_INTERFACES && wide != 0)
@@ -264,7 +291,7 @@ by_cluster (const Pair *pair, const Seen *seen)
 }
 
 Travel
-pair_travel (const OwdCorrelator *self, const Pair *pair, const Seen *seen, gboolean *ret_by_sign)
+pair_travel (const Pair *pair, const Seen *seen, gboolean *ret_by_sign)
 {
   gint64 network, conversation;
   Travel travel;
@@ -276,7 +303,7 @@ pair_travel (const OwdCorrelator *self, const Pair *pair, const Seen *seen, gboo
     return seen->ttl_a > seen->ttl_b ? TRAVELS_FORWARD : TRAVELS_BACK;
   /* Clock intervals are common to both halves and cancel; each delta is uncertain by the steps. */
   conversation = ABS (seen->round_trip_ns) > 2 * seen->step_ns ? seen->round_trip_ns : 0;
-  network = network_says (self, pair, seen);
+  network = network_says (pair, seen);
   if (conversation != 0 && network != 0 && (conversation > 0) != (network > 0))
     return TRAVELS_UNKNOWN; /* a bad stamp, or a network on both sides */
   if (conversation != 0 || network != 0)
