@@ -37,22 +37,23 @@ grid_of (OwdStampKind kind, guint64 raw, OwdGrid *ret_grid, guint64 *ret_us)
   }
 }
 
-/* The finest step that a kind of stamp can have. */
-static gint64
-unit_ns (OwdStampKind kind)
-{
-  switch (kind) {
-  case OWD_STAMP_UNIX_S:
-  case OWD_STAMP_EVENT_S:
-    return OWD_NS_PER_S;
-  case OWD_STAMP_UPTIME_MS:
-  case OWD_STAMP_UNIX_MS:
-  case OWD_STAMP_EVENT_MS:
-    return OWD_NS_PER_MS;
-  default:
-    return OWD_NS_PER_US;
-  }
-}
+/* The finest step that a kind of stamp can have, and the grid that grid_of() tells. */
+static const struct {
+  gint64 unit_ns;
+  gint32 grid; /* -1: none */
+} KIND[OWD_STAMP_KINDS] = {
+  [OWD_STAMP_NONE] = { OWD_NS_PER_US, -1 },
+  [OWD_STAMP_UPTIME_MS] = { OWD_NS_PER_MS, OWD_GRID_UPTIME },
+  [OWD_STAMP_UNIX_S] = { OWD_NS_PER_S, -1 },
+  [OWD_STAMP_UNIX_MS] = { OWD_NS_PER_MS, OWD_GRID_UNIX_MS },
+  [OWD_STAMP_NTP_US] = { OWD_NS_PER_US, OWD_GRID_FINE },
+  [OWD_STAMP_NTP_NS] = { OWD_NS_PER_US, OWD_GRID_FINE },
+  [OWD_STAMP_DELTA_US] = { OWD_NS_PER_US, -1 },
+  [OWD_STAMP_EVENT_S] = { OWD_NS_PER_S, -1 },
+  [OWD_STAMP_EVENT_MS] = { OWD_NS_PER_MS, OWD_GRID_UNIX_MS },
+  [OWD_STAMP_EVENT_US] = { OWD_NS_PER_US, OWD_GRID_FINE },
+  [OWD_STAMP_EVENT_NS] = { OWD_NS_PER_US, OWD_GRID_FINE },
+};
 
 static void
 learn_init (OwdClock *self, gint64 init_ms)
@@ -176,17 +177,17 @@ owd_clock_learn (OwdClock *self, const OwdFlow *flow)
 OwdStep
 owd_clock_step (const OwdClock *self, OwdStampKind kind, OwdStampEnd which)
 {
-  OwdStep step = { .bound_ns = unit_ns (kind), .likely_ns = unit_ns (kind), .known = TRUE };
-  OwdGrid grid;
-  guint64 us;
+  guint k = kind < OWD_STAMP_KINDS ? kind : OWD_STAMP_NONE;
+  gint64 unit_ns = KIND[k].unit_ns;
+  OwdStep step = { .bound_ns = unit_ns, .likely_ns = unit_ns, .known = TRUE };
 
-  if (!grid_of (kind, 0, &grid, &us))
+  if (KIND[k].grid < 0)
     return step;
-  step.known = owd_resolution_known (&self->stamp[which][grid]);
-  step.bound_ns = owd_resolution_step_ns (&self->stamp[which][grid], unit_ns (kind));
+  step.known = owd_resolution_known (&self->stamp[which][KIND[k].grid]);
+  step.bound_ns = owd_resolution_step_ns (&self->stamp[which][KIND[k].grid], unit_ns);
   if (!step.known && self->prior.kind[which] == kind && self->prior.step_ns[which] > 0) {
     step.known = TRUE;
-    step.bound_ns = MAX (self->prior.step_ns[which], unit_ns (kind));
+    step.bound_ns = MAX (self->prior.step_ns[which], unit_ns);
   }
   if (step.known)
     step.likely_ns = step.bound_ns;

@@ -32,6 +32,8 @@ G_BEGIN_DECLS
 /* ---- resolution: step of a stamp from its residues ------------------------------------------------ */
 
 #define OWD_STEP_CANDIDATES 27
+#define OWD_STEP_LARGEST_US G_GINT64_CONSTANT (1024000)
+#define OWD_STEP_KNOWN 32 /* stamps */
 
 /* One candidate step: majority vote over residues. */
 typedef struct {
@@ -53,9 +55,19 @@ typedef struct {
 void owd_resolution_add (OwdResolution *self, guint64 us);
 /* Largest step in ns that is consistent with at least three of four stamps, at least floor_ns; with no stamps: the
  * largest candidate. Conservative: shrinks while evidence comes. */
-gint64 owd_resolution_step_ns (const OwdResolution *self, gint64 floor_ns);
-/* TRUE once the step rests on enough stamps (32) to be more than a bound. */
-gboolean owd_resolution_known (const OwdResolution *self);
+static inline gint64
+owd_resolution_step_ns (const OwdResolution *self, gint64 floor_ns)
+{
+  gint64 step_ns = (self->n == 0 ? OWD_STEP_LARGEST_US : self->step_us) * OWD_NS_PER_US;
+
+  return MAX (step_ns, floor_ns);
+}
+/* TRUE once the step rests on enough stamps to be more than a bound. */
+static inline gboolean
+owd_resolution_known (const OwdResolution *self)
+{
+  return self->n >= OWD_STEP_KNOWN;
+}
 
 /* ---- boot time: interval intersection over headers ------------------------------------------------ */
 

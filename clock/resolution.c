@@ -15,14 +15,14 @@
 
 /* us, ascending */
 static const guint32 CANDIDATE_US[OWD_STEP_CANDIDATES] = {
-  1,     2,     5,     10,    20,    50,    100,    200,    500,    1000,   2000,   4000,    5000,    8000,
-  10000, 16000, 20000, 32000, 50000, 64000, 100000, 128000, 250000, 256000, 500000, 1000000, 1024000,
+  1,     2,     5,      10,     20,     50,     100,    200,     500,
+  1000,  2000,  4000,   5000,   8000,   10000,  16000,  20000,   32000,
+  50000, 64000, 100000, 128000, 250000, 256000, 500000, 1000000, OWD_STEP_LARGEST_US,
 };
 
 #define ALL_US 128000000 /* a multiple of each candidate: residues of the remainder are those of the stamp */
 #define USE_ALL 128
 #define USE_ONE_IN 64
-#define KNOWN 32
 
 /* The leading residue has led for most of the time, and three of four stamps agree with it. */
 static gboolean
@@ -66,20 +66,6 @@ owd_resolution_add (OwdResolution *self, guint64 us)
     if (consistent (self, v))
       self->step_us = CANDIDATE_US[i];
   }
-}
-
-gint64
-owd_resolution_step_ns (const OwdResolution *self, gint64 floor_ns)
-{
-  gint64 step_us = self->n == 0 ? CANDIDATE_US[OWD_STEP_CANDIDATES - 1] : self->step_us;
-
-  return MAX (step_us * OWD_NS_PER_US, floor_ns);
-}
-
-gboolean
-owd_resolution_known (const OwdResolution *self)
-{
-  return self->n >= KNOWN;
 }
 
 /* The vote of the step that was found; NULL: none. */

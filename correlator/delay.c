@@ -37,11 +37,15 @@ stamp_of (const Rec *rec, OwdStampEnd which)
 void
 stamp_refine (const OwdCorrelator *self, Stamp *stamp)
 {
-  OwdInstant i = { .lo_ns = stamp->lo_ns,
-                   .clock_ns = stamp->clock_us * OWD_NS_PER_US,
-                   .boot_ns = stamp->boot_ns,
-                   .segment = stamp->segment,
-                   .either = stamp->either };
+  OwdInstant i;
+
+  if (stamp->segment == 0) /* as it is */
+    return;
+  i = (OwdInstant){ .lo_ns = stamp->lo_ns,
+                    .clock_ns = stamp->clock_us * OWD_NS_PER_US,
+                    .boot_ns = stamp->boot_ns,
+                    .segment = stamp->segment,
+                    .either = stamp->either };
 
   owd_clock_refine (&self->state[stamp->state].clock, &i);
   stamp->lo_ns = i.lo_ns;

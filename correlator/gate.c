@@ -30,7 +30,8 @@
  */
 #include "internal.h"
 
-#define NEIGHBOURS 12  /* the nearest in time of other flows */
+#include <string.h>
+
 #define ENOUGH 4       /* so many can contradict */
 #define FAR_SPANS 4    /* of the neighbours' own spread */
 #define BURST_US 10000 /* a queue may fill and drain between two neighbours */
@@ -121,11 +122,15 @@ gate_note (OwdCorrelator *self, const Waiting *w, gint64 delta_ns)
 /* ---- company -------------------------------------------------------------------------------------- */
 
 #define NOBODY G_MAXINT32
+#define ANY_FLOW -1
+#define SLICE_BITS 3
+#define SLICE_AT (65536 >> SLICE_BITS) /* of a bin; as Neighbour.at */
 
-/* Those of other flows on one side in time, the nearest first; NOBODY behind the last one. */
+/* Those on one side in time, the nearest first; NOBODY behind the last one. */
 typedef struct {
   guint n;
   gint32 distance[NEIGHBOURS], delta_us[NEIGHBOURS];
+  guint16 flow[NEIGHBOURS];
 } Flank;
 
 static void
@@ -137,65 +142,119 @@ flank_init (Flank *f)
 }
 
 static void
-flank_add (Flank *f, const Neighbour *v, guint16 but, gint32 distance)
+flank_add (Flank *f, const Neighbour *v, gint32 but, gint32 distance)
 {
   if (v->flow == but)
     return;
   f->distance[f->n] = distance;
+  f->flow[f->n] = v->flow;
   f->delta_us[f->n++] = v->delta_us;
 }
 
-/* The levels of the nearest in time, of other flows, in no order; NOBODY where there are fewer. Returns how many. A bin
- * lists its samples by time, so each flank is one walk; and of the i-th before and the (NEIGHBOURS - 1 - i)-th after
- * the nearer one is among the nearest. */
-static guint
-find_company (const OwdCorrelator *self, const LevelBin *bins, const Waiting *w, gint32 *delta_us)
+/* A bin lists its samples by time, so each flank is one walk. */
+static void
+find_flanks (const LevelBin *bins, gint64 own, gint32 at, gint32 but, Flank *before, Flank *after)
 {
-  gint64 own = bin_of (self, w->ts);
-  gint32 at = (gint32) ((w->ts - own * gate_bin_ns (self)) * 65536 / gate_bin_ns (self));
-  guint16 flow = flow_tag (w->flow);
-  Flank before, after;
-
-  flank_init (&before);
-  flank_init (&after);
-  for (gint32 k = 0; k <= LEVEL_REACH && before.n < NEIGHBOURS; k++) {
+  flank_init (before);
+  flank_init (after);
+  for (gint32 k = 0; k <= LEVEL_REACH && before->n < NEIGHBOURS; k++) {
     const LevelBin *bin = &bins[(own - k) & (LEVEL_BINS - 1)];
 
-    for (guint i = bin->number == own - k ? bin->n : 0; i-- > 0 && before.n < NEIGHBOURS;) {
+    for (guint i = bin->number == own - k ? bin->n : 0; i-- > 0 && before->n < NEIGHBOURS;) {
       if (k > 0 || bin->v[i].at <= at)
-        flank_add (&before, &bin->v[i], flow, at - bin->v[i].at + k * 65536);
+        flank_add (before, &bin->v[i], but, at - bin->v[i].at + k * 65536);
     }
   }
-  for (gint32 k = 0; k <= LEVEL_REACH && after.n < NEIGHBOURS; k++) {
+  for (gint32 k = 0; k <= LEVEL_REACH && after->n < NEIGHBOURS; k++) {
     const LevelBin *bin = &bins[(own + k) & (LEVEL_BINS - 1)];
     guint n = bin->number == own + k ? bin->n : 0;
 
-    for (guint i = 0; i < n && after.n < NEIGHBOURS; i++) {
+    for (guint i = 0; i < n && after->n < NEIGHBOURS; i++) {
       if (k > 0 || bin->v[i].at > at)
-        flank_add (&after, &bin->v[i], flow, bin->v[i].at - at + k * 65536);
+        flank_add (after, &bin->v[i], but, bin->v[i].at - at + k * 65536);
     }
   }
-  for (guint i = 0; i < NEIGHBOURS; i++) {
-    guint k = NEIGHBOURS - 1 - i;
-
-    delta_us[i] = before.distance[i] <= after.distance[k] ? before.delta_us[i] : after.delta_us[k];
-  }
-  return MIN (before.n + after.n, NEIGHBOURS);
 }
 
-/* The (k + 1)-th smallest: of those that fewer than k + 1 lie below, the largest. No branch depends on the values. */
-static gint32
-ranked (const gint32 value[NEIGHBOURS], guint k)
-{
-  gint32 found = G_MININT32, below[NEIGHBOURS] = { 0 };
+typedef gint32 Lanes __attribute__ ((vector_size (16)));
 
+#define LANES 4
+
+/* The (k + 1)-th smallest: of those that at most k lie below, the largest. No branch depends on the values. */
+static gint32
+ranked (const gint32 value[NEIGHBOURS], gint32 k)
+{
+  Lanes v[NEIGHBOURS / LANES], below[NEIGHBOURS / LANES] = { 0 };
+  gint32 found = G_MININT32;
+
+  memcpy (v, value, sizeof v);
   for (guint i = 0; i < NEIGHBOURS; i++) {
-    for (guint j = 0; j < NEIGHBOURS; j++)
-      below[j] += value[i] < value[j];
+    const Lanes one = { value[i], value[i], value[i], value[i] };
+
+    for (guint j = 0; j < NEIGHBOURS / LANES; j++)
+      below[j] -= one < v[j]; /* a comparison that holds is -1 */
   }
-  for (guint j = 0; j < NEIGHBOURS; j++)
-    found = below[j] <= (gint32) k ? MAX (found, value[j]) : found;
+  for (guint i = 0; i < NEIGHBOURS; i++)
+    found = below[i / LANES][i % LANES] <= k ? MAX (found, value[i]) : found;
   return found;
+}
+
+/* The nearest to the middle of a slice of time, but for one flow. Of the i-th before it and the (NEIGHBOURS - 1 - i)-th
+ * behind it the nearer one is among them. */
+static void
+find_company (const LevelBin *bins, gint64 slice, gint32 but, Company *c)
+{
+  gint32 at = (gint32) (slice & ((1 << SLICE_BITS) - 1)) * SLICE_AT + SLICE_AT / 2, off_us[NEIGHBOURS];
+  Flank before, after;
+
+  find_flanks (bins, slice >> SLICE_BITS, at, but, &before, &after);
+  c->n = MIN (before.n + after.n, NEIGHBOURS);
+  for (guint i = 0; i < NEIGHBOURS; i++) {
+    guint k = NEIGHBOURS - 1 - i;
+    gboolean is_before = before.distance[i] <= after.distance[k];
+
+    c->level_us[i] = is_before ? before.delta_us[i] : after.delta_us[k];
+    c->flow[i] = is_before ? before.flow[i] : after.flow[k];
+  }
+  c->median_us = ranked (c->level_us, (gint32) c->n / 2);
+  for (guint i = 0; i < NEIGHBOURS; i++) {
+    gint64 off = (gint64) c->level_us[i] - c->median_us;
+
+    off_us[i] = c->level_us[i] == NOBODY ? NOBODY : (gint32) MIN (ABS (off), G_MAXINT32);
+  }
+  c->spread_us = ranked (off_us, (gint32) c->n * 3 / 4); /* one of four may be a bad stamp itself */
+}
+
+static gboolean
+is_among (const Company *c, guint16 flow)
+{
+  gboolean found = FALSE;
+
+  for (guint i = 0; i < NEIGHBOURS; i++)
+    found |= c->level_us[i] != NOBODY && c->flow[i] == flow;
+  return found;
+}
+
+/* Where many pass, most samples of a slice have the same company. own: for a flow that would keep itself company. */
+static const Company *
+company_of (const OwdCorrelator *self, Pair *pair, const Waiting *w, Company *own)
+{
+  gboolean back = w->travel == TRAVELS_BACK;
+  Company *c = &pair->company[back];
+  gint64 bin = bin_of (self, w->ts);
+  gint64 at = (w->ts - bin * gate_bin_ns (self)) * 65536 / gate_bin_ns (self),
+         slice = bin << SLICE_BITS | at / SLICE_AT;
+  guint16 flow = flow_tag (w->flow);
+
+  if (c->slice != slice || c->noted != pair->habits[back].n) {
+    find_company (pair->level[back], slice, ANY_FLOW, c);
+    c->slice = slice;
+    c->noted = pair->habits[back].n;
+  }
+  if (!is_among (c, flow))
+    return c;
+  find_company (pair->level[back], slice, flow, own);
+  return own;
 }
 
 /* Have two other flows had this level, give or take near_us? */
@@ -216,20 +275,6 @@ is_habit (const Habits *habits, gint32 delta_us, guint16 flow, gint64 near_us)
   return FALSE;
 }
 
-/* How far the neighbours' spread goes beyond what steps alone make of a constant delay. */
-static gint64
-queueing_us (const gint32 level_us[NEIGHBOURS], guint n, gint32 median, gint64 step_us)
-{
-  gint32 off_us[NEIGHBOURS];
-
-  for (guint i = 0; i < NEIGHBOURS; i++) {
-    gint64 off = (gint64) level_us[i] - median;
-
-    off_us[i] = level_us[i] == NOBODY ? NOBODY : (gint32) MIN (ABS (off), G_MAXINT32);
-  }
-  return MAX (ranked (off_us, n * 3 / 4) - step_us / 4, 0); /* one of four may be a bad stamp itself */
-}
-
 /* Its proof is equal totals; SYN or FIN did not pass. */
 static gboolean
 by_counts_alone (const Waiting *w)
@@ -248,20 +293,19 @@ is_beside (const Habits *habits, const Waiting *w, const Seen *seen)
 
 /* Do the neighbours of the sample contradict it? */
 static Verdict
-ask_company (const gint32 level_us[NEIGHBOURS], guint n, const Habits *habits, const Waiting *w, const Seen *seen)
+ask_company (const Company *c, const Habits *habits, const Waiting *w, const Seen *seen)
 {
-  gint32 delta_us = in_us (seen->delta_ns), median = ranked (level_us, n / 2);
-  gint64 step_us = seen->step_ns / OWD_NS_PER_US, queue_us, off_us;
+  gint32 delta_us = in_us (seen->delta_ns), median = c->median_us;
+  gint64 step_us = seen->step_ns / OWD_NS_PER_US, off_us = (gint64) delta_us - median;
+  gint64 queue_us = MAX (c->spread_us - step_us / 4, 0); /* beyond what steps alone make of a constant delay */
 
-  queue_us = queueing_us (level_us, n, median, step_us);
-  off_us = (gint64) delta_us - median;
   if ((w->travel == TRAVELS_BACK) == (off_us < 0)) /* it took longer */
     off_us = MAX (ABS (off_us) - BURST_US, 0);
   if (ABS (off_us) <= step_us + FAR_SPANS * queue_us
       || is_habit (habits, delta_us, flow_tag (w->flow), step_us / 2 + queue_us))
     return by_counts_alone (w) && is_beside (habits, w, seen) ? VERDICT_BESIDE : VERDICT_FINE;
   for (guint i = 0; i < NEIGHBOURS; i++) {
-    if (level_us[i] != NOBODY && ABS ((gint64) level_us[i] - delta_us) < ABS ((gint64) level_us[i] - median))
+    if (c->level_us[i] != NOBODY && ABS ((gint64) c->level_us[i] - delta_us) < ABS ((gint64) c->level_us[i] - median))
       return VERDICT_SUPPORTED;
   }
   return VERDICT_CONTRADICTED;
@@ -336,21 +380,21 @@ suspect_find (OwdCorrelator *self, const Waiting *w, const Stamp *s)
 void
 gate_judge (OwdCorrelator *self, Waiting *w)
 {
-  const Pair *pair = pair_find (self, w->a.state, w->b.state);
+  Pair *pair = pair_get (self, w->a.state, w->b.state);
   gboolean back = w->travel == TRAVELS_BACK;
-  gint32 level_us[NEIGHBOURS];
+  const Company *company;
+  Company own;
   Seen seen;
-  guint n;
 
   if (by_counts_alone (w) && suspect_of (self, stream_tag (w))->tag == stream_tag (w)) {
     w->verdict = VERDICT_CONTRADICTED;
     return;
   }
-  n = find_company (self, pair->level[back], w, level_us);
+  company = company_of (self, pair, w, &own);
   delay_see (self, &w->a, &w->b, &seen);
   w->level_ns = pair->lately[back].median;
-  if (n >= ENOUGH)
-    w->verdict = (guint8) ask_company (level_us, n, &pair->habits[back], w, &seen);
+  if (company->n >= ENOUGH)
+    w->verdict = (guint8) ask_company (company, &pair->habits[back], w, &seen);
   else
     w->verdict = (guint8) ask_lately (&pair->lately[back], &pair->habits[back], w, &seen);
   if (w->verdict == VERDICT_BESIDE) {

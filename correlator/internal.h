@@ -137,6 +137,18 @@ typedef struct {
   Neighbour v[LEVEL_SIZE];
 } LevelBin;
 
+#define NEIGHBOURS 12 /* the nearest in time */
+
+/* Those that pass next to a slice of time, in no order; gate.c. */
+typedef struct {
+  gint64 slice;
+  guint32 noted; /* Habits.n when they were looked for */
+  guint32 n;
+  gint32 median_us, spread_us; /* spread: three of four are no further from the median */
+  gint32 level_us[NEIGHBOURS]; /* behind the last one: G_MAXINT32 */
+  guint16 flow[NEIGHBOURS];
+} Company;
+
 #define HABITS 128 /* power of two */
 
 /* Levels that a path has had, whoever was near in time. */
@@ -160,6 +172,7 @@ typedef struct {
   Recent lately[2];              /* by Travel, as decided */
   LevelBin level[2][LEVEL_BINS]; /* likewise, by time */
   Habits habits[2];              /* likewise */
+  Company company[2];            /* likewise, of the slice that was asked for last */
   guint32 late[2];               /* samples that came too late, not told of yet */
   Recent proven[2];              /* by Travel, only where TTL or the conversation proved the direction */
   guint32 misfits;               /* runs that were not plausible, less those that were */
