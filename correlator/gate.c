@@ -240,11 +240,11 @@ static const Company *
 company_of (const OwdCorrelator *self, Pair *pair, const Waiting *w, Company *own)
 {
   gboolean back = w->travel == TRAVELS_BACK;
-  Company *c = &pair->company[back];
   gint64 bin = bin_of (self, w->ts);
   gint64 at = (w->ts - bin * gate_bin_ns (self)) * 65536 / gate_bin_ns (self),
          slice = bin << SLICE_BITS | at / SLICE_AT;
   guint16 flow = flow_tag (w->flow);
+  Company *c = &pair->company[back][slice & (SLICES - 1)];
 
   if (c->slice != slice || c->noted != pair->habits[back].n) {
     find_company (pair->level[back], slice, ANY_FLOW, c);

@@ -138,6 +138,7 @@ typedef struct {
 } LevelBin;
 
 #define NEIGHBOURS 12 /* the nearest in time */
+#define SLICES 4      /* power of two: a slot has no more */
 
 /* Those that pass next to a slice of time, in no order; gate.c. */
 typedef struct {
@@ -172,7 +173,7 @@ typedef struct {
   Recent lately[2];              /* by Travel, as decided */
   LevelBin level[2][LEVEL_BINS]; /* likewise, by time */
   Habits habits[2];              /* likewise */
-  Company company[2];            /* likewise, of the slice that was asked for last */
+  Company company[2][SLICES];    /* likewise, of the slices that were asked for last */
   guint32 late[2];               /* samples that came too late, not told of yet */
   Recent proven[2];              /* by Travel, only where TTL or the conversation proved the direction */
   guint32 misfits;               /* runs that were not plausible, less those that were */
