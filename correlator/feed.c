@@ -5,7 +5,7 @@
  */
 #include "feed.h"
 
-#define AHEAD 8 /* power of two */
+#define AHEAD 16 /* power of two */
 
 typedef struct {
   OwdItemType type;

@@ -283,7 +283,8 @@ typedef struct {
   gint64 decided, judged;
 } Pending;
 
-#define PROBES 8 /* power of two, even */
+#define PROBE_STRIDE 4
+#define PROBES (4 * PROBE_STRIDE) /* power of two */
 
 /* Look-ups that will be made soon, and how far what they need has been asked for; see match.c. */
 typedef struct {
@@ -291,7 +292,7 @@ typedef struct {
   guint32 n;              /* ever put there */
 } Probe;
 
-#define EXPECTED 16 /* power of two, flows that are announced at most */
+#define EXPECTED 32 /* power of two, flows that are announced at most */
 
 /* A pair in the slot whose turn has come. */
 typedef struct {

@@ -174,11 +174,12 @@ probe_next (const OwdCorrelator *self, guint32 *cursor)
 }
 
 /* Every step of a look-up waits for memory, and a bucket holds what one conversation left at all points. So each is
- * asked for one look-up ahead of the step that needs it. A hint: what it finds may be gone when its time comes. */
+ * asked for PROBE_STRIDE look-ups ahead of the step that needs it. A hint: what it finds may be gone when its time
+ * comes. */
 static void
 probe_add (const OwdCorrelator *self, Probe *p, guint32 bucket)
 {
-  guint32 *found = &p->cursor[(p->n - 2) % PROBES], n = p->n++;
+  guint32 n = p->n++, *found = &p->cursor[(n - PROBE_STRIDE) % PROBES];
 
   p->cursor[n % PROBES] = bucket & (self->n_buckets - 1);
   __builtin_prefetch (&self->bucket[p->cursor[n % PROBES]]);
@@ -187,7 +188,7 @@ probe_add (const OwdCorrelator *self, Probe *p, guint32 bucket)
   *found = self->bucket[*found];
   if (*found != NIL)
     ask_for (self, *found);
-  for (guint32 back = 4; back < PROBES; back += 2)
+  for (guint32 back = 2 * PROBE_STRIDE; back < PROBES; back += PROBE_STRIDE)
     probe_next (self, &p->cursor[(n - back) % PROBES]);
 }
 
