@@ -22,7 +22,10 @@ endfunction ()
 
 # owd_hot (LIBRARY...): what works on every record, compiled for speed in a release.
 function (owd_hot)
+  if (OWD_SANITIZE)
+    return ()
+  endif ()
   foreach (library ${ARGN})
-    target_compile_options (${library} PRIVATE $<$<CONFIG:Release,RelWithDebInfo>:$<$<NOT:$<BOOL:${OWD_SANITIZE}>>:-O3>>)
+    target_compile_options (${library} PRIVATE $<$<CONFIG:Release,RelWithDebInfo>:-O3>)
   endforeach ()
 endfunction ()

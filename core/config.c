@@ -83,8 +83,10 @@ static const Option options[] = {
     "Exporter states kept: one per address, version and source id or observation domain. Datagrams of further ones are "
     "counted and dropped." },
   { "collector", "max-memory", TYPE_SIZE, "256 MiB", "16 MiB", "1 TiB",
-    "Memory for exporter states, their templates and data sets that wait for a template, of all workers together. When it is "
-    "used up, addresses that never sent a flow record lose theirs; after that nothing new is taken. An address may use an "
+    "Memory for exporter states, their templates and data sets that wait for a template, of all workers together. When "
+    "it is "
+    "used up, addresses that never sent a flow record lose theirs; after that nothing new is taken. An address may use "
+    "an "
     "eighth." },
   { "collector", "max-templates", TYPE_INT, "1024", "1", "65536", "Templates kept per exporter state." },
   { "collector", "template-timeout", TYPE_DURATION, "2 h", "0", "365 d",
@@ -132,6 +134,9 @@ static const Option options[] = {
   { "correlator", "max-flows", TYPE_INT, "4000000", "1000", "1000000000",
     "Waiting records kept in memory over all partitions. Above it whole flows are shed, chosen by the hash of their "
     "key." },
+  { "correlator", "max-rate", TYPE_INT, "0", "0", "1000000000",
+    "Records per second that are correlated, over all partitions; above it whole flows are shed, chosen by the hash of "
+    "their key. 0: no limit; what the machine cannot work off at once waits in the log." },
   { "correlator", "state-directory", TYPE_STRING, "", NULL, NULL,
     "Where the correlator keeps what it needs to resume. Empty: folder state of the log's directory." },
   { "correlator", "clock-skew-bound-ppm", TYPE_DOUBLE, "100", "0.1", "1000",

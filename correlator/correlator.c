@@ -1,10 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * The correlator's front: exporter states, plausibility of stamps, memory, snapshots. See owd-correlator.h.
- *
- * Shedding. When waiting records fill nine tenths of their table, the share of flows that are kept shrinks step by
- * step; a flow is kept or not by a hash of its direction-less key, the same at every point, so what is kept still
- * matches. The share returns to all when the table is half empty.
  */
 #include "internal.h"
 
@@ -17,8 +13,7 @@
  * still find the one before it. */
 #define KEEP_NS (G_GINT64_CONSTANT (75) * OWD_NS_PER_S)
 #define KEEP_MORE_NS (G_GINT64_CONSTANT (15) * OWD_NS_PER_S)
-#define KEEP_ALL G_MAXUINT32
-#define SNAPSHOT_MAGIC G_GUINT64_CONSTANT (0x323056504f44574f) /* "OWDOPV02" */
+#define SNAPSHOT_MAGIC G_GUINT64_CONSTANT (0x333056504f44574f) /* "OWDOPV03" */
 
 static void
 discard (void *user, const OwdSample *sample)
@@ -85,7 +80,7 @@ owd_correlator_reset (OwdCorrelator *self)
     .free_head = NIL,
     .oldest = NIL,
     .youngest = NIL,
-    .keep_below = KEEP_ALL,
+    .shed = { .keep_below = SHED_NONE, .surge = -1, .since = OWD_TIME_NONE },
     .log_time = OWD_TIME_NONE,
     .watermark = OWD_TIME_NONE,
     .horizon_at = OWD_TIME_NONE,
@@ -229,6 +224,8 @@ owd_correlator_flow (OwdCorrelator *self, const OwdFlow *flow)
   s->records++;
   if (flow->sampling != 0)
     s->sampling = flow->sampling;
+  if (!shed_takes (self, (guint32) hashes.undirected))
+    return OWD_STATUS_FULL;
   owd_clock_learn (&s->clock, flow);
   if (!owd_clock_instant (&s->clock, flow, OWD_STAMP_START, &start)
       || !owd_clock_instant (&s->clock, flow, OWD_STAMP_END, &end)) {
@@ -257,26 +254,15 @@ owd_correlator_flow (OwdCorrelator *self, const OwdFlow *flow)
   return status;
 }
 
-static void
-adapt_shedding (OwdCorrelator *self)
-{
-  guint64 full = (guint64) self->config.max_waiting * 9 / 10;
-
-  if (self->used > full)
-    self->keep_below = (guint32) ((guint64) self->keep_below * 9 / 10);
-  else if (self->keep_below != KEEP_ALL && self->used < full / 2)
-    self->keep_below = (guint32) MIN ((guint64) self->keep_below * 10 / 9 + 1, KEEP_ALL);
-}
-
 void
 owd_correlator_advance (OwdCorrelator *self, OwdTime log_time)
 {
-  OwdTime before = self->log_time;
+  gint64 keep_ns;
 
   order_advance (self, log_time);
-  match_expire (self, self->log_time - MAX (KEEP_NS, self->horizon_ns + KEEP_MORE_NS));
-  if (before == OWD_TIME_NONE || self->log_time / OWD_NS_PER_S != before / OWD_NS_PER_S)
-    adapt_shedding (self);
+  keep_ns = MAX (KEEP_NS, self->horizon_ns + KEEP_MORE_NS);
+  match_expire (self, self->log_time - keep_ns);
+  shed_adapt (self, keep_ns);
 }
 
 void
@@ -308,7 +294,7 @@ owd_correlator_horizon_ns (const OwdCorrelator *self)
 double
 owd_correlator_kept (const OwdCorrelator *self)
 {
-  return self->keep_below == KEEP_ALL ? 1 : (double) self->keep_below / KEEP_ALL;
+  return shed_kept (self);
 }
 
 guint32
@@ -372,13 +358,14 @@ owd_correlator_state (const OwdCorrelator *self, guint i, OwdCorrelatorState *re
 typedef struct {
   guint64 magic;
   guint32 sizes[5]; /* of the structures, so that another build's snapshot is refused */
-  guint32 n_states, n_known_priors, recs_size, used, free_head, fresh, oldest, youngest, n_buckets, keep_below;
+  guint32 n_states, n_known_priors, recs_size, used, free_head, fresh, oldest, youngest, n_buckets;
   guint32 n_pairs, pairs_size, n_chunks, n_slots, chunk_far, chunk_free, n_near, n_sides, some_shared;
   gint64 slot_ns, first_slot, decided_slot, judged_slot;
   OwdTime log_time, watermark, horizon_at, arrival_ns, kept_since;
   gint64 horizon_ns;
   guint64 seq, n_late;
   OwdCorrelatorCounters counters;
+  Shed shed;
 } Snapshot;
 
 static const guint32 SIZES[5] = { sizeof (State), sizeof (OwdPrior), sizeof (Rec), sizeof (Pair), sizeof (Chunk) };
@@ -400,7 +387,7 @@ owd_correlator_save (const OwdCorrelator *self, OwdSaveFunc write, void *user)
   s.oldest = self->oldest;
   s.youngest = self->youngest;
   s.n_buckets = self->n_buckets;
-  s.keep_below = self->keep_below;
+  s.shed = self->shed;
   s.n_pairs = self->n_pairs;
   s.pairs_size = self->pairs_size;
   s.n_chunks = self->pending.n_chunks;
@@ -493,7 +480,7 @@ owd_correlator_load (OwdCorrelator *self, OwdLoadFunc read, void *user, GError *
   self->fresh = s.fresh;
   self->oldest = s.oldest;
   self->youngest = s.youngest;
-  self->keep_below = s.keep_below;
+  self->shed = s.shed;
   self->n_pairs = s.n_pairs;
   self->log_time = s.log_time;
   self->watermark = s.watermark;

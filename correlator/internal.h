@@ -283,6 +283,19 @@ typedef struct {
   gint64 decided, judged;
 } Pending;
 
+#define SHED_SECONDS 1024 /* power of two, no less than records are ever kept for; longer ones count as these */
+#define SHED_NONE G_MAXUINT32
+
+/* What came, and which share of the flows is kept of it. */
+typedef struct {
+  guint32 offered[SHED_SECONDS]; /* records by second of log time */
+  guint32 now;                   /* since the last of them */
+  guint32 keep_below;            /* flows whose mixed hash lies above are not kept; SHED_NONE: all are */
+  gint64 second;                 /* of log time, the last one in offered */
+  gint64 surge;                  /* when memory was full within a second */
+  OwdTime since;                 /* flows that are kept now may lack records that came before */
+} Shed;
+
 #define PROBE_STRIDE 4
 #define PROBES (4 * PROBE_STRIDE) /* power of two */
 
@@ -324,14 +337,14 @@ struct OwdCorrelator {
   Rec *rec;
   guint32 recs_size, used, free_head, fresh; /* fresh: first slot never used */
   guint32 oldest, youngest;
-  OwdTime kept_since; /* every record that came since then is still there */
+  OwdTime kept_since; /* every record of the flows that are kept that came since then is still there */
   guint32 *bucket;
-  guint32 n_buckets;  /* power of two */
-  guint32 keep_below; /* shedding: flows whose mixed hash lies above are not kept; G_MAXUINT32: all are */
+  guint32 n_buckets; /* power of two */
 
   OwdFlowHashes expected[EXPECTED]; /* ring of flows that will come */
   guint32 n_expected, n_met;        /* ever put there, and taken out */
   Probe probe;
+  Shed shed;
 
   Pair *pair;
   guint32 n_pairs, pairs_size;
@@ -367,6 +380,16 @@ guint8 match_shared (const OwdCorrelator *self, guint16 a, guint16 b);
 /* Is what order.c holds of a flow with unequal counts still evidence of loss, now that all its records have come? */
 gboolean match_shows_loss (const OwdCorrelator *self, const Waiting *w);
 void match_expire (OwdCorrelator *self, OwdTime before);
+/* Makes the table of buckets anew, in that size. */
+void match_rehash (OwdCorrelator *self, guint32 n_buckets);
+/* shed.c */
+/* Is the flow kept? Counts it either way. */
+gboolean shed_takes (OwdCorrelator *self, guint32 bucket);
+double shed_kept (const OwdCorrelator *self);
+/* Log time has moved on: what share is to be kept from now on? keep_ns: so long records stay. */
+void shed_adapt (OwdCorrelator *self, gint64 keep_ns);
+/* No slot is free. FALSE: nor is one now. */
+gboolean shed_make_room (OwdCorrelator *self);
 /* pair.c */
 /* What was learnt with this state rests on stamps that were misunderstood. */
 void pair_forget (OwdCorrelator *self, guint32 state);

@@ -109,6 +109,7 @@ settings (Program *p)
   p->engine.skew_bound_ppm = owd_config_double (c, "correlator", "clock-skew-bound-ppm");
   p->engine.raw_per_minute = (guint32) owd_config_int (c, "database", "raw-samples-per-minute");
   p->engine.max_waiting = (guint32) MIN (flows, G_MAXUINT32 / 2);
+  p->engine.max_rate = (guint64) owd_config_int (c, "correlator", "max-rate");
   p->commit_us = owd_config_duration_ns (c, "correlator", "commit-interval") / OWD_NS_PER_US;
   p->checkpoint_us = owd_config_duration_ns (c, "correlator", "checkpoint-interval") / OWD_NS_PER_US;
 }
@@ -141,6 +142,7 @@ find_log (Program *p, int signal_fd, GError **error)
     g_clear_error (error);
   }
   p->engine.max_waiting /= p->info.partitions;
+  p->engine.max_rate = (p->engine.max_rate + p->info.partitions - 1) / p->info.partitions;
   if (g_mkdir_with_parents (p->state_dir, 0750) == 0)
     return TRUE;
   g_set_error (error, OWD_ERROR, OWD_ERROR_IO, "%s: cannot make the folder for checkpoints: %s", p->state_dir,

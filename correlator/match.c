@@ -62,8 +62,8 @@ typedef struct {
 
 /* ---- table ---------------------------------------------------------------------------------------- */
 
-static void
-rehash (OwdCorrelator *self, guint32 n_buckets)
+void
+match_rehash (OwdCorrelator *self, guint32 n_buckets)
 {
   room_free (self->bucket, self->n_buckets * sizeof *self->bucket);
   self->n_buckets = n_buckets;
@@ -90,7 +90,7 @@ slot_take (OwdCorrelator *self)
   }
   if (self->fresh == self->recs_size) {
     if (self->recs_size >= self->config.max_waiting)
-      return NIL;
+      return shed_make_room (self) ? slot_take (self) : NIL;
     if (self->rec == NULL)
       self->rec = room_new (self->config.max_waiting * sizeof *self->rec);
     self->recs_size = MIN (MAX (4096, self->recs_size * 2), self->config.max_waiting);
@@ -99,7 +99,7 @@ slot_take (OwdCorrelator *self)
 
       while (n < self->recs_size && n < (1u << 31))
         n *= 2;
-      rehash (self, n);
+      match_rehash (self, n);
     }
   }
   return self->fresh++;
@@ -183,12 +183,12 @@ probe_add (const OwdCorrelator *self, Probe *p, guint32 bucket)
 
   p->cursor[n % PROBES] = bucket & (self->n_buckets - 1);
   __builtin_prefetch (&self->bucket[p->cursor[n % PROBES]]);
-  if (n < PROBES)
+  if (n < PROBE_STRIDE)
     return;
   *found = self->bucket[*found];
   if (*found != NIL)
     ask_for (self, *found);
-  for (guint32 back = 2 * PROBE_STRIDE; back < PROBES; back += PROBE_STRIDE)
+  for (guint32 back = 2 * PROBE_STRIDE; back < PROBES && back <= n; back += PROBE_STRIDE)
     probe_next (self, &p->cursor[(n - back) % PROBES]);
 }
 
@@ -434,7 +434,7 @@ begins (const OwdCorrelator *self, const Part *side, guint i)
     return r->start_ns - at (self, side, i - 1)->end_ns >= PAUSE_NS;
   /* Nothing before it is known. That is proof only if an earlier record would still be here: it ended at most a pause
    * before this one began, and came after its end. */
-  return r->start_ns - PAUSE_NS >= MAX (self->state[r->state].first_ns, self->kept_since);
+  return r->start_ns - PAUSE_NS >= MAX (self->state[r->state].first_ns, MAX (self->kept_since, self->shed.since));
 }
 
 /* Does it begin where a run with the other state has ended? */
@@ -942,7 +942,6 @@ OwdStatus
 match_add (OwdCorrelator *self, const OwdFlow *flow, const OwdFlowHashes *hashes, const OwdInstant *start,
            const OwdInstant *end, guint8 card)
 {
-  guint32 mixed = (guint32) ((hashes->undirected * G_GUINT64_CONSTANT (0x9e3779b97f4a7c15)) >> 32);
   gint64 clock_ns = MAX (start->clock_ns, end->clock_ns), start_ns = start->lo_ns;
   gboolean one_clock = by_one_clock (start, end, &start_ns);
   guint32 i;
@@ -970,10 +969,6 @@ match_add (OwdCorrelator *self, const OwdFlow *flow, const OwdFlowHashes *hashes
 
   for (guint k = 0; k < PARTNERS; k++)
     rec.partner[k] = G_MAXUINT16;
-  if (mixed > self->keep_below) {
-    self->counters.shed++;
-    return OWD_STATUS_FULL;
-  }
   i = slot_take (self);
   if (i == NIL) {
     self->counters.shed++;

@@ -30,6 +30,7 @@ typedef struct {
   double skew_bound_ppm;   /* how fast an exporter's uptime and wall clock may drift apart */
   guint32 max_waiting;     /* waiting records; more are shed by flow */
   guint32 raw_per_minute;  /* samples of a path and minute that are not marked OWD_SAMPLE_EXCESS; 0: all */
+  guint64 max_rate;        /* records per second of log time; more are shed by flow; 0: no limit */
 } OwdCorrelatorConfig;
 
 /* Working defaults. */
@@ -50,7 +51,8 @@ typedef struct {
   guint64 duplicates;   /* the same record again, or its other interface */
   guint64 overlaps;     /* records of one point that overlap with other counts: not used */
   guint64 sampled;      /* from a sampling exporter: equal counts would prove nothing */
-  guint64 shed;         /* not kept for lack of memory; whole flows */
+  guint64 shed;         /* of flows that are not kept for lack of memory, or above the rate */
+  guint64 purged;       /* had come before it turned out that their flows are not kept */
   guint64 unpaired;     /* left the table without any partner */
   guint64 runs;         /* proven pairs of runs */
   guint64 ambiguous;    /* several partners equally plausible: none taken */
@@ -104,7 +106,7 @@ void owd_correlator_flush (OwdCorrelator *self);
 OwdTime owd_correlator_watermark (const OwdCorrelator *self);
 guint64 owd_correlator_seq (const OwdCorrelator *self);
 gint64 owd_correlator_horizon_ns (const OwdCorrelator *self);
-/* Share of flows kept, 0..1: below 1 while memory is short. */
+/* Share of flows that are kept now, 0..1: below 1 while memory is short or the rate is exceeded. */
 double owd_correlator_kept (const OwdCorrelator *self);
 guint32 owd_correlator_waiting (const OwdCorrelator *self);
 const OwdCorrelatorCounters *owd_correlator_counters (const OwdCorrelator *self);

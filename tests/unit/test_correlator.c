@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <math.h>
 #include <string.h>
 
 #include "owd-correlator.h"
@@ -26,6 +27,7 @@ typedef struct {
   OwdTime now;
   guint32 in_if; /* at point 1 */
   guint32 raw_per_minute;
+  guint n_flows; /* of load() */
 } World;
 
 static void
@@ -85,6 +87,7 @@ world_end (World *w)
 typedef struct {
   guint point;
   guint16 sport;
+  guint client;     /* one of many */
   gboolean back;    /* from server to client */
   guint8 tcp_flags; /* 0: UDP */
   OwdTime first, last;
@@ -127,6 +130,7 @@ static OwdStatus export(World *w, Saw saw)
 
   assert_true (owd_addr_parse ("10.0.0.1", &client));
   assert_true (owd_addr_parse ("10.0.1.1", &server));
+  client.b[13] = (guint8) saw.client;
   f.src = saw.back ? server : client;
   f.dst = saw.back ? client : server;
   f.sport = saw.back ? 80 : saw.sport;
@@ -937,6 +941,153 @@ records_span_a_clock_step (void **state)
   world_end (&w);
 }
 
+/* ---- more than memory holds, or than is allowed --------------------------------------------------- */
+
+typedef struct {
+  guint64 flows, whole, halves; /* sent; of them, taken at both points, at one of them only */
+  guint32 waiting;              /* most at once */
+  double kept;                  /* mean of what was told, each second */
+} Load;
+
+/* So many flows a second, each seen at both points. */
+static Load
+load (World *w, guint seconds, guint flows)
+{
+  Load sum = { 0 };
+
+  for (guint s = 0; s < seconds; s++) {
+    tick (w, w->now + S);
+    sum.kept += owd_correlator_kept (w->c);
+    for (guint i = 0; i < flows; i++, w->n_flows++) {
+      OwdTime first = w->now - 2 * S + i * S / flows;
+      Saw saw = { .sport = (guint16) w->n_flows,
+                  .client = w->n_flows >> 16,
+                  .tcp_flags = SYN | ACK | FIN,
+                  .first = first,
+                  .last = first + 100 * MS,
+                  .packets = 5,
+                  .octets = 500,
+                  .ttl = 60 };
+      OwdStatus a, b;
+
+      a = export(w, saw);
+      saw.point = 1;
+      saw.first += 20 * MS;
+      saw.last += 20 * MS;
+      saw.ttl = 59;
+      b = export(w, saw);
+      sum.flows++;
+      sum.whole += a == OWD_STATUS_OK && b == OWD_STATUS_OK;
+      sum.halves += (a == OWD_STATUS_OK) != (b == OWD_STATUS_OK);
+      sum.waiting = MAX (sum.waiting, owd_correlator_waiting (w->c));
+    }
+  }
+  sum.kept /= seconds;
+  return sum;
+}
+
+/* What was told is what was kept, within 2 %. */
+static void
+assert_told (const Load *l)
+{
+  double share = (double) l->whole / (double) l->flows;
+
+  if (fabs (share / l->kept - 1) > 0.02)
+    fail_msg ("%.4f kept, %.4f told", share, l->kept);
+}
+
+/* Records stay for 75 s: 200 flows a second leave 30,000 at once. */
+static void
+memory_overflows (void **state)
+{
+  OwdCorrelatorConfig config;
+  World w = world_new ();
+  Load l;
+  guint n;
+
+  (void) state;
+  owd_correlator_config_init (&config);
+  config.max_waiting = 15000;
+  w.now = EPOCH;
+  w.c = owd_correlator_new (&config, collect, &w);
+  (void) load (&w, 100, 50);
+  assert_true (owd_correlator_kept (w.c) == 1);
+  l = load (&w, 100, 200); /* it turns out */
+  assert_true (l.waiting <= config.max_waiting);
+  n = w.samples->len;
+  l = load (&w, 200, 200);
+  assert_true (l.waiting <= config.max_waiting && l.waiting >= config.max_waiting * 8 / 10);
+  assert_true (l.kept > 0.4 && l.kept < 0.5);
+  assert_int_equal (l.halves, 0);
+  assert_told (&l);
+  /* those of the last seconds are still to come */
+  assert_true (w.samples->len - n >= 2 * l.whole * 9 / 10);
+  (void) load (&w, 100, 50); /* it falls */
+  n = w.samples->len;
+  l = load (&w, 100, 50);
+  assert_true (l.kept == 1 && l.whole == l.flows);
+  assert_true (w.samples->len - n >= 2 * l.whole * 9 / 10);
+  world_end (&w);
+}
+
+static void
+rate_is_limited (void **state)
+{
+  OwdCorrelatorConfig config;
+  World w = world_new ();
+  Load l;
+
+  (void) state;
+  owd_correlator_config_init (&config);
+  config.max_rate = 200;
+  w.now = EPOCH;
+  w.c = owd_correlator_new (&config, collect, &w);
+  l = load (&w, 50, 90);
+  assert_true (l.kept == 1 && l.whole == l.flows);
+  (void) load (&w, 20, 200);
+  l = load (&w, 100, 200);
+  assert_true (l.kept > 0.47 && l.kept < 0.53);
+  assert_int_equal (l.halves, 0);
+  assert_told (&l);
+  (void) load (&w, 20, 50);
+  l = load (&w, 20, 50);
+  assert_true (l.kept == 1 && l.whole == l.flows);
+  world_end (&w);
+}
+
+/* A flow that is kept again has lost records: a pause before its first one is none. One of many packets goes on all the
+ * time, in records of a second; none of its samples may be other than 20 ms. */
+static void
+one_flow_fills_memory (void **state)
+{
+  OwdCorrelatorConfig config;
+  World w = world_new ();
+
+  (void) state;
+  owd_correlator_config_init (&config);
+  config.max_waiting = 100;
+  w.now = EPOCH;
+  w.c = owd_correlator_new (&config, collect, &w);
+  for (guint s = 0; s < 300; s++) {
+    tick (&w, w.now + S);
+    for (guint i = 0; i < 8; i++) {
+      Saw saw = { .sport = 1, .first = w.now - 2 * S + i * 120 * MS, .packets = 5, .octets = 500, .ttl = 60 };
+
+      saw.last = saw.first + 60 * MS;
+      (void) export(&w, saw);
+      saw.point = 1;
+      saw.first += 20 * MS;
+      saw.last += 20 * MS;
+      saw.ttl = 59;
+      (void) export(&w, saw);
+      assert_true (owd_correlator_waiting (w.c) <= config.max_waiting);
+    }
+  }
+  for (guint i = 0; i < w.samples->len; i++)
+    assert_true (ABS (sample (&w, i)->owd_ns - 20 * MS) <= MS);
+  world_end (&w);
+}
+
 int
 main (void)
 {
@@ -959,6 +1110,9 @@ main (void)
     cmocka_unit_test (whole_flows_tell_of_loss),
     cmocka_unit_test (records_span_a_clock_step),
     cmocka_unit_test (streams_a_packet_apart),
+    cmocka_unit_test (memory_overflows),
+    cmocka_unit_test (rate_is_limited),
+    cmocka_unit_test (one_flow_fills_memory),
   };
 
   return cmocka_run_group_tests (tests, NULL, NULL);
