@@ -179,10 +179,11 @@ $$;
 COMMENT ON FUNCTION owd.bins (integer[], timestamptz, timestamptz, interval) IS 'Counts, sums and extremes of paths in bins of step, in one row per roll-up bin; private.';
 
 -- What owd.bins() says of [from_ts, to_ts) as a whole, of all paths, summed up as far as one statement per piece can: a row per path and
--- piece. bins: rows of owd.bins() with samples that are in it; p50_ns, p95_ns are right where there is but one in all.
+-- piece. bins: rows of owd.bins() with samples that are in it; p50_ns, p95_ns are right where there is but one in all. The percentiles of several
+-- taken together lie between the smallest and the largest of theirs: p50_lo to p50_hi, p95_lo to p95_hi, all of them buckets.
 CREATE OR REPLACE FUNCTION owd.path_sums (from_ts timestamptz, to_ts timestamptz)
 RETURNS TABLE (path_id integer, n bigint, bins bigint, last_at timestamptz, sent bigint, lost bigint, min_ns bigint, max_ns bigint,
-               sum_ns numeric, sigma_ns2 numeric, p50_ns float8, p95_ns float8)
+               sum_ns numeric, sigma_ns2 numeric, p50_ns float8, p95_ns float8, p50_lo smallint, p50_hi smallint, p95_lo smallint, p95_hi smallint)
 LANGUAGE plpgsql STABLE PARALLEL SAFE ROWS 2000 COST 10000
 SET search_path = pg_catalog, pg_temp
 SET plan_cache_mode = force_custom_plan
@@ -198,7 +199,9 @@ BEGIN
     IF p.piece = 0 THEN
       RETURN QUERY
       SELECT b.path_id, sum (b.n)::bigint, count (*) FILTER (WHERE b.n > 0), max (b.at) FILTER (WHERE b.n > 0), sum (b.sent)::bigint,
-             sum (b.lost)::bigint, min (b.min_ns), max (b.max_ns), sum (b.sum_ns), sum (b.sigma_ns2), max (b.p50_ns), max (b.p95_ns)
+             sum (b.lost)::bigint, min (b.min_ns), max (b.max_ns), sum (b.sum_ns), sum (b.sigma_ns2), max (b.p50_ns), max (b.p95_ns),
+             owd.bucket_of (min (b.p50_ns)::bigint), owd.bucket_of (max (b.p50_ns)::bigint),
+             owd.bucket_of (min (b.p95_ns)::bigint), owd.bucket_of (max (b.p95_ns)::bigint)
         FROM owd.sample_bins (NULL, p.lo, p.hi, from_ts, NULL) b
        GROUP BY b.path_id;
       CONTINUE;
@@ -209,7 +212,9 @@ BEGIN
     SELECT u.path_id, sum (u.n)::bigint, count (*) FILTER (WHERE u.n > 0), max (u.start + w * u.at) FILTER (WHERE u.n > 0),
            coalesce (sum (u.sent), 0)::bigint, coalesce (sum (u.lost), 0)::bigint, min (u.min_ns) FILTER (WHERE u.n > 0),
            max (u.max_ns) FILTER (WHERE u.n > 0), sum (u.sum_ns), sum (u.sigma_ns2),
-           owd.bucket_ns (max (u.p50) FILTER (WHERE u.n > 0)), owd.bucket_ns (max (u.p95) FILTER (WHERE u.n > 0))
+           owd.bucket_ns (max (u.p50) FILTER (WHERE u.n > 0)), owd.bucket_ns (max (u.p95) FILTER (WHERE u.n > 0)),
+           min (u.p50) FILTER (WHERE u.n > 0), max (u.p50) FILTER (WHERE u.n > 0),
+           min (u.p95) FILTER (WHERE u.n > 0), max (u.p95) FILTER (WHERE u.n > 0)
       FROM (SELECT r.path_id, r.start, unnest (r.at[c.a:c.z]) AS at, unnest (r.n[c.a:c.z]) AS n, unnest (r.sent[c.a:c.z]) AS sent,
                    unnest (r.lost[c.a:c.z]) AS lost, unnest (r.min_ns[c.a:c.z]) AS min_ns, unnest (r.max_ns[c.a:c.z]) AS max_ns,
                    unnest (r.sum_ns[c.a:c.z]) AS sum_ns, unnest (r.sigma_ns2[c.a:c.z]) AS sigma_ns2,
@@ -283,3 +288,53 @@ BEGIN ATOMIC
    ORDER BY b.bin, b.bucket;
 END;
 COMMENT ON FUNCTION owd.buckets (integer[], timestamptz, timestamptz, interval) IS 'Histogram of paths (all together) in bins of step: rows in order of bin, bucket; private.';
+
+-- Histograms as far as two percentiles need them: of the paths, each with the pair that it belongs to, how many delays fall into each
+-- bucket of the pair's p50_lo to p50_hi and p95_lo to p95_hi; those below are counted as p50_lo - 1, those between as p95_lo - 1, those
+-- above not at all. So what lies at or below a bucket of either range is what owd.path_buckets() says, in a tenth of the rows. A
+-- bucket may come in several rows.
+CREATE OR REPLACE FUNCTION owd.path_ranks (paths integer[], pairs integer[], p50_lo smallint[], p50_hi smallint[], p95_lo smallint[],
+                                           p95_hi smallint[], from_ts timestamptz, to_ts timestamptz)
+RETURNS TABLE (pair integer, bucket smallint, n bigint)
+LANGUAGE plpgsql STABLE PARALLEL SAFE ROWS 50000 COST 10000
+SET search_path = pg_catalog, pg_temp
+SET plan_cache_mode = force_custom_plan
+SET jit = off
+AS $$
+#variable_conflict use_column
+DECLARE
+  p record;
+  row_span interval;
+BEGIN
+  FOR p IN SELECT * FROM owd.pieces (from_ts, to_ts, owd.exact_width (from_ts, NULL)) LOOP
+    IF p.piece = 0 THEN
+      RETURN QUERY
+      SELECT k.pair, CASE WHEN d.b < k.l50 THEN k.l50 - 1 WHEN d.b <= k.h50 THEN d.b WHEN d.b < k.l95 THEN k.l95 - 1 ELSE d.b END::smallint,
+             sum (d.n)::bigint
+        FROM unnest (paths, pairs, p50_lo, p50_hi, p95_lo, p95_hi) k (path_id, pair, l50, h50, l95, h95)
+        JOIN owd.path_buckets (paths, p.lo, p.hi, NULL) d (path_id, bin, b, n) ON d.path_id = k.path_id AND d.b <= k.h95
+       GROUP BY 1, 2;
+      CONTINUE;
+    END IF;
+    row_span := CASE WHEN p.piece < 3600 THEN interval '1 hour' ELSE interval '1 day' END;
+    RETURN QUERY
+    -- buckets as in hist, 32768 up: most of the time goes here
+    SELECT d.pair, (CASE WHEN d.b < d.l50 THEN d.l50 - 1 WHEN d.b <= d.h50 THEN d.b WHEN d.b < d.l95 THEN d.l95 - 1 ELSE d.b END - 32768)::smallint,
+           sum (d.h & 4294967295)::bigint
+      FROM (SELECT u.pair, u.l50, u.h50, u.l95, u.h95, u.h, (u.h >> 32 & 65535)::integer AS b
+              FROM (SELECT r.pair, r.l50, r.h50, r.l95, r.h95,
+                           unnest (r.hist[width_bucket ((b.first << 48) - 1, r.hist) + 1 : width_bucket ((b.beyond << 48) - 1, r.hist)]) AS h
+                      FROM (SELECT k.pair, r.start, k.l50 + 32768 AS l50, k.h50 + 32768 AS h50, k.l95 + 32768 AS l95, k.h95 + 32768 AS h95,
+                                   r.hist || '{}' AS hist
+                              FROM owd.rollup r
+                              JOIN unnest (paths, pairs, p50_lo, p50_hi, p95_lo, p95_hi) k (path_id, pair, l50, h50, l95, h95) ON k.path_id = r.path_id
+                             WHERE r.width = p.piece AND r.start > p.lo - row_span AND r.start < p.hi
+                            OFFSET 0) r, -- with || '{}': out of TOAST once
+                           LATERAL owd.bins_within (r.start, row_span, p.piece, p.lo, p.hi) b) u
+            OFFSET 0) d
+     WHERE d.b <= d.h95
+     GROUP BY d.pair, CASE WHEN d.b < d.l50 THEN d.l50 - 1 WHEN d.b <= d.h50 THEN d.b WHEN d.b < d.l95 THEN d.l95 - 1 ELSE d.b END;
+  END LOOP;
+END
+$$;
+COMMENT ON FUNCTION owd.path_ranks (integer[], integer[], smallint[], smallint[], smallint[], smallint[], timestamptz, timestamptz) IS 'Histograms of paths over a range, as far as median and 95th percentile need them; private.';

@@ -21,7 +21,7 @@ SELECT r.width AS "width, s", count (*) AS tables, sum (s.path_days)::bigint AS 
   FROM owd.resolution r
  CROSS JOIN LATERAL owd.tables_of ((CASE r.width WHEN 0 THEN 'owd.sample' ELSE 'owd.rollup_' || r.width END)::regclass) t
  CROSS JOIN LATERAL (SELECT pg_total_relation_size (format ('owd.%I', t.name)::regclass) AS bytes,
-                            (SELECT count(DISTINCT path_id) FROM owd.path)*CASE WHEN r.width=0 THEN 0.25 WHEN t.hi > '2026-11-22+00' THEN 1 ELSE 0 END
+                            (SELECT count(DISTINCT path_id) FROM owd.path)*CASE WHEN r.width=0 THEN 1.0/24 WHEN t.hi > '2026-11-22+00' THEN 1 ELSE 0 END
                             + CASE WHEN r.width=0 THEN 0 ELSE 100 * greatest (extract (epoch FROM least (t.hi, '2026-11-22+00'::timestamptz)
                                   - greatest (t.lo, '2026-11-23+00'::timestamptz - least (r.keep, interval '730 days'))), 0)/86400 END AS path_days) s
  GROUP BY r.width ORDER BY r.width;
