@@ -395,7 +395,8 @@ is_rewritten (gint64 elapsed_ns, gint64 exported_ns, gint64 up_ns, gint64 tick_n
 
 /* Does uptime follow receive time, which no setting of the exporter's clock touches? A reboot looks like one failure,
  * an uptime that is no clock fails again and again, though not each time: some exporters send bursts whose uptimes lie
- * a second apart, and now and then two of them fit. */
+ * a second apart, and now and then two of them fit. That two of one burst agree speaks for no clock: one that stands
+ * still does so, too. */
 static void
 watch_uptime (OwdBoot *self, OwdTime recv_ns, OwdTime export_ns, gint64 tick_ns, guint32 uptime_ms)
 {
@@ -407,7 +408,7 @@ watch_uptime (OwdBoot *self, OwdTime recv_ns, OwdTime export_ns, gint64 tick_ns,
   if (self->main.headers > 0 && !is_rewritten (elapsed_ns, export_ns - self->watch_export_ns, up_ns, tick_ns)) {
     if (ABS (elapsed_ns - up_ns) > ASTRAY_NS + ABS (elapsed_ns) / 1000)
       self->strikes = MIN (self->strikes + 2, STRIKES_MAX);
-    else if (self->strikes > 0)
+    else if (self->strikes > 0 && elapsed_ns > ASTRAY_NS)
       self->strikes--;
   }
   self->floating = self->strikes >= STRIKES_FLOATING;

@@ -348,6 +348,32 @@ floating_in_bursts (void **state)
   assert_true (floating > headers * 3 / 4);
 }
 
+/* Busier still, as recorded: three datagrams in each burst, of which the last two agree. */
+static void
+floating_in_threes (void **state)
+{
+  OwdClock c = { 0 };
+
+  (void) state;
+  for (guint i = 0; i < 60; i++)
+    for (guint k = 0; k < 3; k++) {
+      OwdTime t = EPOCH + i * S + (540 + 40 * k) * 1000;
+      OwdHeader h = { .flags = OWD_HEADER_UPTIME | OWD_HEADER_FRAC,
+                      .export_s = (guint32) (t / S),
+                      .export_frac_ns = (guint32) (t % S),
+                      .uptime_ms = k == 0 && i > 0 ? 1048577000 : 1048576000,
+                      .recv_ns = t + 20000 };
+      OwdFlow f = flow_at (h.uptime_ms - 1500);
+      OwdInstant at;
+
+      owd_clock_header (&c, &h, 50);
+      owd_clock_learn (&c, &f);
+      assert_true (owd_clock_instant (&c, &f, OWD_STAMP_END, &at));
+      if (i >= 4)
+        assert_true (holds (&c, OWD_STAMP_END, &at, t - 1500 * MS + MS / 2));
+    }
+}
+
 /* A clock that is set, even twice in a row, is no floating epoch. */
 static void
 steps_do_not_float (void **state)
@@ -437,6 +463,7 @@ main (void)
     cmocka_unit_test (wrap_goes_unseen),
     cmocka_unit_test (floating_epoch),
     cmocka_unit_test (floating_in_bursts),
+    cmocka_unit_test (floating_in_threes),
     cmocka_unit_test (steps_do_not_float),
     cmocka_unit_test (absolute_stamps_need_no_boot),
     cmocka_unit_test (a_boot_time_noted_long_ago),
