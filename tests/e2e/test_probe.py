@@ -159,10 +159,32 @@ class Loopback(unittest.TestCase):
         listen = [f'127.0.0.{k}:0' for k in range(1, 9)]
         with Reflector(listen=listen) as there:
             targets = [f'127.0.0.{k}:{port}' for k, port in enumerate(there.ports, 1)]
-            status, _, sums, err = send('--profile', 'voice', '-c', '20', *targets)
+            status, packets, sums, err = send('--profile', 'voice', '-c', '20', *targets)
         self.assertEqual(status, 0, err)
+        self.assertEqual(len({p['sport'] for p in packets}), 1)  # one socket for all
         self.assertEqual([(s['target'], s['size'], s['answered'], s['lost']) for s in sums],
                          [(t, 172, 20, 0) for t in targets])
+
+    def test_profiles(self):
+        with Reflector() as there:
+            for name, size, every_ms in (('voice', 172, 20), ('conference-up', 905, 10), ('conference-down', 905, 1.25),
+                                         ('gaming', 100, 15.625)):
+                status, packets, sums, err = send('--profile', name, '-c', '100', f'127.0.0.1:{there.ports[0]}')
+                self.assertEqual((status, sums[0]['size'], sums[0]['answered']), (0, size, 100), err)
+                self.assertAlmostEqual((packets[-1]['t1_ns'] - packets[0]['t1_ns']) / 99e6, every_ms, delta=0.3 * every_ms)
+
+    def test_live_line(self):
+        with Reflector() as there:
+            with subprocess.Popen([PROGRAM, 'send', '--live', '-i', '20ms', f'127.0.0.1:{there.ports[0]}'],
+                                  stdout=subprocess.PIPE, stderr=subprocess.PIPE) as sender:
+                time.sleep(1)
+                sender.send_signal(signal.SIGINT)
+                out, live = sender.communicate(timeout=20)
+        self.assertEqual(sender.returncode, 0)
+        lines = live.decode().split('\r\033[K')
+        self.assertRegex(lines[-2], r'^sent \d+, answered \d+, lost 0; 127.0.0.1:\d+: round trip \d+\.\d+ ms, up ')
+        self.assertEqual(lines[-1], '')  # taken away before the table
+        self.assertIn(b'one way down', out)
 
     def test_a_source_port_per_packet(self):
         with Reflector() as there:

@@ -181,6 +181,23 @@ another_clock_moves_owd_and_nothing_else (void **state)
 }
 
 static void
+clocks_that_move_contradict_any_one_offset (void **state)
+{
+  Net net;
+  OwdProbeSummary sum;
+
+  (void) state;
+  setup (&net, (OwdProbeSessionConfig){ 0 });
+  for (guint i = 0; i < 50; i++) {
+    net.offset = i * MS; /* 100 ms a second: by more than the round trip */
+    good (&net);
+  }
+  sum = finish (&net);
+  assert_int_equal (sum.offset_hi_ns, UP);
+  assert_int_equal (sum.offset_lo_ns, 49 * MS - DOWN);
+}
+
+static void
 a_clock_off_by_more_than_it_says_is_named (void **state)
 {
   Net net;
@@ -792,6 +809,7 @@ main (void)
   const struct CMUnitTest tests[] = {
     cmocka_unit_test (delays_of_a_quiet_path),
     cmocka_unit_test (another_clock_moves_owd_and_nothing_else),
+    cmocka_unit_test (clocks_that_move_contradict_any_one_offset),
     cmocka_unit_test (a_clock_off_by_more_than_it_says_is_named),
     cmocka_unit_test (an_unstated_error_leaves_causality),
     cmocka_unit_test (the_first_packet_is_kept_apart),
