@@ -146,6 +146,8 @@ static const Option options[] = {
 
   { "profiler", "ntp-bound", TYPE_DURATION, "20 ms", "1 us", "1 h",
     "How far the clock of an exporter with ntp-trusted may be off: offsets of the others rest on it." },
+  { "profiler", "probe-anchor", TYPE_BOOL, "yes", NULL, NULL,
+    "Calibrations by oneway-probe bound exporters' clocks; a probe's clock is trusted by what it states of itself." },
 
   { "database", "conninfo", TYPE_SECRET, "", NULL, NULL,
     "PostgreSQL connection string of libpq. Empty: the environment (PGHOST and its like) counts." },

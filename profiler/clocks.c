@@ -2,6 +2,10 @@
  *
  * A time range is looked at in a dozen parts. Where the bounds of all parts agree they count together; where those of a
  * pair contradict each other a clock was moved meanwhile, and the whole mesh is taken from the last part alone.
+ *
+ * Probes that calibrated exporters join the mesh by their clocks: the clock at an end of a probe is a node beside the
+ * exporters, bound to each exporter that it calibrated by what that found, and trusted by as much as it states of
+ * itself. A clock that states nothing still ties its exporters to each other.
  */
 #include "clocks.h"
 
@@ -11,7 +15,8 @@
 #include <string.h>
 
 #define BINS 12
-#define LEAST_N 20 /* samples of a path in a part */
+#define LEAST_N 20              /* samples of a path in a part */
+#define UNSYNCHRONISED_MS 16000 /* a clock that states so much states nothing */
 
 /* Least delays of a pair; [0] from a to b, [1] back. */
 typedef struct {
@@ -20,13 +25,21 @@ typedef struct {
   guint64 n[2];
 } Pair;
 
+/* A calibration of a point by a clock: of the mesh a pair. */
+typedef struct {
+  guint clock, point;
+  OwdCalibrated found;
+} Tie;
+
 typedef struct {
   const OwdConfig *config;
   OwdTime from_ns, to_ns;
-  GPtrArray *names;    /* by node */
+  GPtrArray *names; /* by node; points first, then clocks of probes */
+  guint n_points;
   GHashTable *nodes;   /* name -> node + 1 */
   GArray *pairs;       /* Pair */
   GHashTable *by_pair; /* a << 32 | b -> index + 1 */
+  GArray *ties;        /* Tie */
   OwdMeshPair *mesh;
   OwdMeshRelation *relations;
   OwdMeshOffset *offsets;
@@ -82,6 +95,33 @@ take_rows (Clocks *c, const GArray *rows)
   }
 }
 
+/* Points are known by now. */
+static guint
+clock_of (Clocks *c, const char *clock)
+{
+  g_autofree char *name = g_strdup_printf ("probe %s", clock);
+
+  for (guint i = c->n_points; i < c->names->len; i++)
+    if (strcmp (g_ptr_array_index (c->names, i), name) == 0)
+      return i;
+  g_ptr_array_add (c->names, g_steal_pointer (&name));
+  return c->names->len - 1;
+}
+
+static void
+take_calibrations (Clocks *c, const GArray *rows)
+{
+  for (guint i = 0; i < rows->len; i++)
+    (void) node_of (c, g_array_index (rows, OwdCalibrated, i).point);
+  c->n_points = c->names->len;
+  for (guint i = 0; i < rows->len; i++) {
+    const OwdCalibrated *found = &g_array_index (rows, OwdCalibrated, i);
+    Tie tie = { .clock = clock_of (c, found->clock), .point = node_of (c, found->point), .found = *found };
+
+    g_array_append_val (c->ties, tie);
+  }
+}
+
 static const OwdConfigExporter *
 configured (const Clocks *c, guint node)
 {
@@ -89,6 +129,26 @@ configured (const Clocks *c, guint node)
     if (strcmp (owd_config_exporter (c->config, i)->name, g_ptr_array_index (c->names, node)) == 0)
       return owd_config_exporter (c->config, i);
   return NULL;
+}
+
+/* Of an exporter as configured, of a probe's clock as it states, over all windows. */
+static double
+trust_of (const Clocks *c, guint node, double bound_ms)
+{
+  double trust_ms = 0;
+
+  if (node < c->n_points) {
+    const OwdConfigExporter *ex = configured (c, node);
+
+    return ex != NULL && ex->ntp_trusted ? bound_ms : INFINITY;
+  }
+  for (guint i = 0; i < c->ties->len; i++) {
+    const Tie *tie = &g_array_index (c->ties, Tie, i);
+
+    if (tie->clock == node)
+      trust_ms = MAX (trust_ms, tie->found.error_ms);
+  }
+  return trust_ms < UNSYNCHRONISED_MS ? trust_ms : INFINITY;
 }
 
 static double
@@ -111,11 +171,47 @@ least (const double *bins, guint from)
   return ms;
 }
 
+/* What calibrations of one point by one clock say together: one whose bounds do not meet those of another contradicts
+ * itself, as a pair does whose clock was moved. */
+static void
+tie_together (OwdMeshPair *pair, const OwdCalibrated *found)
+{
+  pair->ab_ms = MIN (pair->ab_ms, found->hi_ms);
+  pair->ba_ms = MIN (pair->ba_ms, -found->lo_ms);
+}
+
+/* Calibrations that meet the time from `from_ns` on, behind the pairs. Returns: number of both. */
+static guint
+add_ties (Clocks *c, OwdTime from_ns)
+{
+  guint n = c->pairs->len;
+
+  for (guint i = 0; i < c->ties->len; i++) {
+    const Tie *tie = &g_array_index (c->ties, Tie, i);
+    OwdMeshPair pair = { .a = tie->clock, .b = tie->point, .ab_ms = INFINITY, .ba_ms = INFINITY };
+
+    if (tie->found.to_ns <= from_ns)
+      continue;
+    /* ordered: those of one clock and point follow each other */
+    if (n == c->pairs->len || c->mesh[n - 1].a != pair.a || c->mesh[n - 1].b != pair.b)
+      c->mesh[n++] = pair;
+    tie_together (&c->mesh[n - 1], &tie->found);
+  }
+  return n;
+}
+
+static OwdTime
+begin_of (const Clocks *c, guint part)
+{
+  return c->from_ns + (c->to_ns - c->from_ns) / BINS * part;
+}
+
 /* From part `from` on. FALSE: some pair's bounds contradict each other. */
 static gboolean
 solve (Clocks *c, guint from)
 {
   gboolean fine;
+  guint n;
 
   for (guint i = 0; i < c->pairs->len; i++) {
     const Pair *p = &g_array_index (c->pairs, Pair, i);
@@ -126,8 +222,9 @@ solve (Clocks *c, guint from)
                                 .ba_ms = least (p->least_ms[1], from),
                                 .floor_ms = floor_ms (c, p->a, p->b) };
   }
-  fine = owd_mesh_solve (c->mesh, c->pairs->len, c->trust_ms, c->names->len, c->relations, c->offsets);
-  for (guint i = 0; i < c->pairs->len; i++)
+  n = add_ties (c, begin_of (c, from));
+  fine = owd_mesh_solve (c->mesh, n, c->trust_ms, c->names->len, c->relations, c->offsets);
+  for (guint i = 0; i < n; i++)
     fine = fine && !c->relations[i].contradicts;
   return fine;
 }
@@ -155,14 +252,28 @@ json_name (GString *out, const char *name, const char *text)
   g_string_append_c (out, '"');
 }
 
+/* Nodes of one part of the mesh share their reference. */
+static gboolean
+is_anchored_by (const Clocks *c, guint node, guint first, guint n)
+{
+  for (guint i = first; i < n; i++)
+    if (c->offsets[i].reference == c->offsets[node].reference && isfinite (c->trust_ms[i]) && !c->offsets[i].trust_lost)
+      return TRUE;
+  return FALSE;
+}
+
 static const char *
 anchor_text (const Clocks *c, guint node)
 {
   const OwdMeshOffset *o = &c->offsets[node];
 
-  return o->anchor == OWD_ANCHOR_TRUSTED     ? "ntp-trusted"
-         : o->anchor == OWD_ANCHOR_REFERENCE ? g_ptr_array_index (c->names, o->reference)
-                                             : "none";
+  if (o->anchor == OWD_ANCHOR_NONE)
+    return "none";
+  if (o->anchor == OWD_ANCHOR_REFERENCE)
+    return g_ptr_array_index (c->names, o->reference);
+  if (!is_anchored_by (c, node, c->n_points, c->names->len))
+    return "ntp-trusted";
+  return is_anchored_by (c, node, 0, c->n_points) ? "ntp-trusted, probe" : "probe";
 }
 
 static void
@@ -244,14 +355,14 @@ add_offset (const Clocks *c, guint i, GString *json, GString *out)
     g_string_append_printf (out, "  %-24s reference: no clock beside it is trusted\n", name);
   else
     g_string_append_printf (out, "  %-24s %+.3f ms, in [%+.3f, %+.3f], against %s\n", name, o->offset_ms, o->lo_ms,
-                            o->hi_ms, o->anchor == OWD_ANCHOR_TRUSTED ? "trusted clocks" : anchor_text (c, i));
+                            o->hi_ms, anchor_text (c, i));
 }
 
 static gboolean
 report (Clocks *c, OwdStore *store, guint from, GString *out, GError **error)
 {
   g_autoptr (GString) relations = g_string_new ("["), offsets = g_string_new ("[");
-  OwdTime from_ns = c->from_ns + (c->to_ns - c->from_ns) / BINS * from;
+  OwdTime from_ns = begin_of (c, from);
   char text[2][OWD_TIME_TEXT];
 
   g_string_append_printf (out, "Clocks against each other, %s to %s\n", owd_time_text (from_ns, text[0]),
@@ -260,8 +371,13 @@ report (Clocks *c, OwdStore *store, guint from, GString *out, GError **error)
     g_string_append (out, "  ! A clock was moved before that: nothing holds for the whole time.\n");
   for (guint i = 0; i < c->pairs->len; i++)
     add_relation (c, i, relations);
-  for (guint i = 0; i < c->names->len; i++)
+  for (guint i = 0; i < c->n_points; i++)
     add_offset (c, i, offsets, out);
+  for (guint i = c->n_points; i < c->names->len; i++)
+    if (c->offsets[i].trust_lost)
+      g_string_append_printf (
+          out, "  ! The clock of %s states an error of %.3f ms, but cannot be as right as that: check its NTP.\n",
+          (const char *) g_ptr_array_index (c->names, i), c->trust_ms[i]);
   g_string_append_c (relations, ']');
   g_string_append_c (offsets, ']');
   g_string_append_c (out, '\n');
@@ -275,6 +391,7 @@ clear (Clocks *c)
   g_hash_table_unref (c->by_pair);
   g_ptr_array_unref (c->names);
   g_array_unref (c->pairs);
+  g_array_unref (c->ties);
   g_free (c->mesh);
   g_free (c->relations);
   g_free (c->offsets);
@@ -285,27 +402,29 @@ gboolean
 clocks_relate (OwdStore *store, const OwdConfig *config, OwdTime from_ns, OwdTime to_ns, GString *out, GError **error)
 {
   g_autoptr (GArray) rows = owd_store_least_delays (store, from_ns, to_ns, BINS, LEAST_N, error);
+  g_autoptr (GArray) calibrations = rows != NULL ? owd_store_calibrations (store, from_ns, to_ns, error) : NULL;
   double bound_ms = (double) owd_config_duration_ns (config, "profiler", "ntp-bound") / (double) OWD_NS_PER_MS;
   Clocks c = { .config = config, .from_ns = from_ns, .to_ns = to_ns };
   gboolean fine = TRUE;
 
-  if (rows == NULL)
+  if (calibrations == NULL)
     return FALSE;
+  if (!owd_config_bool (config, "profiler", "probe-anchor"))
+    g_array_set_size (calibrations, 0);
   c.names = g_ptr_array_new_with_free_func (g_free);
   c.nodes = g_hash_table_new (g_str_hash, g_str_equal);
   c.pairs = g_array_new (FALSE, FALSE, sizeof (Pair));
   c.by_pair = g_hash_table_new_full (g_int64_hash, g_int64_equal, g_free, NULL);
+  c.ties = g_array_new (FALSE, FALSE, sizeof (Tie));
   take_rows (&c, rows);
-  c.mesh = g_new0 (OwdMeshPair, c.pairs->len);
-  c.relations = g_new0 (OwdMeshRelation, c.pairs->len);
+  take_calibrations (&c, calibrations);
+  c.mesh = g_new0 (OwdMeshPair, c.pairs->len + c.ties->len);
+  c.relations = g_new0 (OwdMeshRelation, c.pairs->len + c.ties->len);
   c.offsets = g_new0 (OwdMeshOffset, c.names->len);
   c.trust_ms = g_new (double, c.names->len);
-  for (guint i = 0; i < c.names->len; i++) {
-    const OwdConfigExporter *ex = configured (&c, i);
-
-    c.trust_ms[i] = ex != NULL && ex->ntp_trusted ? bound_ms : INFINITY;
-  }
-  if (c.pairs->len > 0) {
+  for (guint i = 0; i < c.names->len; i++)
+    c.trust_ms[i] = trust_of (&c, i, bound_ms);
+  if (c.pairs->len + c.ties->len > 0) {
     guint from = 0;
 
     if (!solve (&c, from)) {

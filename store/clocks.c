@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Least delays out of the samples, and what the profiler makes of them.
+ * Least delays out of the samples, calibrations by probes, and what the profiler makes of them.
  */
 #include "store-private.h"
+
+#include <math.h>
 
 typedef struct {
   char text[24];
@@ -46,6 +48,47 @@ owd_store_least_delays (OwdStore *self, OwdTime from_ns, OwdTime to_ns, guint n_
     d->bin = MIN ((guint) g_ascii_strtoull (cells[2], NULL, 10), n_bins - 1);
     d->n = g_ascii_strtoull (cells[3], NULL, 10);
     d->least_ms = g_ascii_strtod (cells[4], NULL);
+  }
+  return rows;
+}
+
+/* NULL is no bound. */
+static double
+cell_or (const char *cell, double none)
+{
+  return cell != NULL ? g_ascii_strtod (cell, NULL) : none;
+}
+
+GArray *
+owd_store_calibrations (OwdStore *self, OwdTime from_ns, OwdTime to_ns, GError **error)
+{
+  Text t[2];
+  const char *const values[] = { number (&t[0], from_ns), number (&t[1], to_ns) };
+  g_autoptr (OwdTable) table
+      = owd_store_ask (self, "reading calibrations",
+                       "SELECT c.clock, c.point, (extract (epoch FROM c.from_ts) * 1000000000)::bigint,"
+                       "       (extract (epoch FROM c.to_ts) * 1000000000)::bigint, c.lo_ms, c.hi_ms, c.clock_error_ms"
+                       "  FROM owd.calibration c"
+                       " WHERE c.from_ts < owd.ts_of_ns ($2::bigint) AND c.to_ts > owd.ts_of_ns ($1::bigint)"
+                       " ORDER BY c.clock, c.point, c.from_ts",
+                       G_N_ELEMENTS (values), values, error);
+  GArray *rows;
+
+  if (table == NULL)
+    return NULL;
+  rows = g_array_new (FALSE, TRUE, sizeof (OwdCalibrated));
+  g_array_set_size (rows, table->n_rows);
+  for (guint i = 0; i < table->n_rows; i++) {
+    char *const *cells = &table->cells[(gsize) i * table->n_columns];
+    OwdCalibrated *c = &g_array_index (rows, OwdCalibrated, i);
+
+    g_strlcpy (c->clock, cells[0], sizeof c->clock);
+    g_strlcpy (c->point, cells[1], sizeof c->point);
+    c->from_ns = g_ascii_strtoll (cells[2], NULL, 10);
+    c->to_ns = g_ascii_strtoll (cells[3], NULL, 10);
+    c->lo_ms = cell_or (cells[4], -INFINITY);
+    c->hi_ms = cell_or (cells[5], INFINITY);
+    c->error_ms = cell_or (cells[6], INFINITY);
   }
   return rows;
 }

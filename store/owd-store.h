@@ -175,6 +175,15 @@ typedef struct {
 /* Returns: (transfer full) (element-type OwdLeastDelay): parts with at least `least_n` samples, ordered by src and dst. */
 GArray *owd_store_least_delays (OwdStore *self, OwdTime from_ns, OwdTime to_ns, guint n_bins, guint least_n,
                                 GError **error);
+/* What probes have shown of an exporter's clock in a window: its stamps minus the probe's clock lie in [lo_ms, hi_ms]. */
+typedef struct {
+  char point[OWD_POINT_NAME], clock[OWD_POINT_NAME]; /* clock: which end of a probe it was held against */
+  OwdTime from_ns, to_ns;
+  double lo_ms, hi_ms; /* -INFINITY, INFINITY: no bound */
+  double error_ms;     /* that this clock states of itself; INFINITY: nothing */
+} OwdCalibrated;
+/* Returns: (transfer full) (element-type OwdCalibrated): windows that meet the time range, ordered by clock, point, time. */
+GArray *owd_store_calibrations (OwdStore *self, OwdTime from_ns, OwdTime to_ns, GError **error);
 /* Appends what a run found of clocks, all or nothing. relations, offsets: JSON arrays of objects, with a and b, or point,
  * and what the views owd.clock_relations and owd.clock_offsets show. */
 gboolean owd_store_clocks (OwdStore *self, OwdTime from_ns, OwdTime to_ns, const char *relations, const char *offsets,

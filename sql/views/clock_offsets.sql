@@ -13,6 +13,6 @@ COMMENT ON COLUMN owd.clock_offsets.to_ts IS 'End of that range.';
 COMMENT ON COLUMN owd.clock_offsets.offset_ms IS 'Offset of its clock against the anchor in ms; positive: ahead. NULL: not known.';
 COMMENT ON COLUMN owd.clock_offsets.lo_ms IS 'It cannot be less, in ms, as far as the anchor is right; NULL: not bounded.';
 COMMENT ON COLUMN owd.clock_offsets.hi_ms IS 'It cannot be more, in ms.';
-COMMENT ON COLUMN owd.clock_offsets.anchor IS 'What the offset is against: ntp-trusted (true time, within their bound), a reference exporter by name, none.';
+COMMENT ON COLUMN owd.clock_offsets.anchor IS 'What the offset is against: ntp-trusted (true time, within their bound), probe (true time, by clocks of probes that calibrated exporters), both, a reference by name (an exporter, or probe NAME: that clock), none.';
 COMMENT ON COLUMN owd.clock_offsets.trusted IS 'This clock is one of the anchors.';
 COMMENT ON COLUMN owd.clock_offsets.trust_lost IS 'It was configured as ntp-trusted, and cannot be right.';

@@ -31,4 +31,4 @@ COMMENT ON COLUMN owd.clock_relations.skew_lo_ppm IS 'Lower bound of it in ppm, 
 COMMENT ON COLUMN owd.clock_relations.skew_hi_ppm IS 'Upper bound of it in ppm.';
 COMMENT ON COLUMN owd.clock_relations.corrected_ab_ms IS 'least_ab_ms with the offsets of owd.clock_offsets taken out, in ms; NULL: no anchor.';
 COMMENT ON COLUMN owd.clock_relations.corrected_ba_ms IS 'The same from b to a, in ms.';
-COMMENT ON COLUMN owd.clock_relations.anchor IS 'What that correction rests on: ntp-trusted, a reference exporter by name (offsets are relative to it), none.';
+COMMENT ON COLUMN owd.clock_relations.anchor IS 'What that correction rests on: ntp-trusted, probe, both, a reference by name (offsets are relative to it), none.';

@@ -42,6 +42,18 @@ kept=$("$OWD_PG_BIN/psql" -X -A -t -c "SELECT concat_ws (',', count (*), bool_an
 expect 0 "$bin/oneway" doctor
 grep -q 'It rebooted 1 time' "$dir/out" || fail "the doctor does not tell the reboot: $(cat "$dir/out")"
 
+# a calibration by a probe whose clock states 3 ms anchors the exporter's clock; one that is not synchronised does not
+"$OWD_PG_BIN/psql" -X -A -t -q -c "SELECT owd.load_calibration_lines (format ('{\"point\":\"198.18.0.%s\",\"clock\":\"%s\",\"from\":\"2026-01-05T00:01:00Z\",\"to\":\"2026-01-05T00:02:00Z\",\"lo_ms\":4,\"hi_ms\":5,\"clock_error_ms\":%s}', i, c, e)) FROM (VALUES (1, 'a', 3), (2, 'b', 16000)) v (i, c, e)" >/dev/null
+expect 0 "$bin/oneway-profiler" --log "$dir/log" --db ''
+grep -q '198.18.0.1 .*in \[+1.000, +8.000\], against probe$' "$dir/out" || fail "the probe's clock is no anchor: $(cat "$dir/out")"
+grep -q '198.18.0.2 .*against probe b$\|198.18.0.2 .*reference' "$dir/out" || fail "a clock that states nothing: $(cat "$dir/out")"
+offsets=$("$OWD_PG_BIN/psql" -X -A -t -c "SELECT concat_ws (',', anchor, lo_ms, hi_ms) FROM owd.clock_offsets WHERE point = '198.18.0.1'")
+[ "$offsets" = probe,1,8 ] || fail "offsets are kept: $offsets"
+printf '[profiler]\nprobe-anchor = no\n' >"$dir/conf"
+expect 0 "$bin/oneway-profiler" --config "$dir/conf" --log "$dir/log" --db ''
+! grep -q 'against probe' "$dir/out" || fail "probe-anchor = no: $(cat "$dir/out")"
+"$OWD_PG_BIN/psql" -X -q -c "DELETE FROM owd.calibration_row"
+
 # night after night: what two runs find together is what one run finds over both nights
 split () {
   python3 - "$dir/pcap" "$dir/first" "$dir/second" <<'END'
@@ -67,7 +79,7 @@ if command -v python3 >/dev/null && split; then
   cp "$dir/out" "$dir/merged"
   expect 0 "$bin/oneway-profiler" --log "$dir/nights" --dry-run --format json
   cmp "$dir/out" "$dir/merged" || fail "two nights are not what one run over both finds"
-  nights=$("$OWD_PG_BIN/psql" -X -A -t -c "SELECT count (*) FROM (SELECT valid_from, lag (valid_to) OVER (PARTITION BY addr ORDER BY profile_id) AS before FROM owd.profiles WHERE profile_id > 6) p WHERE valid_from <= before")
+  nights=$("$OWD_PG_BIN/psql" -X -A -t -c "SELECT count (*) FROM (SELECT valid_from, lag (valid_to) OVER (PARTITION BY addr ORDER BY profile_id) AS before FROM owd.profiles WHERE profile_id > 12) p WHERE valid_from <= before")
   [ "$nights" = 0 ] || fail "rows of two nights overlap: $nights"
   printf x | dd of="$dir/nights/profiler.state" bs=1 seek=5000 conv=notrunc 2>/dev/null
   expect 0 "$bin/oneway-profiler" --log "$dir/nights" --db '' --from last
