@@ -10,6 +10,8 @@
 #define TAIL 0.025 /* of all that is likely, to each side of the 95 % range */
 #define PIECES 16  /* of a polygon between two corners, for sums along it */
 #define BEND_PPM_PER_S (0.75 / 3600)
+#define KIN_SPAN_MS 60000 /* a segment that lasted less says nothing of the next one's skew */
+#define KIN_PPM 0.5       /* setting a clock leaves its crystal alone, but for temperature meanwhile */
 
 /* Of corner i at an uptime; ms * ppm = ns. */
 static double
@@ -128,17 +130,61 @@ owd_boot_bend_ns (gint64 span_ms)
   return (gint64) (BEND_PPM_PER_S * 1000 * span_s * span_s / 8);
 }
 
+/* Keeps the side of the polygon where sign * (skew - limit) <= 0, if there is one. */
+static void
+clip_skew (OwdBootLines *l, double limit_ppm, double sign)
+{
+  OwdBootLines out = *l;
+
+  out.n = 0;
+  for (guint i = 0; i < l->n; i++) {
+    guint k = (i + 1) % l->n;
+    double di = sign * (l->corner[i].skew_ppm - limit_ppm), dk = sign * (l->corner[k].skew_ppm - limit_ppm);
+
+    if (out.n + 2 > OWD_BOOT_CORNERS)
+      return;
+    if (di <= 0)
+      out.corner[out.n++] = l->corner[i];
+    if ((di < 0 && dk > 0) || (di > 0 && dk < 0)) {
+      double f = di / (di - dk);
+
+      out.corner[out.n].skew_ppm = limit_ppm;
+      out.corner[out.n++].offset_ns = l->corner[i].offset_ns + f * (l->corner[k].offset_ns - l->corner[i].offset_ns);
+    }
+  }
+  if (out.n >= 3)
+    *l = out;
+}
+
+/* The lines that are likely: all, but behind a clock step those with the skew that was found before it, where there are
+ * such. */
+static OwdBootLines
+likely_lines (const OwdBoot *self, const OwdBootLines *l, gint64 soft_ns)
+{
+  OwdBootLines likely = *l;
+  double lo_ppm, hi_ppm;
+
+  if (l != &self->main || !self->stepped || self->past.headers == 0
+      || self->past.last_uptime_ms - self->past.first_uptime_ms < KIN_SPAN_MS)
+    return likely;
+  skew_range (&self->past, (double) soft_ns, &lo_ppm, &hi_ppm);
+  clip_skew (&likely, lo_ppm - KIN_PPM, -1);
+  clip_skew (&likely, hi_ppm + KIN_PPM, 1);
+  return likely;
+}
+
 gboolean
 owd_boot_fit (const OwdBoot *self, guint32 segment, gint64 soft_ns, OwdBootFit *ret_fit)
 {
   const OwdBootLines *l = segment == self->segment ? &self->main : &self->past;
+  OwdBootLines likely = likely_lines (self, l, soft_ns);
   gint64 uptime_ms = l->first_uptime_ms + (l->last_uptime_ms - l->first_uptime_ms) / 2;
   OwdBootFit fit = { .uptime_ms = uptime_ms,
                      .skew_lo_ppm = INFINITY,
                      .skew_hi_ppm = -INFINITY,
                      .span_ms = l->last_uptime_ms - l->first_uptime_ms,
                      .headers = l->headers };
-  double x0 = l->corner[0].skew_ppm, y0 = offset_at (l, 0, uptime_ms);
+  double x0 = likely.corner[0].skew_ppm, y0 = offset_at (&likely, 0, uptime_ms);
   Moments m = { 0 };
   gint64 bend = owd_boot_bend_ns (fit.span_ms);
 
@@ -149,12 +195,12 @@ owd_boot_fit (const OwdBoot *self, guint32 segment, gint64 soft_ns, OwdBootFit *
   for (guint i = 0; i < l->n; i++) {
     fit.skew_lo_ppm = MIN (fit.skew_lo_ppm, l->corner[i].skew_ppm);
     fit.skew_hi_ppm = MAX (fit.skew_hi_ppm, l->corner[i].skew_ppm);
-    if (i >= 2)
-      add_triangle (&m, l->corner[i - 1].skew_ppm - x0, offset_at (l, i - 1, uptime_ms) - y0,
-                    l->corner[i].skew_ppm - x0, offset_at (l, i, uptime_ms) - y0);
   }
   fit.skew_ppm = (fit.skew_lo_ppm + fit.skew_hi_ppm) / 2;
-  skew_range (l, (double) soft_ns, &fit.skew_lo95_ppm, &fit.skew_hi95_ppm);
+  skew_range (&likely, (double) soft_ns, &fit.skew_lo95_ppm, &fit.skew_hi95_ppm);
+  for (guint i = 2; i < likely.n; i++)
+    add_triangle (&m, likely.corner[i - 1].skew_ppm - x0, offset_at (&likely, i - 1, uptime_ms) - y0,
+                  likely.corner[i].skew_ppm - x0, offset_at (&likely, i, uptime_ms) - y0);
   fit.boot_ns = fit.lo_ns + (fit.hi_ns - fit.lo_ns) / 2;
   fit.even_ns = NAN;
   if (fit.skew_lo_ppm <= 0 && fit.skew_hi_ppm >= 0)

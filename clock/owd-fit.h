@@ -14,7 +14,8 @@ G_BEGIN_DECLS
  * Header times are cut to their tick; where the part that is cut off takes any value alike, every feasible line is as
  * likely as any other: the best estimate is the polygon's centre, the standard deviation that of its area. The uptime
  * is cut as well, by soft_ns: lines that near to a header's bounds are less likely, and 95 % of what is left lie within
- * the 95 % range. lo and hi are hard: no line outside of them fits all headers. */
+ * the 95 % range. Setting a clock leaves its crystal alone: behind a step the skew found before it counts, too. lo and
+ * hi are hard: no line outside of them fits all headers. */
 typedef struct {
   gint64 lo_ns, hi_ns; /* boot time at uptime_ms, Unix ns; with room for a skew that is not quite constant */
   gint64 boot_ns, boot_sd_ns;

@@ -212,6 +212,39 @@ step_leaves_the_past_as_it_was (void **state)
     fail_msg ("%u of %u steps were located", located, n);
 }
 
+/* Five minutes after a step the headers since then know the skew to some 25 ppm, those before it to 2. */
+static void
+skew_outlives_a_step (void **state)
+{
+  g_autoptr (GRand) rand = g_rand_new_with_seed (34);
+  double squares = 0;
+  guint ranges = 0, n = 100;
+
+  (void) state;
+  for (guint i = 0; i < n; i++) {
+    OwdTime at = EPOCH, t = at + 3600 * S, step_at = t + 1800 * S;
+    double skew_ppm = g_rand_double_range (rand, -60, 60);
+    OwdBoot boot = { 0 };
+    OwdBootFit fit;
+
+    while (t < step_at + 300 * S) {
+      OwdTime wall;
+
+      t += (gint64) (g_rand_double (rand) * 2 * (double) S);
+      wall = t + (t >= step_at ? 2 * S : 0);
+      (void) owd_boot_header (&boot, wall / S * S, S,
+                              (guint32) ((double) (t - at) * (1 + skew_ppm * 1e-6) / (double) MS), MS, t, SKEW_BOUND);
+    }
+    assert_int_equal (boot.segment, 2);
+    assert_true (owd_boot_fit (&boot, 2, MS, &fit));
+    squares += pow (fit.skew_ppm + skew_ppm, 2);
+    ranges += fit.skew_lo95_ppm <= -skew_ppm && -skew_ppm <= fit.skew_hi95_ppm;
+    assert_true (fit.skew_lo_ppm <= -skew_ppm && -skew_ppm <= fit.skew_hi_ppm);
+  }
+  if (sqrt (squares / n) > 3 || ranges < n * 90 / 100)
+    fail_msg ("skews off by %.2f ppm, 95 %% ranges held the truth in %u of %u cases", sqrt (squares / n), ranges, n);
+}
+
 int
 main (void)
 {
@@ -219,6 +252,7 @@ main (void)
     cmocka_unit_test (as_sharp_as_headers_allow),
     cmocka_unit_test (ranges_hold_as_often_as_they_say),
     cmocka_unit_test (step_leaves_the_past_as_it_was),
+    cmocka_unit_test (skew_outlives_a_step),
   };
 
   return cmocka_run_group_tests (tests, NULL, NULL);
