@@ -32,7 +32,8 @@
 
 #include <string.h>
 
-#define ENOUGH 4       /* so many can contradict */
+#define ENOUGH 4       /* so many can contradict, */
+#define FEW 2          /* and so many with the last ones of their path */
 #define FAR_SPANS 4    /* of the neighbours' own spread */
 #define BURST_US 10000 /* a queue may fill and drain between two neighbours */
 #define FAR_MADS 9     /* about 6 sigma */
@@ -291,6 +292,17 @@ is_beside (const Habits *habits, const Waiting *w, const Seen *seen)
   return habits->n >= DENSE && !is_habit (habits, in_us (seen->delta_ns), flow_tag (w->flow), near_us);
 }
 
+/* Is one of them nearer to it than to where the path is? */
+static gboolean
+is_supported (const Company *c, gint32 delta_us, gint32 path_us)
+{
+  for (guint i = 0; i < NEIGHBOURS; i++) {
+    if (c->level_us[i] != NOBODY && ABS ((gint64) c->level_us[i] - delta_us) < ABS ((gint64) c->level_us[i] - path_us))
+      return TRUE;
+  }
+  return FALSE;
+}
+
 /* Do the neighbours of the sample contradict it? */
 static Verdict
 ask_company (const Company *c, const Habits *habits, const Waiting *w, const Seen *seen)
@@ -304,11 +316,7 @@ ask_company (const Company *c, const Habits *habits, const Waiting *w, const See
   if (ABS (off_us) <= step_us + FAR_SPANS * queue_us
       || is_habit (habits, delta_us, flow_tag (w->flow), step_us / 2 + queue_us))
     return by_counts_alone (w) && is_beside (habits, w, seen) ? VERDICT_BESIDE : VERDICT_FINE;
-  for (guint i = 0; i < NEIGHBOURS; i++) {
-    if (c->level_us[i] != NOBODY && ABS ((gint64) c->level_us[i] - delta_us) < ABS ((gint64) c->level_us[i] - median))
-      return VERDICT_SUPPORTED;
-  }
-  return VERDICT_CONTRADICTED;
+  return is_supported (c, delta_us, median) ? VERDICT_SUPPORTED : VERDICT_CONTRADICTED;
 }
 
 /* Too few passed at the time: what has the path shown lately? */
@@ -397,6 +405,9 @@ gate_judge (OwdCorrelator *self, Waiting *w)
     w->verdict = (guint8) ask_company (company, &pair->habits[back], w, &seen);
   else
     w->verdict = (guint8) ask_lately (&pair->lately[back], &pair->habits[back], w, &seen);
+  if (w->verdict == VERDICT_LONELY && company->n >= FEW
+      && !is_supported (company, in_us (seen.delta_ns), in_us (w->level_ns)))
+    w->verdict = VERDICT_CONTRADICTED;
   if (w->verdict == VERDICT_BESIDE) {
     *suspect_of (self, stream_tag (w)) = (Suspect){ .tag = stream_tag (w) };
     w->verdict = VERDICT_CONTRADICTED;
