@@ -205,10 +205,9 @@ owd_decoder_first_state (const OwdDecoder *self, const OwdAddr *addr)
 }
 
 void
-owd_decoder_memory (const OwdDecoder *self, gsize *ret_used, gsize *ret_max, guint64 *ret_evicted)
+owd_decoder_memory (const OwdDecoder *self, OwdDecoderMemory *ret_memory)
 {
-  owd_state_table_memory (self->states, ret_used, ret_evicted);
-  *ret_max = self->limits.max_bytes;
+  owd_state_table_memory (self->states, ret_memory);
 }
 
 guint64

@@ -40,6 +40,7 @@ struct OwdStateTable {
   OwdState *last;      /* found last, or NULL */
   OwdMemory memory;    /* of all; accounts of addresses are below it */
   guint64 n_evicted;   /* templates */
+  guint64 n_refused;   /* states and templates, for want of memory */
 };
 
 /* Messages of one port and version, whatever their domain. */
@@ -449,12 +450,15 @@ make_room (OwdStateTable *self, const OwdMemory *memory, const OwdState *state, 
 {
   if (owd_memory_fits (memory, bytes))
     return TRUE;
-  if (owd_memory_fits (&self->memory, bytes))
-    return FALSE; /* the address has too much */
-  evict (self, state, now_ns - SILENT_NS);
-  if (!owd_memory_fits (&self->memory, bytes + self->memory.max / 16))
-    evict (self, state, G_MAXINT64);
-  return owd_memory_fits (memory, bytes);
+  if (!owd_memory_fits (&self->memory, bytes)) { /* else the address has too much */
+    evict (self, state, now_ns - SILENT_NS);
+    if (!owd_memory_fits (&self->memory, bytes + self->memory.max / 16))
+      evict (self, state, G_MAXINT64);
+    if (owd_memory_fits (memory, bytes))
+      return TRUE;
+  }
+  self->n_refused++;
+  return FALSE;
 }
 
 gboolean
@@ -464,10 +468,11 @@ owd_state_table_make_room (OwdStateTable *self, const OwdState *state, gsize byt
 }
 
 void
-owd_state_table_memory (const OwdStateTable *self, gsize *ret_used, guint64 *ret_evicted)
+owd_state_table_memory (const OwdStateTable *self, OwdDecoderMemory *ret_memory)
 {
-  *ret_used = self->memory.used;
-  *ret_evicted = self->n_evicted;
+  *ret_memory = (OwdDecoderMemory){
+    .used = self->memory.used, .max = self->memory.max, .evicted = self->n_evicted, .refused = self->n_refused
+  };
 }
 
 OwdState *

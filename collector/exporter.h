@@ -87,8 +87,7 @@ OwdState *owd_state_table_find (OwdStateTable *self, const OwdStateKey *key);
 OwdState *owd_state_table_add (OwdStateTable *self, const OwdStateKey *key, OwdTime now_ns);
 /* Whether the state may have that many bytes more; takes them from states that never brought a flow, if need be. */
 gboolean owd_state_table_make_room (OwdStateTable *self, const OwdState *state, gsize bytes, OwdTime now_ns);
-/* Bytes charged; templates that had to make room. */
-void owd_state_table_memory (const OwdStateTable *self, gsize *ret_used, guint64 *ret_evicted);
+void owd_state_table_memory (const OwdStateTable *self, OwdDecoderMemory *ret_memory);
 /* (transfer none) The first state of an address, or NULL. */
 OwdState *owd_state_table_first (OwdStateTable *self, const OwdAddr *addr);
 guint owd_state_table_size (const OwdStateTable *self);

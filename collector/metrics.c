@@ -43,7 +43,7 @@ owd_metrics_take (OwdMetrics *self, const OwdDecoder *decoder, const OwdListener
     g_array_append_vals (self->sockets, owd_listener_socket (listener, i), 1);
   if (streams != NULL)
     self->streams = *owd_stream_listener_counters (streams);
-  owd_decoder_memory (decoder, &self->memory_used, &self->memory_max, &self->evicted);
+  owd_decoder_memory (decoder, &self->memory);
   memcpy (self->unattributed, owd_decoder_unattributed (decoder), sizeof self->unattributed);
   self->records = records;
   self->dropped = dropped;
@@ -199,22 +199,33 @@ put_disallowed (GString *out, const OwdMetrics *workers, guint n)
   put_sample (out, "disallowed_datagrams_total", "", disallowed);
 }
 
+static OwdDecoderMemory
+sum_of_memory (const OwdMetrics *workers, guint n)
+{
+  OwdDecoderMemory sum = { 0 };
+
+  for (guint w = 0; w < n; w++) {
+    const OwdDecoderMemory *m = &workers[w].memory;
+
+    sum = (OwdDecoderMemory){ sum.used + m->used, sum.max + m->max, sum.evicted + m->evicted,
+                              sum.refused + m->refused };
+  }
+  return sum;
+}
+
 static void
 put_memory (GString *out, const OwdMetrics *workers, guint n)
 {
-  guint64 used = 0, max = 0, evicted = 0;
+  OwdDecoderMemory sum = sum_of_memory (workers, n);
 
-  for (guint w = 0; w < n; w++) {
-    used += workers[w].memory_used;
-    max += workers[w].memory_max;
-    evicted += workers[w].evicted;
-  }
   begin_family (out, "memory_bytes", "gauge", "Memory of exporter states, templates and kept data sets");
-  put_sample (out, "memory_bytes", "", used);
+  put_sample (out, "memory_bytes", "", sum.used);
   begin_family (out, "memory_limit_bytes", "gauge", "How much that may become");
-  put_sample (out, "memory_limit_bytes", "", max);
+  put_sample (out, "memory_limit_bytes", "", sum.max);
   begin_family (out, "templates_evicted", "counter", "Templates that had to make room, of addresses that sent no flow");
-  put_sample (out, "templates_evicted_total", "", evicted);
+  put_sample (out, "templates_evicted_total", "", sum.evicted);
+  begin_family (out, "memory_refused", "counter", "Exporter states and templates that there was no memory for");
+  put_sample (out, "memory_refused_total", "", sum.refused);
 }
 
 typedef guint64 (*SocketValue) (const OwdListenerSocket *s);
@@ -516,6 +527,7 @@ owd_metrics_write_notes (const OwdMetrics *workers, guint n, guint64 max_states,
 {
   g_autoptr (GArray) exporters = g_array_new (FALSE, FALSE, sizeof (OwdLogExporterNote));
   OwdLogCollectorNote note = { .since_ns = since_ns, .at_ns = now_ns, .max_states = max_states };
+  OwdDecoderMemory memory = sum_of_memory (workers, n);
 
   for (guint w = 0; w < n; w++) {
     for (guint i = 0; i < workers[w].states->len; i++) {
@@ -532,6 +544,9 @@ owd_metrics_write_notes (const OwdMetrics *workers, guint n, guint64 max_states,
     note.log_dropped += workers[w].dropped;
   }
   note.states = exporters->len;
+  note.memory_used = memory.used;
+  note.memory_max = memory.max;
+  note.memory_refused = memory.refused;
   return owd_log_notes_write (log_dir, &note, (const OwdLogExporterNote *) exporters->data, exporters->len, error);
 }
 

@@ -21,9 +21,8 @@ typedef struct {
   guint64 unattributed[OWD_REASONS];
   guint64 records, dropped;            /* taken by the log; refused by its disk */
   gint64 writing_ns, longest_write_ns; /* time that writing the log took; set by the worker */
-  gsize memory_used, memory_max;
-  guint64 evicted;          /* templates that had to make room */
-  guint64 disallowed;                  /* datagrams from addresses that are not allowed; set by the worker */
+  OwdDecoderMemory memory;
+  guint64 disallowed; /* datagrams from addresses that are not allowed; set by the worker */
 } OwdMetrics;
 
 void owd_metrics_init (OwdMetrics *self);

@@ -101,8 +101,14 @@ const OwdStateCounters *owd_decoder_state (const OwdDecoder *self, guint state);
 const OwdStateCounters *owd_decoder_first_state (const OwdDecoder *self, const OwdAddr *addr);
 /* Templates compiled, as they were new or had changed, of all states: work that a data record does not make. */
 guint64 owd_decoder_n_templates (const OwdDecoder *self);
-/* Bytes charged for states, templates and kept data sets, and their limit; templates that had to make room for others. */
-void owd_decoder_memory (const OwdDecoder *self, gsize *ret_used, gsize *ret_max, guint64 *ret_evicted);
+/* Of states, templates and kept data sets. */
+typedef struct {
+  gsize used, max; /* bytes charged, and their limit */
+  guint64 evicted; /* templates that had to make room for others */
+  guint64 refused; /* states and templates that there was no room for: in all, or for their address */
+} OwdDecoderMemory;
+
+void owd_decoder_memory (const OwdDecoder *self, OwdDecoderMemory *ret_memory);
 /* Refusals that belong to no state. */
 const guint64 *owd_decoder_unattributed (const OwdDecoder *self);
 void owd_decoder_free (OwdDecoder *self); /* NULL is fine */

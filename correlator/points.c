@@ -129,7 +129,10 @@ write_collector (Worker *w, const OwdLogCollectorNote *note, GError **error)
                                 .disallowed = note->disallowed,
                                 .unattributed = note->unattributed,
                                 .over_limit = note->over_limit,
-                                .log_dropped = note->log_dropped };
+                                .log_dropped = note->log_dropped,
+                                .memory_used = note->memory_used,
+                                .memory_max = note->memory_max,
+                                .memory_refused = note->memory_refused };
 
   return owd_store_collector (w->store, &row, error);
 }

@@ -10,7 +10,7 @@
 #include <string.h>
 
 #define NAME "collector.notes"
-#define TITLE "oneway-collector-notes 1"
+#define TITLE "oneway-collector-notes 2"
 
 gboolean
 owd_log_notes_write (const char *dir, const OwdLogCollectorNote *collector, const OwdLogExporterNote *exporters,
@@ -21,11 +21,11 @@ owd_log_notes_write (const char *dir, const OwdLogCollectorNote *collector, cons
 
   g_string_append_printf (out,
                           "collector %" PRId64 " %" PRId64 " %" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64
-                          " %" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64 "\n",
+                          " %" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64 "\n",
                           collector->since_ns, collector->at_ns, collector->states, collector->max_states,
                           collector->kernel_dropped, collector->buffer_asked, collector->buffer_got,
-                          collector->disallowed, collector->unattributed, collector->over_limit,
-                          collector->log_dropped);
+                          collector->disallowed, collector->unattributed, collector->over_limit, collector->log_dropped,
+                          collector->memory_used, collector->memory_max, collector->memory_refused);
   for (gsize i = 0; i < n; i++) {
     const OwdLogExporterNote *e = &exporters[i];
     char addr[OWD_ADDR_TEXT];
@@ -48,10 +48,11 @@ read_collector (const char *line, OwdLogCollectorNote *c)
 {
   return sscanf (line,
                  "collector %" SCNd64 " %" SCNd64 " %" SCNu64 " %" SCNu64 " %" SCNu64 " %" SCNu64 " %" SCNu64
-                 " %" SCNu64 " %" SCNu64 " %" SCNu64 " %" SCNu64,
+                 " %" SCNu64 " %" SCNu64 " %" SCNu64 " %" SCNu64 " %" SCNu64 " %" SCNu64 " %" SCNu64,
                  &c->since_ns, &c->at_ns, &c->states, &c->max_states, &c->kernel_dropped, &c->buffer_asked,
-                 &c->buffer_got, &c->disallowed, &c->unattributed, &c->over_limit, &c->log_dropped)
-         == 11;
+                 &c->buffer_got, &c->disallowed, &c->unattributed, &c->over_limit, &c->log_dropped, &c->memory_used,
+                 &c->memory_max, &c->memory_refused)
+         == 14;
 }
 
 static gboolean

@@ -19,8 +19,10 @@ typedef struct {
   guint64 buffer_asked, buffer_got; /* bytes; of the socket that got least of what was asked */
   guint64 disallowed;               /* datagrams from addresses that are not allowed */
   guint64 unattributed;             /* refused, and of no exporter state */
-  guint64 over_limit;               /* of these, because of max_states */
+  guint64 over_limit;               /* of these, because of max_states or memory */
   guint64 log_dropped;              /* records that the log's disk refused */
+  guint64 memory_used, memory_max;  /* bytes of exporter states, templates and kept data sets; their limit */
+  guint64 memory_refused;           /* states and templates that there was no memory for */
 } OwdLogCollectorNote;
 
 typedef struct {

@@ -89,6 +89,7 @@ typedef struct {
 typedef struct {
   OwdTime since_ns, at_ns; /* its start; the note */
   guint64 states, max_states, kernel_dropped, buffer_asked, buffer_got, disallowed, unattributed, over_limit, log_dropped;
+  guint64 memory_used, memory_max, memory_refused; /* bytes, bytes, states and templates */
 } OwdCollectorRow;
 
 /* Registers observation points: sample indices src and dst in later commits of this store refer to this array. Call

@@ -774,13 +774,15 @@ owd_store_exporters (OwdStore *self, const OwdExporterRow *rows, gsize n, GError
 gboolean
 owd_store_collector (OwdStore *self, const OwdCollectorRow *row, GError **error)
 {
-  Number n[11];
-  const char *const values[] = { time_text (&n[0], row->since_ns),           time_text (&n[1], row->at_ns),
-                                 unsigned_text (&n[2], row->states),         unsigned_text (&n[3], row->max_states),
-                                 unsigned_text (&n[4], row->kernel_dropped), unsigned_text (&n[5], row->buffer_asked),
-                                 unsigned_text (&n[6], row->buffer_got),     unsigned_text (&n[7], row->disallowed),
-                                 unsigned_text (&n[8], row->unattributed),   unsigned_text (&n[9], row->over_limit),
-                                 unsigned_text (&n[10], row->log_dropped) };
+  Number n[14];
+  const char *const values[]
+      = { time_text (&n[0], row->since_ns),           time_text (&n[1], row->at_ns),
+          unsigned_text (&n[2], row->states),         unsigned_text (&n[3], row->max_states),
+          unsigned_text (&n[4], row->kernel_dropped), unsigned_text (&n[5], row->buffer_asked),
+          unsigned_text (&n[6], row->buffer_got),     unsigned_text (&n[7], row->disallowed),
+          unsigned_text (&n[8], row->unattributed),   unsigned_text (&n[9], row->over_limit),
+          unsigned_text (&n[10], row->log_dropped),   unsigned_text (&n[11], row->memory_used),
+          unsigned_text (&n[12], row->memory_max),    unsigned_text (&n[13], row->memory_refused) };
   g_autoptr (PGresult) res = NULL;
 
   if (!owd_conn_ready (&self->conn, error))
@@ -788,12 +790,13 @@ owd_store_collector (OwdStore *self, const OwdCollectorRow *row, GError **error)
   res = owd_conn_query (
       &self->conn, "writing the collector's row", PGRES_COMMAND_OK,
       "INSERT INTO owd.collection AS c (since, at, states, max_states, kernel_dropped, buffer_asked, buffer_got,"
-      " disallowed, unattributed, over_limit, log_dropped)"
-      " VALUES (owd.ts_of_ns ($1), owd.ts_of_ns ($2), $3, $4, $5, $6, $7, $8, $9, $10, $11)"
+      " disallowed, unattributed, over_limit, log_dropped, memory_used, memory_max, memory_refused)"
+      " VALUES (owd.ts_of_ns ($1), owd.ts_of_ns ($2), $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)"
       " ON CONFLICT (one) DO UPDATE SET since = excluded.since, at = excluded.at, states = excluded.states,"
       " max_states = excluded.max_states, kernel_dropped = excluded.kernel_dropped,"
       " buffer_asked = excluded.buffer_asked, buffer_got = excluded.buffer_got, disallowed = excluded.disallowed,"
-      " unattributed = excluded.unattributed, over_limit = excluded.over_limit, log_dropped = excluded.log_dropped",
+      " unattributed = excluded.unattributed, over_limit = excluded.over_limit, log_dropped = excluded.log_dropped,"
+      " memory_used = excluded.memory_used, memory_max = excluded.memory_max, memory_refused = excluded.memory_refused",
       G_N_ELEMENTS (values), values, error);
   return res != NULL;
 }

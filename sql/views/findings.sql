@@ -12,14 +12,21 @@ SELECT 'oneway-collector' AS name, f.nr, f.finding
     (2, c.buffer_got < c.buffer_asked,
      format ('Its receive buffer is %s KiB, not the %s KiB asked for: sysctl -w net.core.rmem_max=%s',
              c.buffer_got / 1024, c.buffer_asked / 1024, c.buffer_asked)),
-    (3, c.over_limit > 0,
+    (3, c.over_limit > 0 AND (c.memory_refused = 0 OR c.states * 10 >= c.max_states * 9),
      format ('%s datagrams were refused, since it already keeps %s exporter states: raise max-exporters in [collector], or'
              ' name in allow who may export.', c.over_limit, c.states)),
     (4, c.over_limit = 0 AND c.states * 10 >= c.max_states * 9,
      format ('It keeps %s exporter states of at most %s: raise max-exporters in [collector].', c.states, c.max_states)),
     (5, c.log_dropped > 0,
      format ('%s flow records were lost since the log''s disk refused them: give it room, or lower retain-age or'
-             ' retain-size in [log].', c.log_dropped))
+             ' retain-size in [log].', c.log_dropped)),
+    (6, c.memory_refused > 0,
+     format ('%s exporter states or templates were refused, since all memory for them, or the eighth of it that one address'
+             ' may have, was used up (now %s of %s MiB): raise max-memory in [collector], or name in allow who may export.',
+             c.memory_refused, c.memory_used >> 20, c.memory_max >> 20)),
+    (7, c.memory_refused = 0 AND c.memory_max > 0 AND c.memory_used * 10 >= c.memory_max * 9,
+     format ('Exporter states and templates take %s of %s MiB: raise max-memory in [collector].',
+             c.memory_used >> 20, c.memory_max >> 20))
   ) f (nr, holds, finding)
  WHERE f.holds
 UNION ALL
@@ -35,7 +42,7 @@ SELECT e.name, f.nr, f.finding
     (3, e.malformed > 0,
      format ('%s of its datagrams, or parts of them, could not be read; the collector''s messages say where.', e.malformed)),
     (4, e.over_limit > 0,
-     format ('%s templates or states of it were refused: see max-templates in [collector].', e.over_limit)),
+     format ('%s templates or states of it were refused: see max-templates and max-memory in [collector].', e.over_limit)),
     (5, e.clock_lag_ms < 0,
      format ('Its clock is at least %s s ahead of the collector''s.', round (-e.clock_lag_ms::numeric / 1000, 1))),
     (6, e.clock_lag_ms > 6000,

@@ -1058,7 +1058,10 @@ notes_become_findings (void **state)
                           .buffer_asked = 33554432,
                           .buffer_got = 212992,
                           .over_limit = 12,
-                          .log_dropped = 5 };
+                          .log_dropped = 5,
+                          .memory_used = 255 << 20,
+                          .memory_max = 256 << 20,
+                          .memory_refused = 9 };
   g_autoptr (OwdStore) store = open_store (NULL);
   GError *error = NULL;
 
@@ -1090,6 +1093,15 @@ notes_become_findings (void **state)
   assert_works (owd_store_exporters (store, &row, 1, &error));
   assert_true (has_finding (store, "edge-n", "come 8.2 s after their own export time"));
   assert_sql ("4096", "SELECT states FROM owd.collector");
+  assert_true (has_finding (store, "oneway-collector", "9 exporter states or templates were refused"));
+  assert_true (has_finding (store, "oneway-collector", "(now 255 of 256 MiB)"));
+  bad.memory_refused = 0;
+  assert_works (owd_store_collector (store, &bad, &error));
+  assert_true (has_finding (store, "oneway-collector", "take 255 of 256 MiB"));
+  bad.states = 100; /* room for states, none for their memory: only that is said */
+  bad.memory_refused = 1;
+  assert_works (owd_store_collector (store, &bad, &error));
+  assert_false (has_finding (store, "oneway-collector", "already keeps"));
 }
 
 /* The second writer of a day has seen that it is missing, and waits. */

@@ -1872,9 +1872,9 @@ static void
 memory_is_bounded (void **state)
 {
   const OwdDecoderLimits limits = { .max_bytes = 2 << 20 };
-  gsize before = mallinfo2 ().uordblks, used, max;
+  gsize before = mallinfo2 ().uordblks;
   g_autoptr (Sink) s = sink_new (&limits);
-  guint64 evicted;
+  OwdDecoderMemory memory;
   Dgram d;
 
   (void) state;
@@ -1886,15 +1886,15 @@ memory_is_bounded (void **state)
     for (guint32 domain = 0; domain < 5; domain++) {
       s->now += OWD_NS_PER_S / 10;
       feed_templates (s, from, domain, 300, 120, host + domain);
-      owd_decoder_memory (s->decoder, &used, &max, &evicted);
-      assert_true (used <= max && max == limits.max_bytes);
+      owd_decoder_memory (s->decoder, &memory);
+      assert_true (memory.used <= memory.max && memory.max == limits.max_bytes);
       s->n_headers = 0;
       s->order[0] = '\0';
     }
   }
-  assert_true (evicted > 500);
+  assert_true (memory.evicted > 500);
   if (mallinfo2 ().uordblks > before) /* a sanitizer's allocator says nothing */
-    assert_in_range (mallinfo2 ().uordblks - before, used / 2, used + (2 << 20));
+    assert_in_range (mallinfo2 ().uordblks - before, memory.used / 2, memory.used + (2 << 20));
   /* the exporter, with another template */
   s->n_flows = 0;
   dgram_v9 (&d, UPTIME, EXPORT_S, 1, 7);
@@ -1913,8 +1913,7 @@ address_has_its_part (void **state)
 {
   const OwdDecoderLimits limits = { .max_bytes = 8 << 20 };
   g_autoptr (Sink) s = sink_new (&limits);
-  gsize used, max;
-  guint64 evicted;
+  OwdDecoderMemory memory;
 
   (void) state;
   for (guint32 domain = 0; domain < 12; domain++) {
@@ -1923,9 +1922,10 @@ address_has_its_part (void **state)
     s->n_headers = 0;
     s->order[0] = '\0';
   }
-  owd_decoder_memory (s->decoder, &used, &max, &evicted);
-  assert_in_range (used, max / 10, max / 8);
-  assert_int_equal (evicted, 0);
+  owd_decoder_memory (s->decoder, &memory);
+  assert_in_range (memory.used, memory.max / 10, memory.max / 8);
+  assert_int_equal (memory.evicted, 0);
+  assert_true (memory.refused > 0);
   assert_int_equal (owd_decoder_state (s->decoder, 1)->refused[OWD_REASON_LIMIT], 0);
   assert_true (counters (s)->refused[OWD_REASON_LIMIT] > 0); /* the first pays for domains that got no state */
 }

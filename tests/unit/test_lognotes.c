@@ -17,7 +17,7 @@ notes_come_back (void **state)
   g_autofree char *dir = g_dir_make_tmp ("owd-notes-XXXXXX", NULL);
   g_autofree char *path = g_build_filename (dir, "collector.notes", NULL);
   g_autofree char *text = NULL;
-  const OwdLogCollectorNote written = { 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, G_MAXUINT64 };
+  const OwdLogCollectorNote written = { 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, G_MAXUINT64 };
   OwdLogExporterNote exporters[2] = {
     { .key = { .domain = G_MAXUINT32, .version = 10 },
       .datagrams = 11,
@@ -56,7 +56,7 @@ notes_come_back (void **state)
     cut = owd_log_notes_read (dir, &collector);
     assert_true (cut == NULL || cut->len < 2 || g_ascii_isdigit (text[len])); /* a number may have lost its tail */
   }
-  assert_true (g_file_set_contents (path, "oneway-collector-notes 2\n", -1, NULL));
+  assert_true (g_file_set_contents (path, "oneway-collector-notes 3\n", -1, NULL));
   assert_null (owd_log_notes_read (dir, &collector));
   assert_int_equal (g_unlink (path), 0);
   assert_int_equal (g_rmdir (dir), 0);
