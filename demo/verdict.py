@@ -16,7 +16,7 @@ LIMIT_STEP_S = 2
 MARGIN_S = 2  # seconds this near to a step belong to neither level
 PLACE_RATE = 2  # samples per second that it takes to place a step to the second
 INSIDE = 0.95  # of the probe's packets, whose delay the sample's interval has to hold
-ENOUGH = 50  # packets, at least: fewer cannot show such a share
+ENOUGH = 100  # packets, at least: fewer cannot show such a share
 STRAY_MS = 5  # a sample further than this from the delay line's second is no matter of rounding
 
 

@@ -68,7 +68,7 @@ class Verdict(unittest.TestCase):
         self.assertIn('DOES NOT AGREE with the probe', text)
 
     def test_too_few_packets(self):
-        self.assertFalse(self.judge(packets=49)[0])
+        self.assertFalse(self.judge(packets=99)[0])
         self.assertFalse(self.judge(without='rtt')[0])
 
 
