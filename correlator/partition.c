@@ -17,6 +17,20 @@
 #define PROFILES_EVERY_US (60 * G_USEC_PER_SEC) /* notices may be lost */
 #define CHECKPOINT_BYTES (32 * 1024 * 1024)     /* of log, or four times a checkpoint's own size */
 
+/* Says so when shedding begins and when it ends; in between owd.status does. */
+static void
+tell_shedding (Part *part, double kept)
+{
+  if (kept < 1 && part->kept == 1)
+    g_warning (
+        "partition %u: more comes than [correlator] max-flows holds or max-rate allows: %.0f %% of the flows are "
+        "kept",
+        part->part, 100 * kept);
+  else if (kept == 1 && part->kept < 1)
+    g_message ("partition %u: all flows are kept again", part->part);
+  part->kept = kept;
+}
+
 static gboolean
 commit (Part *part, GError **error)
 {
@@ -24,8 +38,10 @@ commit (Part *part, GError **error)
   OwdMark mark = { .offset = part->offset,
                    .seq = part->committed.seq,
                    .excess = part->committed.excess,
-                   .watermark = MAX (owd_correlator_watermark (part->engine), part->committed.watermark) };
+                   .watermark = MAX (owd_correlator_watermark (part->engine), part->committed.watermark),
+                   .shed_ppm = (guint64) ((1 - owd_correlator_kept (part->engine)) * 1000000) };
 
+  tell_shedding (part, owd_correlator_kept (part->engine));
   points_note (part);
   for (guint i = 0; i < part->samples->len; i++) {
     OwdSample *s = &g_array_index (part->samples, OwdSample, i);
@@ -272,6 +288,7 @@ part_new (Worker *w, guint number)
 
   engine.raw_per_minute = share_of (engine.raw_per_minute, number, w->program->info.partitions);
   part->worker = w;
+  part->kept = 1;
   part->part = number;
   part->engine = owd_correlator_new (&engine, take_sample, part);
   owd_correlator_set_count_sink (part->engine, take_count);

@@ -38,6 +38,7 @@ typedef struct {
   guint64 checkpoint_at; /* offset of the last checkpoint */
   guint64 checkpoint_bytes;
   gint64 committed_us, checkpoint_us; /* monotonic clock */
+  double kept;                        /* share of flows, as of the last commit */
 } Part;
 
 struct Worker {

@@ -43,6 +43,7 @@ typedef struct {
   guint64 seq;       /* number of samples kept raw so far = seq of the last one */
   guint64 excess;    /* number of those delivered that were not (OWD_SAMPLE_EXCESS) */
   OwdTime watermark; /* no sample with ts at or before it will be added; OWD_TIME_NONE: none yet */
+  guint64 shed_ppm;  /* share of the flows that is shed now; written, never read */
 } OwdMark;
 
 /* Takes partition `part` of log `uuid` over: raises the partition's epoch, so that an earlier owner's next commit ends

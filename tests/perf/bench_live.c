@@ -329,8 +329,58 @@ memory (void)
   return g_ascii_strtoull (line + 8, NULL, 10) * 1024;
 }
 
+/* What was told of shedding, against what was shed, while the share stood still. */
+typedef struct {
+  gint64 second;
+  double told; /* at its beginning */
+  guint64 records, shed;
+  double told_sum, worst; /* records * told; largest relative error of a second */
+  guint64 records_sum, shed_sum;
+  guint seconds;
+} Overload;
+
 static void
-correlate (const char *dir, guint32 max)
+watch (Overload *o, const OwdCorrelator *engine, OwdTime now)
+{
+  const OwdCorrelatorCounters *c = owd_correlator_counters (engine);
+  double kept = owd_correlator_kept (engine);
+  guint64 records = c->records - o->records, shed = c->shed - o->shed;
+
+  if (now / OWD_NS_PER_S == o->second)
+    return;
+  if (kept < 1 && kept == o->told && records > 0) {
+    double share = 1 - (double) shed / (double) records;
+
+    o->seconds++;
+    o->told_sum += kept * (double) records;
+    o->records_sum += records;
+    o->shed_sum += shed;
+    o->worst = MAX (o->worst, fabs (share / kept - 1));
+  }
+  *o = (Overload){ .second = now / OWD_NS_PER_S,
+                   .told = kept,
+                   .records = c->records,
+                   .shed = c->shed,
+                   .told_sum = o->told_sum,
+                   .worst = o->worst,
+                   .records_sum = o->records_sum,
+                   .shed_sum = o->shed_sum,
+                   .seconds = o->seconds };
+}
+
+static void
+tell_overload (const Overload *o, const OwdCorrelatorCounters *c)
+{
+  if (o->seconds == 0)
+    return;
+  printf ("kept %.3f %% of the records in %u seconds of shedding, told %.3f %%; worst second %.2f %% off; "
+          "%" G_GUINT64_FORMAT " purged\n",
+          100 - 100 * (double) o->shed_sum / (double) o->records_sum, o->seconds,
+          100 * o->told_sum / (double) o->records_sum, 100 * o->worst, c->purged);
+}
+
+static void
+correlate (const char *dir, guint32 max, guint64 rate)
 {
   g_autoptr (GError) error = NULL;
   g_autoptr (OwdLogReader) r = owd_log_reader_open (dir, 0, 0, &error);
@@ -339,6 +389,7 @@ correlate (const char *dir, guint32 max)
   Run run = { .point_of = g_array_new (FALSE, FALSE, sizeof (guint)) };
   const OwdCorrelatorCounters *c;
   OwdCorrelatorConfig config;
+  Overload overload = { 0 };
   OwdLogBlock b;
   double per;
 
@@ -346,10 +397,12 @@ correlate (const char *dir, guint32 max)
     g_error ("%s", error->message);
   owd_correlator_config_init (&config);
   config.max_waiting = max;
+  config.max_rate = rate;
   run.engine = owd_correlator_new (&config, on_sample, &run);
   while (owd_log_reader_next (r, &b, &error) == OWD_STATUS_OK) {
     n += feed_block (run.engine, &b);
     run.waiting = MAX (run.waiting, owd_correlator_waiting (run.engine));
+    watch (&overload, run.engine, b.time);
     if (begin_ns == 0 && b.time >= BEGIN_NS + WARM_S * OWD_NS_PER_S) {
       begin_ns = cpu_ns ();
       n_warm = n;
@@ -369,6 +422,7 @@ correlate (const char *dir, guint32 max)
           run.samples, run.outside, run.off_ns / (double) MAX (run.samples, 1) / 1000,
           sqrt (run.square_ns / (double) MAX (run.samples, 1)) / 1000, c->unpaired, c->undirected, c->contradicted,
           c->late, c->ambiguous, c->shed);
+  tell_overload (&overload, c);
   printf ("digest %016" G_GINT64_MODIFIER "x\n", run.digest);
   owd_correlator_free (run.engine);
   g_array_unref (run.point_of);
@@ -378,7 +432,7 @@ int
 main (int argc, char **argv)
 {
   gint64 live = 10000000;
-  gint seconds = 160, max = 1 << 28;
+  gint seconds = 160, max = 1 << 28, rate = 0;
   g_autofree char *format = NULL;
   const GOptionEntry entries[] = {
     { "live", 'n', 0, G_OPTION_ARG_INT64, &live, "make: records that wait at once (default 10 million)", "N" },
@@ -387,6 +441,7 @@ main (int argc, char **argv)
     { "seconds", 's', 0, G_OPTION_ARG_INT, &seconds, "make: of log time (default 160)", "S" },
     { "format", 'f', 0, G_OPTION_ARG_STRING, &format, "make: v9, ipfix or mixed (default)", "NAME" },
     { "max", 'm', 0, G_OPTION_ARG_INT, &max, "run: waiting records at most", "N" },
+    { "rate", 'r', 0, G_OPTION_ARG_INT, &rate, "run: records a second of log time at most", "N" },
     { NULL },
   };
   g_autoptr (GOptionContext) context = g_option_context_new ("make|run LOG - many flows at once");
@@ -401,6 +456,6 @@ main (int argc, char **argv)
   if (g_str_equal (argv[1], "make"))
     make (argv[2], (guint64) live, (guint) seconds, format != NULL ? format : "mixed");
   else
-    correlate (argv[2], (guint32) max);
+    correlate (argv[2], (guint32) max, (guint64) rate);
   return 0;
 }
