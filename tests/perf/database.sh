@@ -43,5 +43,6 @@ ask 'timeline, an hour by 10 s' "SELECT * FROM owd.timeline ('point-0', 'point-1
 ask 'timeline, a year by 1 d' "SELECT * FROM owd.timeline ('point-0', 'point-1', '2025-11-23+00', $last, '1 day')"
 ask 'timeline, a year by 1 d of Berlin' "SELECT * FROM owd.timeline ('point-0', 'point-1', '2025-11-22 23:00+00', $last, '1 day')"
 ask 'matrix, an hour' "SELECT * FROM owd.matrix ('2026-11-22 12:00+00', '2026-11-22 13:00+00')"
+ask 'matrix, an hour from minute 20' "SELECT * FROM owd.matrix ('2026-11-22 12:20+00', '2026-11-22 13:20+00')"
 ask 'matrix, an hour from minute 17' "SELECT * FROM owd.matrix ('2026-11-22 12:17+00', '2026-11-22 13:17+00')"
 ask 'matrix, an hour from second 7' "SELECT * FROM owd.matrix ('2026-11-22 12:17:07+00', '2026-11-22 13:17:07+00')"

@@ -804,6 +804,8 @@ survives_death_at_any_statement (void **state)
     { "AFTER DELETE", "rollup", "STATEMENT" }, /* and this one an hour */
     { "AFTER INSERT", "tally", "STATEMENT" },
     { "AFTER UPDATE", "resolution", "ROW" },
+    { "BEFORE INSERT", "excess", "STATEMENT" },
+    { "AFTER INSERT", "excess", "STATEMENT" },
   };
   const guint n = 500, n_batches = G_N_ELEMENTS (places);
   g_autofree char *samples = NULL, *bins = NULL, *got = NULL, *got_bins = NULL;
