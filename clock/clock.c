@@ -80,23 +80,42 @@ init_drift_ns (const OwdClock *self, guint64 uptime_ms)
   return (gint64) ((double) uptime_ms * self->skew_bound_ppm);
 }
 
+/* The header's uptime is so much older than its time at most: cut to its step, and read early. What flows end behind it
+ * shows both at once. Stamps come from the same counter: where exports are sent on whole seconds the header alone
+ * cannot show how fine that counter is, its stamps can. */
+static gint64
+uptime_cut_ns (const OwdClock *self, gint64 lag_ms)
+{
+  gint64 stamp_step_ns = owd_clock_step (self, OWD_STAMP_UPTIME_MS, OWD_STAMP_END).bound_ns;
+  gint64 step_ns = MIN (owd_resolution_step_ns (&self->uptime, OWD_NS_PER_MS), stamp_step_ns);
+
+  return MAX (step_ns, lag_ms * OWD_NS_PER_MS);
+}
+
+static void
+grow_lag (OwdClock *self, gint64 lag_ms)
+{
+  gint64 by_ns = uptime_cut_ns (self, lag_ms) - uptime_cut_ns (self, self->lag.lag_ms);
+
+  if (by_ns > 0)
+    owd_boot_widen (&self->boot, by_ns, self->skew_bound_ppm);
+  self->lag.lag_ms = lag_ms;
+}
+
 void
 owd_clock_prior (OwdClock *self, const OwdPrior *prior)
 {
   gint64 lag_ms = prior->uptime_lag_ns / OWD_NS_PER_MS;
 
   self->prior = *prior;
-  if (lag_ms > self->lag.lag_ms) {
-    owd_boot_widen (&self->boot, (lag_ms - self->lag.lag_ms) * OWD_NS_PER_MS, self->skew_bound_ppm);
-    self->lag.lag_ms = lag_ms;
-  }
+  if (lag_ms > self->lag.lag_ms)
+    grow_lag (self, lag_ms);
   (void) owd_boot_prior (&self->boot, &self->prior);
 }
 
 OwdBootEvent
 owd_clock_header (OwdClock *self, const OwdHeader *header, double skew_bound_ppm)
 {
-  gint64 uptime_step_ns, stamp_step_ns;
   OwdBootEvent event;
 
   self->export_ns = (gint64) header->export_s * OWD_NS_PER_S;
@@ -113,14 +132,9 @@ owd_clock_header (OwdClock *self, const OwdHeader *header, double skew_bound_ppm
   if (!self->uptime_known)
     return OWD_BOOT_SAME;
   owd_resolution_add (&self->uptime, (guint64) header->uptime_ms * 1000);
-  /* Stamps come from the same counter as the header's uptime: where exports are sent on whole seconds the header alone
-   * cannot show how fine that counter is, its stamps can. */
-  stamp_step_ns = owd_clock_step (self, OWD_STAMP_UPTIME_MS, OWD_STAMP_END).bound_ns;
   self->uptime_ms = header->uptime_ms;
-  uptime_step_ns = MIN (owd_resolution_step_ns (&self->uptime, OWD_NS_PER_MS), stamp_step_ns);
-  uptime_step_ns += self->lag.lag_ms * OWD_NS_PER_MS;
-  event = owd_boot_header (&self->boot, self->export_ns, self->tick_ns, header->uptime_ms, uptime_step_ns,
-                           header->recv_ns, skew_bound_ppm);
+  event = owd_boot_header (&self->boot, self->export_ns, self->tick_ns, header->uptime_ms,
+                           uptime_cut_ns (self, self->lag.lag_ms), header->recv_ns, skew_bound_ppm);
   if (self->prior.id != 0 && (event == OWD_BOOT_FIRST || event == OWD_BOOT_REBOOT || event == OWD_BOOT_STEP))
     (void) owd_boot_prior (&self->boot, &self->prior);
   return event;
@@ -159,10 +173,8 @@ learn_lag (OwdClock *self, const OwdFlow *flow)
     if (lag->behind[i] >= 3 && lag->behind[i] * LAG_SHARE * OWD_LAG_BINS >= lag->recent)
       found_ms = (i + 1) * LAG_BIN_MS * 5 / 4; /* the tail of the lags is thin */
   }
-  if (found_ms <= lag->lag_ms)
-    return;
-  owd_boot_widen (&self->boot, (found_ms - lag->lag_ms) * OWD_NS_PER_MS, self->skew_bound_ppm);
-  lag->lag_ms = found_ms;
+  if (found_ms > lag->lag_ms)
+    grow_lag (self, found_ms);
 }
 
 void

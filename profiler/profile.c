@@ -740,6 +740,7 @@ sum_header (const OwdProfile *self, OwdProfileSummary *s)
 {
   const OwdClock *c = &self->clock;
   double lag_ms = (double) c->lag.lag_ms;
+  double uptime_step_ms = ms_of (owd_resolution_step_ns (&c->uptime, OWD_NS_PER_MS));
   double tick_ms = ms_of (c->tick_ns > 0 ? c->tick_ns : OWD_NS_PER_S);
 
   s->header_step_ms = self->header.flags & OWD_HEADER_FRAC && !owd_resolution_known (&c->frac)
@@ -748,7 +749,7 @@ sum_header (const OwdProfile *self, OwdProfileSummary *s)
   s->uptime_step_ms = self->header.flags & OWD_HEADER_UPTIME ? step_estimate (&c->uptime, OWD_NS_PER_MS, 0)
                                                              : estimate_unknown ("no uptime in headers", 0);
   if (self->kind[1] == OWD_STAMP_UPTIME_MS && self->headers >= LOCKED_HEADERS)
-    s->uptime_lag_ms = estimate_exact (lag_ms, self->blunders.n);
+    s->uptime_lag_ms = estimate_exact (lag_ms > uptime_step_ms ? lag_ms : 0, self->blunders.n);
   else
     s->uptime_lag_ms = estimate_unknown ("needs uptime stamps", self->blunders.n);
 }
@@ -759,7 +760,7 @@ judge_uptime (const OwdProfile *self, const OwdProfileSegment *last)
   const OwdBoot *b = &self->clock.boot;
   double width_ms = last->boot_ms.hi - last->boot_ms.lo, tick_ms = ms_of (self->clock.tick_ns), least_ms;
   double extra_ms
-      = ms_of (owd_resolution_step_ns (&self->clock.uptime, OWD_NS_PER_MS)) + (double) self->clock.lag.lag_ms;
+      = MAX (ms_of (owd_resolution_step_ns (&self->clock.uptime, OWD_NS_PER_MS)), (double) self->clock.lag.lag_ms);
   OwdBootFit fit;
 
   if (!(self->header.flags & OWD_HEADER_UPTIME))

@@ -216,6 +216,67 @@ static void G_GNUC_PRINTF (2, 3) say (GPtrArray *out, const char *format, ...)
   va_end (args);
 }
 
+/* Commands of exporters that can be told by what they export, and those of the most common ones for all others. From
+ * their manuals: docs/exporters.md has the sources. */
+typedef struct {
+  const char *active, *inactive, *absolute, *unsampled;
+} Commands;
+
+static const Commands COMMANDS_ANY = {
+  .active = "Cisco flow monitor: cache timeout active 60; Junos: flow-active-timeout 60; RouterOS: "
+            "active-flow-timeout=1m; softflowd: -t maxlife=60",
+  .inactive = "Cisco flow monitor: cache timeout inactive 15; Junos: flow-inactive-timeout 15; RouterOS: "
+              "inactive-flow-timeout=15s; softflowd: -t tcp=15 -t udp=15 -t general=15",
+  .absolute = "Cisco flow record: collect timestamp absolute first, and last; RouterOS: /ip traffic-flow ipfix set "
+              "sys-init-time=yes; softflowd: -v 10 -A milli",
+  .unsampled = "RouterOS: packet-sampling=no; SR OS: rate 1",
+};
+static const Commands COMMANDS_JUNOS = {
+  .active = "Junos, it seems: flow-active-timeout 60; it counts in whole minutes",
+  .inactive = "Junos, it seems: flow-inactive-timeout 15",
+};
+static const Commands COMMANDS_ROUTEROS = {
+  .active = "RouterOS, it seems: /ip traffic-flow set active-flow-timeout=1m",
+  .inactive = "RouterOS, it seems: /ip traffic-flow set inactive-flow-timeout=15s",
+  .absolute = "RouterOS, it seems: /ip traffic-flow ipfix set sys-init-time=yes",
+  .unsampled = "RouterOS, it seems: /ip traffic-flow set packet-sampling=no",
+};
+static const Commands COMMANDS_IOS_XR = {
+  .active = "IOS XR, it seems: flow monitor-map, cache timeout active 60",
+  .inactive = "IOS XR, it seems: flow monitor-map, cache timeout inactive 15",
+};
+static const Commands COMMANDS_FPROBE = {
+  .active = "fprobe, it seems: -e 60",
+  .inactive = "fprobe, it seems: -d 15",
+  .absolute = "fprobe, it seems, has none: softflowd -v 10 -A milli has",
+};
+
+/* What only one of the exporters that were seen so far does. */
+static const Commands *
+commands_of (const OwdProfileSummary *s)
+{
+  double step_ms = s->step_ms[1].known ? s->step_ms[1].value : 0;
+
+  if (s->repeats.known && s->repeats.value > 0.5)
+    return &COMMANDS_JUNOS;
+  if (s->key.version == 9 && s->uptime_step_ms.known && s->uptime_step_ms.value == 1000 && step_ms == 1024)
+    return &COMMANDS_JUNOS;
+  if (s->key.version == 10 && s->end_kind == OWD_STAMP_UPTIME_MS && s->measured == 0 && step_ms == 10)
+    return &COMMANDS_ROUTEROS;
+  if (s->key.version == 10 && s->end_kind == OWD_STAMP_UNIX_MS && step_ms == 256)
+    return &COMMANDS_IOS_XR;
+  if (s->key.version == 5 && s->uptime == OWD_UPTIME_FLOATING && step_ms == 1)
+    return &COMMANDS_FPROBE;
+  return &COMMANDS_ANY;
+}
+
+/* " (command)", or nothing. */
+static char *
+in_brackets (const char *command)
+{
+  return command != NULL ? g_strdup_printf (" (%s)", command) : g_strdup ("");
+}
+
 static const char *
 unit_lost (const OwdProfileSummary *s)
 {
@@ -237,25 +298,27 @@ find_clock (const OwdProfileSummary *s, GPtrArray *out)
 {
   const OwdProfileSegment *last = &s->segment[s->n_segments - 1];
   double width_ms = last->boot_ms.hi - last->boot_ms.lo;
+  g_autofree char *absolute = in_brackets (commands_of (s)->absolute);
 
   if (s->uptime == OWD_UPTIME_LOCKED)
     say (out,
          "Boot time is not identifiable better than %.0f ms, because exports are locked to the second: each delay from "
          "or to this router may be off by as much. Change its export timer to anything but whole seconds, or use "
-         "absolute stamps (IPFIX flowStartMilliseconds).",
-         isfinite (last->even_ms) ? last->even_ms : width_ms);
+         "absolute stamps, IPFIX flowStartMilliseconds%s.",
+         isfinite (last->even_ms) ? last->even_ms : width_ms, absolute);
   else if (s->uptime == OWD_UPTIME_FLOATING)
     say (out,
          "The uptime in its headers does not follow time: every datagram has an epoch of its own (fprobe does so). "
-         "Each stamp carries an error of up to a step of the header's time. Use an exporter with absolute stamps.");
+         "Each stamp carries an error of up to a step of the header's time. Use an exporter with absolute stamps%s.",
+         absolute);
   else if (s->uptime == OWD_UPTIME_UNSTABLE)
     say (out, "Header time and uptime contradict each other again and again: stamps are no better than that. Check NTP "
               "and the load of its CPU.");
   else if (s->uptime_step_ms.known && s->uptime_step_ms.value >= 1000)
     say (out,
-         "The uptime in its headers has whole seconds: boot time is known to %.0f ms only. Use absolute stamps (IPFIX "
-         "flowStartMilliseconds).",
-         width_ms);
+         "The uptime in its headers has whole seconds: boot time is known to %.0f ms only. Use absolute stamps, IPFIX "
+         "flowStartMilliseconds%s.",
+         width_ms, absolute);
   else if (s->uptime == OWD_UPTIME_FINE && width_ms > WIDE_BOOT_MS)
     say (out, "Boot time is known to %.0f ms only; more datagrams, or absolute stamps, would make it better.",
          width_ms);
@@ -326,6 +389,7 @@ find_groups (const OwdProfileSummary *s, double step_ms, GPtrArray *out)
 static void
 find_stamps (const OwdProfileSummary *s, GPtrArray *out)
 {
+  g_autofree char *absolute = in_brackets (commands_of (s)->absolute);
   double step_ms = 0;
 
   for (guint i = 0; i < 2; i++)
@@ -337,11 +401,15 @@ find_stamps (const OwdProfileSummary *s, GPtrArray *out)
          "flowEndMilliseconds, or first and last switched.",
          s->start_kind == OWD_STAMP_NONE ? "start stamp" : "end stamp");
   else if (s->measured == 0 && s->start_kind == OWD_STAMP_UPTIME_MS)
-    say (out, "Its stamps count from a boot time that it does not export: no delay can be had from it. Let it export "
-              "flowStartMilliseconds, or systemInitTimeMilliseconds (IE 160) in options.");
+    say (out,
+         "Its stamps count from a boot time that it does not export: no delay can be had from it. Let it export "
+         "flowStartMilliseconds, or systemInitTimeMilliseconds (IE 160)%s.",
+         absolute);
   else if (step_ms >= 1000)
-    say (out, "Its stamps are whole seconds: a single delay has a standard deviation of 0.3 s from this router alone. "
-              "Export flowStartMilliseconds (IE 152, 153) instead of flowStartSeconds.");
+    say (out,
+         "Its stamps are whole seconds: a single delay has a standard deviation of 0.3 s from this router alone. "
+         "Export flowStartMilliseconds (IE 152, 153) instead of flowStartSeconds%s.",
+         absolute);
   else if (step_ms > COARSE_MS)
     say (out,
          "Its stamps move in steps of %g ms, which costs %.1f ms of standard deviation per delay. If its software "
@@ -367,26 +435,25 @@ find_stamps (const OwdProfileSummary *s, GPtrArray *out)
 static void
 find_export (const OwdProfileSummary *s, GPtrArray *out)
 {
+  const Commands *commands = commands_of (s);
+  g_autofree char *active = in_brackets (commands->active), *inactive = in_brackets (commands->inactive);
+  g_autofree char *unsampled = in_brackets (commands->unsampled);
+
   if (s->loss.known && s->loss.value > MUCH_LOSS && s->headers >= ENOUGH_HEADERS)
     say (out,
          "At most %.0f of its %s never arrived (%.2f %%). Look at the way to the collector, at the collector's "
          "receive buffer, and at the router's export rate limit.",
          s->lost.value, unit_lost (s), 100 * s->loss.value);
   if (s->active_s.known && s->active_s.value > LONG_ACTIVE_S)
-    say (out,
-         "Its active timeout is %.0f s: long flows are reported that late. Set it to 60 s (Cisco: cache timeout "
-         "active 60; Junos: flow-active-timeout 60; MikroTik: active-flow-timeout=1m).",
-         s->active_s.value);
+    say (out, "Its active timeout is %.0f s: long flows are reported that late. Set it to 60 s%s.", s->active_s.value,
+         active);
   if (s->inactive_s.known && s->inactive_s.value > 60)
-    say (out,
-         "Its inactive timeout is %.0f s; 15 s would report flows sooner (Cisco: cache timeout inactive 15; Junos: "
-         "flow-inactive-timeout 15; MikroTik: inactive-flow-timeout=15s).",
-         s->inactive_s.value);
+    say (out, "Its inactive timeout is %.0f s; 15 s would report flows sooner%s.", s->inactive_s.value, inactive);
   if (s->sampling.known && s->sampling.value > 1)
     say (out,
          "It samples 1 packet in %.0f: unless the other side sees the same packets, a start or an end is seldom the "
-         "same packet. Export unsampled flows for delay measurement.",
-         s->sampling.value);
+         "same packet. Export unsampled flows for delay measurement%s.",
+         s->sampling.value, unsampled);
   else if (!s->sampling.known && s->syn.known && s->syn.hi < ODD_SYN)
     say (out,
          "Only %.0f %% of its TCP records have a SYN: it probably samples packets, or evicts flows, and does not "

@@ -450,6 +450,46 @@ batched_is_the_same (void **state)
   router_clear (&two);
 }
 
+static gboolean
+is_told (const OwdProfileSummary *s, const char *text)
+{
+  g_autoptr (GPtrArray) findings = owd_profile_findings (s);
+
+  for (guint i = 0; i < findings->len; i++)
+    if (strstr (g_ptr_array_index (findings, i), text) != NULL)
+      return TRUE;
+  return FALSE;
+}
+
+/* A command of one vendor alone is named only where the exports show whose they are. */
+static void
+advice_fits_the_exporter (void **state)
+{
+  OwdEstimate known = { .known = TRUE, .value = 1800, .lo = 1799, .hi = 1801, .n = 100 };
+  OwdProfileSummary s = { .key.version = 9,
+                          .records = 1000,
+                          .measured = 1000,
+                          .start_kind = OWD_STAMP_UPTIME_MS,
+                          .end_kind = OWD_STAMP_UPTIME_MS,
+                          .n_segments = 1,
+                          .active_s = known };
+
+  (void) state;
+  assert_true (is_told (&s, "cache timeout active 60; Junos: flow-active-timeout 60"));
+  assert_false (is_told (&s, "it seems"));
+  s.repeats = known;
+  assert_true (is_told (&s, "(Junos, it seems: flow-active-timeout 60"));
+  assert_false (is_told (&s, "Cisco"));
+  s.repeats.known = FALSE;
+  s.key.version = 10;
+  s.measured = 0;
+  s.step_ms[0] = s.step_ms[1] = known;
+  s.step_ms[0].value = s.step_ms[1].value = 10;
+  assert_true (is_told (&s, "IE 160) (RouterOS, it seems: /ip traffic-flow ipfix set sys-init-time=yes)"));
+  s.step_ms[1].value = 4;
+  assert_false (is_told (&s, "it seems"));
+}
+
 int
 main (void)
 {
@@ -465,6 +505,7 @@ main (void)
     cmocka_unit_test (plans_follow_rates_and_lags),
     cmocka_unit_test (merged_is_whole),
     cmocka_unit_test (batched_is_the_same),
+    cmocka_unit_test (advice_fits_the_exporter),
   };
 
   return cmocka_run_group_tests (tests, NULL, NULL);
