@@ -13,7 +13,7 @@
  * still find the one before it. */
 #define KEEP_NS (G_GINT64_CONSTANT (75) * OWD_NS_PER_S)
 #define KEEP_MORE_NS (G_GINT64_CONSTANT (15) * OWD_NS_PER_S)
-#define SNAPSHOT_MAGIC G_GUINT64_CONSTANT (0x333056504f44574f) /* "OWDOPV03" */
+#define SNAPSHOT_MAGIC G_GUINT64_CONSTANT (0x343056504f44574f) /* "OWDOPV04" */
 
 static void
 discard (void *user, const OwdSample *sample)
@@ -357,7 +357,7 @@ owd_correlator_state (const OwdCorrelator *self, guint i, OwdCorrelatorState *re
 /* Everything that is not an array. */
 typedef struct {
   guint64 magic;
-  guint32 sizes[5]; /* of the structures, so that another build's snapshot is refused */
+  guint32 sizes[6]; /* of the structures, so that another build's snapshot is refused */
   guint32 n_states, n_known_priors, recs_size, used, free_head, fresh, oldest, youngest, n_buckets;
   guint32 n_pairs, pairs_size, n_chunks, n_slots, chunk_far, chunk_free, n_near, n_sides, some_shared;
   gint64 slot_ns, first_slot, decided_slot, judged_slot;
@@ -368,7 +368,8 @@ typedef struct {
   Shed shed;
 } Snapshot;
 
-static const guint32 SIZES[5] = { sizeof (State), sizeof (OwdPrior), sizeof (Rec), sizeof (Pair), sizeof (Chunk) };
+static const guint32 SIZES[6]
+    = { sizeof (State), sizeof (OwdPrior), sizeof (Rec), sizeof (Pair), sizeof (Chunk), sizeof (Side) };
 
 gboolean
 owd_correlator_save (const OwdCorrelator *self, OwdSaveFunc write, void *user)

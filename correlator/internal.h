@@ -187,6 +187,9 @@ typedef struct {
   guint32 side; /* the hash; 0: free */
   guint32 n;
   gint64 sum_ns;
+  double squares; /* of what it is made of, see side_spread() */
+  gint64 cell, cell_sum_ns;
+  double cell_squares;
 } Side;
 
 #define SIDES 65536 /* power of two */
@@ -210,12 +213,12 @@ void pair_ask_networks (const OwdCorrelator *self, Seen *seen);
 /* Asks memory for what that will need. */
 void pair_expect (const OwdCorrelator *self, guint32 near, guint32 wide);
 /* Learns what one half of a conversation shows of the networks that its packets come from, and asks them. */
-void pair_vote (OwdCorrelator *self, Pair *pair, Seen *seen);
+void pair_vote (OwdCorrelator *self, Pair *pair, Seen *seen, gint64 at_ns);
 /* Who is upstream, as far as is known now. *ret_by_sign: it rests on the clocks' agreement alone. */
 Travel pair_travel (const Pair *pair, const Seen *seen, gboolean *ret_by_sign);
-/* Is delta plausible? strong: the key is unique (SYN on both sides), so the whole window is; else only the
- * neighbourhood of what this pair has shown. */
-gboolean pair_plausible (const Pair *self, gint64 delta_ns, gboolean strong, gint64 window_ns);
+/* Is delta plausible? window_ns: for a unique key (SYN on both sides) all of it is; 0: only the neighbourhood of what
+ * this pair has shown. */
+gboolean pair_plausible (const Pair *self, const Seen *seen, gint64 window_ns);
 /* How far delta is from where this pair's deltas lie. */
 gint64 pair_distance (const Pair *self, gint64 delta_ns);
 /* Learns delta. */

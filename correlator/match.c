@@ -523,6 +523,7 @@ find_start (OwdCorrelator *self, const Pair *pair, const Part *x, guint xi, cons
     return G_MAXUINT;
   for (guint j = 0; j < y->n; j++) {
     const Rec *s = at (self, y, j);
+    gboolean unique = (r->flags & s->flags & REC_SYN) != 0;
     gint64 d;
 
     if (!usable (s, x->state))
@@ -530,8 +531,8 @@ find_start (OwdCorrelator *self, const Pair *pair, const Part *x, guint xi, cons
     if (!(x_begins && begins (self, y, j)) && !(x_continues && continues (self, y, j, x->state)))
       continue;
     see_start (self, r, s, sight);
-    if (!pair_plausible (pair, sight->seen.delta_ns, (r->flags & s->flags & REC_SYN) != 0,
-                         self->config.pair_window_ns + sight->seen.step_ns + sight->seen.clock_ns))
+    if (!pair_plausible (pair, &sight->seen,
+                         unique ? self->config.pair_window_ns + sight->seen.step_ns + sight->seen.clock_ns : 0))
       continue;
     d = pair_distance (pair, sight->seen.delta_ns);
     if (d < nearest) {
@@ -603,8 +604,8 @@ compare_halves (OwdCorrelator *self, Pair *pair, guint32 bucket, guint64 reverse
   seen->round_trip_ns = seen->delta_ns - reverse.delta_ns;
   reverse.round_trip_ns = -seen->round_trip_ns;
   add_networks (ra, rb, &reverse);
-  pair_vote (self, pair, seen);
-  pair_vote (self, pair, &reverse);
+  pair_vote (self, pair, seen, a->start_ns);
+  pair_vote (self, pair, &reverse, a->start_ns);
 }
 
 static gboolean
@@ -718,8 +719,8 @@ harvest (OwdCorrelator *self, Pair *pair, const Bounds *r, guint32 bucket, guint
   start = sight->seen;
   see (self, r->last_a, r->last_b, OWD_STAMP_END, &end);
   agree = ABS (start.delta_ns - end.delta_ns) <= AGREE_NS + start.step_ns + end.step_ns;
-  start_fits = pair_plausible (pair, start.delta_ns, FALSE, 0);
-  end_fits = pair_plausible (pair, end.delta_ns, FALSE, 0);
+  start_fits = pair_plausible (pair, &start, 0);
+  end_fits = pair_plausible (pair, &end, 0);
   /* Both moved together: a new route or a clock that was set, if others follow soon; else a record with bad stamps. */
   if (start_fits || end_fits) {
     pair->misfits -= pair->misfits > 0 ? 1 : 0;
@@ -768,7 +769,7 @@ note_loss (OwdCorrelator *self, const Pair *pair, const Rec *x, const Rec *y)
   if (self->count_sink == NULL || !is_whole (a) || !is_whole (b) || a->packets == b->packets)
     return;
   see (self, x, y, OWD_STAMP_END, &end);
-  if (!pair_plausible (pair, end.delta_ns, FALSE, 0))
+  if (!pair_plausible (pair, &end, 0))
     return;
   add_counts (a, b, &w);
   order_push (self, &w);

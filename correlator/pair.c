@@ -12,6 +12,8 @@
  * - Conversation: the half with the larger delta travels a to b, if the two differ by more than steps can explain.
  * - Network (must not contradict): the mean of such differences over all conversations that come in by the same
  *   interfaces at a and at b, if it differs from zero by more than chance can explain. This reaches below the steps.
+ *   What chance can do is bounded by the steps; interfaces also show it themselves, by the spread of what they have
+ *   summed up, where that is much less: a delay far below the step seldom crosses one.
  *   Packets of both directions do not share interfaces; and where an exporter tells nothing of its interfaces but a
  *   constant, both halves vote in one place and cancel. Where interfaces have shown too little: of one source network.
  *   Without interfaces a large network, if its mean is no less than those of the pair's small ones: then all of it lies
@@ -32,6 +34,7 @@
 #define SIDE_WAYS 4
 #define SIDE_ENOUGH 4
 #define SIDE_SIGMAS 4
+#define SIDE_SIGMAS_SHOWN 5 /* of the spread that its own sums show: 25 of one sign and none of the other do */
 #define SIDE_HALVE 1024
 #define WIDE_PERCENT 80
 #define CLUSTER_MADS 4
@@ -132,11 +135,11 @@ pair_distance (const Pair *self, gint64 delta_ns)
 }
 
 gboolean
-pair_plausible (const Pair *self, gint64 delta_ns, gboolean strong, gint64 window_ns)
+pair_plausible (const Pair *self, const Seen *seen, gint64 window_ns)
 {
-  if (strong)
-    return ABS (delta_ns) <= window_ns;
-  return pair_distance (self, delta_ns) <= (self->delta.n < CENTRE_ENOUGH ? WEAK_FIRST_NS : WEAK_NS);
+  gint64 near_ns = (self->delta.n < CENTRE_ENOUGH ? WEAK_FIRST_NS : WEAK_NS) + seen->step_ns;
+
+  return window_ns > 0 ? ABS (seen->delta_ns) <= window_ns : pair_distance (self, seen->delta_ns) <= near_ns;
 }
 
 static gint64
@@ -177,6 +180,7 @@ side_take (OwdCorrelator *self, guint32 side)
   }
   if (least->n > 1) {
     least->sum_ns -= least->sum_ns / least->n;
+    least->squares -= least->squares / least->n;
     least->n--;
     return NULL;
   }
@@ -184,8 +188,22 @@ side_take (OwdCorrelator *self, guint32 side)
   return least;
 }
 
+static double
+square (gint64 ns)
+{
+  return (double) ns * (double) ns;
+}
+
+/* Sum of the squares of its votes, or of their sums within a cell where that is more: within one step of time stamps
+ * err together. */
+static double
+side_spread (const Side *s)
+{
+  return s->squares + MAX (s->cell_squares, square (s->cell_sum_ns));
+}
+
 static void
-side_vote (OwdCorrelator *self, guint32 side, gint64 round_trip_ns)
+side_vote (OwdCorrelator *self, guint32 side, gint64 round_trip_ns, gint64 cell)
 {
   Side *s = side_find (self, side);
 
@@ -193,21 +211,38 @@ side_vote (OwdCorrelator *self, guint32 side, gint64 round_trip_ns)
     s = side_take (self, side);
   if (s == NULL)
     return;
+  if (cell != s->cell) {
+    s->squares = side_spread (s);
+    s->cell_squares = 0;
+    s->cell_sum_ns = 0;
+    s->cell = cell;
+  }
   s->n++;
   s->sum_ns += round_trip_ns;
+  s->cell_sum_ns += round_trip_ns;
+  s->cell_squares += square (round_trip_ns);
   if (s->n == SIDE_HALVE) {
     s->n /= 2;
     s->sum_ns /= 2;
+    s->squares /= 2;
   }
 }
 
-/* Mean round trip of this network's conversations, 0 where it is not clearly different from 0. */
+/* Is the sum more than the spread of what it is made of can be by chance? */
+static gboolean
+side_shows (const Side *s)
+{
+  return fabs ((double) s->sum_ns) > SIDE_SIGMAS_SHOWN * sqrt (side_spread (s));
+}
+
+/* Mean round trip of this network's conversations, 0 where it is not clearly different from 0. all: it has all votes
+ * that there are, so that its own spread may speak; of many small ones some seem clear by chance. */
 static gint64
-side_mean (const Side *s, gint64 step_ns)
+side_mean (const Side *s, gint64 step_ns, gboolean all)
 {
   if (s == NULL || s->n < SIDE_ENOUGH)
     return 0;
-  if (fabs ((double) s->sum_ns) < SIDE_SIGMAS * STEP_SIGMA * (double) step_ns * sqrt (s->n))
+  if (fabs ((double) s->sum_ns) < SIDE_SIGMAS * STEP_SIGMA * (double) step_ns * sqrt (s->n) && !(all && side_shows (s)))
     return 0;
   return s->sum_ns / s->n;
 }
@@ -229,15 +264,15 @@ pair_expect (const OwdCorrelator *self, guint32 near, guint32 wide)
 }
 
 void
-pair_vote (OwdCorrelator *self, Pair *pair, Seen *seen)
+pair_vote (OwdCorrelator *self, Pair *pair, Seen *seen, gint64 at_ns)
 {
   /* more than two steps is proof by itself; one bad stamp must not outvote a thousand good ones */
   gint64 vote = CLAMP (seen->round_trip_ns, -2 * seen->step_ns, 2 * seen->step_ns), mean;
 
-  side_vote (self, seen->near, vote);
-  side_vote (self, seen->wide, vote);
+  side_vote (self, seen->near, vote, at_ns / seen->step_ns);
+  side_vote (self, seen->wide, vote, at_ns / seen->step_ns);
   pair_ask_networks (self, seen); /* the second vote may have taken the place of the first one */
-  mean = side_mean (seen->near_side, seen->step_ns);
+  mean = side_mean (seen->near_side, seen->step_ns, FALSE);
   if (mean != 0)
     recent_add (&pair->round_trip, ABS (mean));
 }
@@ -246,7 +281,8 @@ pair_vote (OwdCorrelator *self, Pair *pair, Seen *seen)
 static gint64
 network_says (const Pair *pair, const Seen *seen)
 {
-  gint64 mean = side_mean (seen->near_side, seen->step_ns), wide = side_mean (seen->wide_side, seen->step_ns);
+  gint64 mean = side_mean (seen->near_side, seen->step_ns, FALSE),
+         wide = side_mean (seen->wide_side, seen->step_ns, (seen->wide & WIDE_INTERFACES) != 0);
 
   /* of many small networks some seem clear by chance; interfaces have all their votes together */
   if (seen->wide & WIDE_INTERFACES && wide != 0)

@@ -93,6 +93,7 @@ typedef struct {
   OwdTime first, last;
   guint packets, octets;
   guint8 ttl;
+  guint32 in_if; /* 0: the world's, at point 1 */
 } Saw;
 
 static void
@@ -120,7 +121,9 @@ static OwdStatus export(World *w, Saw saw)
                 .octets = saw.octets,
                 .ttl_min = saw.ttl,
                 .ttl_max = saw.ttl,
-                .in_if = saw.point == 1 ? w->in_if : 0,
+                .in_if = saw.in_if != 0   ? saw.in_if
+                         : saw.point == 1 ? w->in_if
+                                          : 0,
                 .start_kind = OWD_STAMP_UNIX_MS,
                 .end_kind = OWD_STAMP_UNIX_MS,
                 .start_raw = (guint64) (saw.first / MS),
@@ -861,6 +864,58 @@ streams_a_packet_apart (void **state)
   world_end (&w);
 }
 
+/* Stamps of 256 ms, and ways of 60 and 40 ms: most differences are 0, some 256 ms. Once the direction is known all of
+ * them are delivered; were those of 256 ms missing, the mean would be, too. */
+static void
+delays_below_the_step (void **state)
+{
+  const gint64 step = 256 * MS;
+  guint found[2] = { 0 }, conversations = 0;
+  double sum_ms[2] = { 0 };
+  World w = world_new ();
+
+  (void) state;
+  world_start (&w);
+  tick (&w, EPOCH);
+  for (guint i = 0; i < 4000; i++) {
+    OwdTime t = EPOCH + 40 * S + i * 97 * MS + i % 17 * MS;
+
+    tick (&w, t + S);
+    for (guint k = 0; k < 4; k++) {
+      gboolean back = k / 2 == 1;
+      OwdTime passes = t + (back ? 70 * MS : 0) + (k % 2 == 0 ? 0 : back ? 40 * MS : 60 * MS);
+      guint point = (k % 2 == 1) != back;
+
+      assert_int_equal (export(&w, (Saw){ .sport = (guint16) (1000 + i),
+                                          .point = point,
+                                          .back = back,
+                                          .tcp_flags = SYN | ACK | FIN,
+                                          .first = passes / step * step,
+                                          .last = (passes + 5 * MS) / step * step,
+                                          .packets = 4,
+                                          .octets = 400,
+                                          .in_if = 1 + (point ^ back) }),
+                        OWD_STATUS_OK);
+    }
+    conversations += i >= 2000;
+  }
+  owd_correlator_flush (w.c);
+  for (guint i = 0; i < w.samples->len; i++) {
+    const OwdSample *s = sample (&w, i);
+
+    if (s->kind != OWD_SAMPLE_START || s->ts < EPOCH + 40 * S + 2000 * 97 * MS)
+      continue;
+    found[s->src]++;
+    sum_ms[s->src] += (double) s->owd_ns / (double) MS;
+  }
+  for (guint src = 0; src < 2; src++) {
+    assert_in_range (found[src], conversations * 97 / 100, conversations + 2);
+    if (fabs (sum_ms[src] / found[src] - (src == 0 ? 60 : 40)) > 10)
+      fail_msg ("from %u on %.1f ms", src, sum_ms[src] / found[src]);
+  }
+  world_end (&w);
+}
+
 /* ---- NetFlow v9: uptimes, and headers of whole seconds ------------------------------------------------- */
 
 #define UP_MS 5000000      /* uptime of both points at EPOCH */
@@ -1110,6 +1165,7 @@ main (void)
     cmocka_unit_test (whole_flows_tell_of_loss),
     cmocka_unit_test (records_span_a_clock_step),
     cmocka_unit_test (streams_a_packet_apart),
+    cmocka_unit_test (delays_below_the_step),
     cmocka_unit_test (memory_overflows),
     cmocka_unit_test (rate_is_limited),
     cmocka_unit_test (one_flow_fills_memory),
