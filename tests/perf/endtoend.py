@@ -51,10 +51,13 @@ class Receiver:
         if self.process.poll() is not None:
             self.output.seek(0)
             sys.exit(f"{command[0]} ended at once:\n{self.output.read()}")
+        self.begin()
+
+    def begin(self):
         self.before_ns = cpu_so_far_ns(self.process.pid)
 
     def stop(self):
-        """Returns (CPU ns since the flood began, output)."""
+        """Returns (CPU ns since begin(), output)."""
         time.sleep(DRAIN_S)
         self.process.send_signal(signal.SIGTERM)
         _, status, usage = os.wait4(self.process.pid, 0)
@@ -67,9 +70,9 @@ class Receiver:
         return total * 1e9 - self.before_ns, text
 
 
-def flood(args, port):
+def flood(args, port, seconds=None):
     command = [args.tests + "/flood", "--port", str(port), "--format", args.format, "--exporters", str(args.exporters),
-               "--rate", str(args.rate), "--seconds", str(args.seconds)]
+               "--rate", str(args.rate), "--seconds", str(seconds or args.seconds)]
     text = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     return int(re.search(r"(\d+) records", text).group(1))
 
@@ -110,13 +113,17 @@ def receivers(args):
     return [(name, lambda d, make=make: make(d, str(port)), count, port) for name, (make, count) in programs.items()]
 
 
-def measure(args, results, name, make, count, port):
-    """One receiver, one flood. Returns its directory, for who wants to look into it."""
+def measure(args, results, name, make, count, port, warm_s=0):
+    """One receiver, one flood, behind an uncounted one of warm_s. Returns its directory, for who wants to look into it."""
     directory = tempfile.mkdtemp(prefix="oneway-perf-", dir=args.directory)
     receiver = Receiver(make(directory), directory)
+    before = flood(args, port, warm_s) if warm_s > 0 else 0
+    if before > 0:
+        time.sleep(SETTLE_S)
+        receiver.begin()
     sent = flood(args, port)
     cpu_ns, text = receiver.stop()
-    got = count(args, text, directory)
+    got = count(args, text, directory) - before
     results.setdefault(name, []).append((cpu_ns / max(got, 1), got, sent))
     return directory
 
