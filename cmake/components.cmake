@@ -20,12 +20,17 @@ function (owd_add_program name)
   install (TARGETS ${name} RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
 endfunction ()
 
-# owd_hot (LIBRARY...): what works on every record, compiled for speed in a release.
+# owd_hot (LIBRARY...): what works on every record, compiled for speed in a release, and as one piece where the compiler
+# can: calls between these libraries are many and short.
+include (CheckIPOSupported)
+check_ipo_supported (RESULT OWD_LTO OUTPUT why_no_lto LANGUAGES C)
 function (owd_hot)
-  if (OWD_SANITIZE)
+  if (OWD_SANITIZE OR OWD_FUZZ)
     return ()
   endif ()
   foreach (library ${ARGN})
     target_compile_options (${library} PRIVATE $<$<CONFIG:Release,RelWithDebInfo>:-O3>)
+    set_target_properties (${library} PROPERTIES INTERPROCEDURAL_OPTIMIZATION_RELEASE ${OWD_LTO}
+      INTERPROCEDURAL_OPTIMIZATION_RELWITHDEBINFO ${OWD_LTO})
   endforeach ()
 endfunction ()

@@ -321,7 +321,7 @@ ask_company (const Company *c, const Habits *habits, const Waiting *w, const See
 
 /* Too few passed at the time: what has the path shown lately? */
 static Verdict
-ask_lately (const Recent *lately, const Habits *habits, const Waiting *w, const Seen *seen)
+ask_lately (Recent *lately, const Habits *habits, const Waiting *w, const Seen *seen)
 {
   gint64 median_us = lately->median / OWD_NS_PER_US, delta_us = seen->delta_ns / OWD_NS_PER_US;
   guint16 flow = flow_tag (w->flow);

@@ -103,17 +103,23 @@ gint64 lag_quantile_ns (const Lag *self, double share);
 
 #define RECENT 31
 
-/* Median over the last RECENT values. */
+/* Median over the last RECENT values, the upper one of two. It is kept right by counting: most values fall on the side
+ * that another one has left, and nothing moves. What else is asked is asked seldom, and remembered until it changes. */
 typedef struct {
-  gint64 value[RECENT];  /* ring */
-  gint64 sorted[RECENT]; /* the same, ascending */
+  gint64 value[RECENT]; /* ring */
   gint64 median;
-  guint32 n;    /* values, at most RECENT */
-  guint32 next; /* place in the ring */
+  guint32 n;            /* values, at most RECENT */
+  guint32 next;         /* place in the ring */
+  guint32 below, equal; /* values smaller than the median, and equal to it */
+  gint64 mad, low;      /* as told last */
+  gboolean mad_known, low_known;
 } Recent;
 
 void recent_add (Recent *self, gint64 value);
-gint64 recent_mad (const Recent *self);
+/* Median of the distances from the median. */
+gint64 recent_mad (Recent *self);
+/* One in eight is smaller. */
+gint64 recent_low (Recent *self);
 
 /* a to b, or b to a. delta of packets a to b is the larger one, by the round trip between a and b. */
 typedef enum { TRAVELS_FORWARD, TRAVELS_BACK, TRAVELS_UNKNOWN } Travel;
@@ -215,7 +221,7 @@ void pair_expect (const OwdCorrelator *self, guint32 near, guint32 wide);
 /* Learns what one half of a conversation shows of the networks that its packets come from, and asks them. */
 void pair_vote (OwdCorrelator *self, Pair *pair, Seen *seen, gint64 at_ns);
 /* Who is upstream, as far as is known now. *ret_by_sign: it rests on the clocks' agreement alone. */
-Travel pair_travel (const Pair *pair, const Seen *seen, gboolean *ret_by_sign);
+Travel pair_travel (Pair *pair, const Seen *seen, gboolean *ret_by_sign);
 /* Is delta plausible? window_ns: for a unique key (SYN on both sides) all of it is; 0: only the neighbourhood of what
  * this pair has shown. */
 gboolean pair_plausible (const Pair *self, const Seen *seen, gint64 window_ns);
@@ -397,7 +403,6 @@ gboolean shed_make_room (OwdCorrelator *self);
 /* What was learnt with this state rests on stamps that were misunderstood. */
 void pair_forget (OwdCorrelator *self, guint32 state);
 Pair *pair_get (OwdCorrelator *self, guint32 a, guint32 b);
-const Pair *pair_find (const OwdCorrelator *self, guint32 a, guint32 b);
 /* delay.c */
 Stamp stamp_of (const Rec *rec, OwdStampEnd which);
 /* Uses what later headers have shown. */

@@ -273,7 +273,7 @@ refile_far (OwdCorrelator *self)
 
 /* Who is upstream, as far as is known now. */
 static Travel
-travel_of (const OwdCorrelator *self, const Waiting *w, Seen *seen, gboolean *ret_by_sign)
+travel_of (OwdCorrelator *self, const Waiting *w, Seen *seen, gboolean *ret_by_sign)
 {
   guint8 shared = match_shared (self, w->a.state, w->b.state);
 
@@ -285,7 +285,7 @@ travel_of (const OwdCorrelator *self, const Waiting *w, Seen *seen, gboolean *re
   /* it has turned out since whose stamps may belong to packets of the other direction */
   if (shared != 0 && shared != w->shared)
     return TRAVELS_UNKNOWN;
-  return pair_travel (pair_find (self, w->a.state, w->b.state), seen, ret_by_sign);
+  return pair_travel (pair_get (self, w->a.state, w->b.state), seen, ret_by_sign);
 }
 
 /* Told of when the watermark moves next, as it belongs to an instant that is still open. */

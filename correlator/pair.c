@@ -40,86 +40,91 @@
 #define CLUSTER_MADS 4
 #define STEP_SIGMA 0.42 /* of the sum of two steps: at least the deviation of a difference of two deltas */
 
-/* First place in sorted[0..n) whose value is not below. */
-static guint
-place_of (const gint64 *sorted, guint n, gint64 value)
-{
-  guint lo = 0;
-
-  while (n > 0) {
-    guint half = n / 2;
-
-    if (sorted[lo + half] < value) {
-      lo += half + 1;
-      n -= half + 1;
-    } else {
-      n = half;
-    }
-  }
-  return lo;
-}
-
-/* The same of a full ring, without a branch: 31 values are halved five times. */
-static guint
-place_in_full (const gint64 sorted[RECENT], gint64 value)
-{
-  guint lo = 0;
-
-  G_STATIC_ASSERT (RECENT == 31);
-  for (guint bit = 5; bit-- > 0;)
-    lo += (guint) (sorted[lo + (1u << bit) - 1] < value) << bit;
-  return lo;
-}
-
-/* In a full ring the newcomer takes the place of the oldest one: in sorted[] only those between the two move. */
+/* The nearest value on one side of the median, and how many are equal to it. */
 static void
-replace_oldest (Recent *self, gint64 value)
+move_median (Recent *self, gboolean up)
 {
-  gint64 old = self->value[self->next];
-  guint at = place_in_full (self->sorted, old);
+  gint64 nearest = up ? G_MAXINT64 : G_MININT64;
+  guint32 equal = 0;
 
-  if (value > old) {
-    for (; at + 1 < RECENT && self->sorted[at + 1] < value; at++)
-      self->sorted[at] = self->sorted[at + 1];
-  } else {
-    for (; at > 0 && self->sorted[at - 1] > value; at--)
-      self->sorted[at] = self->sorted[at - 1];
+  for (guint i = 0; i < self->n; i++) {
+    gint64 v = self->value[i];
+
+    if (up ? v > self->median && v < nearest : v < self->median && v > nearest)
+      nearest = v;
   }
-  self->sorted[at] = value;
+  for (guint i = 0; i < self->n; i++)
+    equal += self->value[i] == nearest;
+  if (up)
+    self->below += self->equal;
+  else
+    self->below -= equal;
+  self->median = nearest;
+  self->equal = equal;
 }
 
 void
 recent_add (Recent *self, gint64 value)
 {
-  if (self->n == RECENT) {
-    replace_oldest (self, value);
-  } else {
-    guint at = place_of (self->sorted, self->n, value);
+  gint64 old = self->value[self->next];
 
-    memmove (&self->sorted[at + 1], &self->sorted[at], (self->n - at) * sizeof *self->sorted);
-    self->sorted[at] = value;
+  if (self->n == RECENT) {
+    self->below -= old < self->median;
+    self->equal -= old == self->median;
+  } else {
     self->n++;
   }
   self->value[self->next] = value;
   self->next = self->next + 1 < RECENT ? self->next + 1 : 0;
-  self->median = self->sorted[self->n / 2];
+  self->below += value < self->median;
+  self->equal += value == self->median;
+  self->mad_known = self->low_known = FALSE;
+  while (self->below + self->equal <= self->n / 2)
+    move_median (self, TRUE);
+  while (self->below > self->n / 2)
+    move_median (self, FALSE);
 }
 
-/* Walks outwards from the median: the half-th nearest value. */
-gint64
-recent_mad (const Recent *self)
+/* The (k + 1)-th smallest; sorts values. */
+static gint64
+ranked (gint64 *value, guint n, guint k)
 {
-  guint left = self->n / 2, right = left;
-  gint64 distance = 0;
+  for (guint i = 1; i < n; i++) {
+    gint64 v = value[i];
+    guint at;
 
-  for (guint i = 0; i < self->n / 2; i++) {
-    gboolean go_left
-        = left > 0
-          && (right + 1 >= self->n || self->median - self->sorted[left - 1] <= self->sorted[right + 1] - self->median);
-
-    distance = go_left ? self->median - self->sorted[--left] : self->sorted[++right] - self->median;
+    for (at = i; at > 0 && value[at - 1] > v; at--)
+      value[at] = value[at - 1];
+    value[at] = v;
   }
-  return distance;
+  return n > 0 ? value[k] : 0;
+}
+
+gint64
+recent_mad (Recent *self)
+{
+  gint64 off[RECENT];
+
+  if (self->mad_known)
+    return self->mad;
+  for (guint i = 0; i < self->n; i++)
+    off[i] = ABS (self->value[i] - self->median);
+  self->mad = ranked (off, self->n, self->n / 2);
+  self->mad_known = TRUE;
+  return self->mad;
+}
+
+gint64
+recent_low (Recent *self)
+{
+  gint64 value[RECENT];
+
+  if (self->low_known)
+    return self->low;
+  memcpy (value, self->value, sizeof value);
+  self->low = ranked (value, self->n, self->n / 8);
+  self->low_known = TRUE;
+  return self->low;
 }
 
 gint64
@@ -279,7 +284,7 @@ pair_vote (OwdCorrelator *self, Pair *pair, Seen *seen, gint64 at_ns)
 
 /* Positive: packets of this network travel a to b; negative: b to a; 0: not known. */
 static gint64
-network_says (const Pair *pair, const Seen *seen)
+network_says (Pair *pair, const Seen *seen)
 {
   gint64 mean = side_mean (seen->near_side, seen->step_ns, FALSE),
          wide = side_mean (seen->wide_side, seen->step_ns, (seen->wide & WIDE_INTERFACES) != 0);
@@ -289,7 +294,7 @@ network_says (const Pair *pair, const Seen *seen)
     return wide;
   if (mean != 0 || pair->round_trip.n < SIDE_ENOUGH || seen->wide & WIDE_INTERFACES)
     return mean;
-  return ABS (wide) >= pair->round_trip.sorted[pair->round_trip.n / 8] / 100 * WIDE_PERCENT ? wide : 0;
+  return ABS (wide) >= recent_low (&pair->round_trip) / 100 * WIDE_PERCENT ? wide : 0;
 }
 
 /* Have the two clocks been caught out? Then packets a to b have had negative deltas, or packets b to a positive ones.
@@ -315,9 +320,9 @@ by_sign (const Pair *pair, const Seen *seen)
 
 /* Deltas of both directions that were proven often enough, and far enough apart for their own spread. */
 static Travel
-by_cluster (const Pair *pair, const Seen *seen)
+by_cluster (Pair *pair, const Seen *seen)
 {
-  const Recent *forward = &pair->proven[TRAVELS_FORWARD], *back = &pair->proven[TRAVELS_BACK];
+  Recent *forward = &pair->proven[TRAVELS_FORWARD], *back = &pair->proven[TRAVELS_BACK];
   gint64 apart = forward->median - back->median;
 
   if (forward->n < CENTRE_ENOUGH || back->n < CENTRE_ENOUGH || apart <= 2 * seen->step_ns
@@ -327,7 +332,7 @@ by_cluster (const Pair *pair, const Seen *seen)
 }
 
 Travel
-pair_travel (const Pair *pair, const Seen *seen, gboolean *ret_by_sign)
+pair_travel (Pair *pair, const Seen *seen, gboolean *ret_by_sign)
 {
   gint64 network, conversation;
   Travel travel;
@@ -422,15 +427,4 @@ pair_forget (OwdCorrelator *self, guint32 state)
   }
   if (self->side != NULL)
     memset (self->side, 0, SIDES * sizeof *self->side);
-}
-
-const Pair *
-pair_find (const OwdCorrelator *self, guint32 a, guint32 b)
-{
-  const Pair *p;
-
-  if (self->pairs_size == 0)
-    return NULL;
-  p = &self->pair[slot_of (self, a, b)];
-  return p->a == p->b ? NULL : p;
 }
