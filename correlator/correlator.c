@@ -371,6 +371,33 @@ typedef struct {
 static const guint32 SIZES[6]
     = { sizeof (State), sizeof (OwdPrior), sizeof (Rec), sizeof (Pair), sizeof (Chunk), sizeof (Side) };
 
+/* Of those used, in the block that begins with the chunk. */
+static gsize
+block_bytes (const Pending *p, guint32 from)
+{
+  return MIN (p->n_chunks - from, BLOCK_CHUNKS) * sizeof (Chunk);
+}
+
+static gboolean
+save_chunks (const Pending *p, OwdSaveFunc write, void *user)
+{
+  for (guint32 i = 0; i < p->n_chunks; i += BLOCK_CHUNKS) {
+    if (!write (user, chunk_at (p, i), block_bytes (p, i)))
+      return FALSE;
+  }
+  return TRUE;
+}
+
+static gboolean
+load_chunks (Pending *p, OwdLoadFunc read, void *user)
+{
+  for (guint32 i = 0; i < p->n_chunks; i += BLOCK_CHUNKS) {
+    if (!read (user, chunk_at (p, i), block_bytes (p, i)))
+      return FALSE;
+  }
+  return TRUE;
+}
+
 gboolean
 owd_correlator_save (const OwdCorrelator *self, OwdSaveFunc write, void *user)
 {
@@ -419,7 +446,7 @@ owd_correlator_save (const OwdCorrelator *self, OwdSaveFunc write, void *user)
          && write (user, self->side, s.n_sides * sizeof *self->side)
          && write (user, self->suspect, sizeof self->suspect)
          && write (user, self->pending.head, s.n_slots * sizeof *self->pending.head)
-         && write (user, self->pending.chunk, s.n_chunks * sizeof *self->pending.chunk);
+         && save_chunks (&self->pending, write, user);
 }
 
 static gboolean
@@ -458,11 +485,10 @@ owd_correlator_load (OwdCorrelator *self, OwdLoadFunc read, void *user, GError *
                              .judged = s.judged_slot,
                              .head = s.n_slots > 0 ? g_new (guint32, SLOTS) : NULL,
                              .far = s.chunk_far,
-                             .chunk = g_new (Chunk, s.n_chunks),
-                             .n_chunks = s.n_chunks,
-                             .size = s.n_chunks,
-                             .free = s.chunk_free,
+                             .free = NIL,
                              .near = s.n_near };
+  order_make_chunks (&self->pending, s.n_chunks);
+  self->pending.free = s.chunk_free;
   if (!read (user, self->state, s.n_states * sizeof *self->state)
       || !read (user, self->prior, s.n_known_priors * sizeof *self->prior)
       || !read (user, self->rec, s.fresh * sizeof *self->rec)
@@ -470,7 +496,7 @@ owd_correlator_load (OwdCorrelator *self, OwdLoadFunc read, void *user, GError *
       || !read (user, self->pair, s.pairs_size * sizeof *self->pair)
       || !read (user, self->side, s.n_sides * sizeof *self->side) || !read (user, self->suspect, sizeof self->suspect)
       || !read (user, self->pending.head, s.n_slots * sizeof *self->pending.head)
-      || !read (user, self->pending.chunk, s.n_chunks * sizeof *self->pending.chunk)) {
+      || !load_chunks (&self->pending, read, user)) {
     owd_correlator_reset (self);
     g_set_error (error, OWD_ERROR, OWD_ERROR_CORRUPT, "the snapshot ends early");
     return FALSE;

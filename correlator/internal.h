@@ -278,19 +278,27 @@ typedef struct {
   Waiting w[CHUNK_SAMPLES];
 } Chunk;
 
+#define BLOCK_CHUNKS 8192u
+
 /* Waiting pairs by slot of time: a list of chunks for each. */
 typedef struct {
   gint64 slot_ns;
   gint64 first;  /* number of the earliest slot that is not delivered: time / slot_ns */
   guint32 *head; /* SLOTS, by slot number modulo SLOTS */
   guint32 far;   /* list of those that lie beyond the slots */
-  Chunk *chunk;
-  guint32 n_chunks, size, free;
+  Chunk **block; /* of BLOCK_CHUNKS each */
+  guint32 n_chunks, free;
   guint32 near; /* pairs in slots */
   /* Work goes ahead of delivery: every earlier slot's pairs are decided, and judged. Those that come later still are
    * when their turn comes. */
   gint64 decided, judged;
 } Pending;
+
+static inline Chunk *
+chunk_at (const Pending *p, guint32 i)
+{
+  return &p->block[i / BLOCK_CHUNKS][i % BLOCK_CHUNKS];
+}
 
 #define SHED_SECONDS 1024 /* power of two, no less than records are ever kept for; longer ones count as these */
 #define SHED_NONE G_MAXUINT32
@@ -438,6 +446,8 @@ gboolean gate_passes (OwdCorrelator *self, const Waiting *w);
 gboolean thin_keeps (const OwdCorrelator *self, Thin *thin, const OwdSample *sample);
 /* order.c */
 void order_clear (Pending *pending);
+/* Room for n chunks in a cleared one. */
+void order_make_chunks (Pending *pending, guint32 n);
 /* Sets its time. Copied. */
 void order_push (OwdCorrelator *self, Waiting *w);
 void order_advance (OwdCorrelator *self, OwdTime log_time);

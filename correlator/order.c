@@ -28,6 +28,7 @@
 #define LAG_ENOUGH 100 /* lags until an exporter's own quantile counts */
 #define LAG_HALVE 8192 /* then all counts are halved, so that old behaviour fades */
 #define HORIZON_MARGIN_NS (500 * OWD_NS_PER_MS)
+#define DELIVER_AHEAD 8
 #define JUDGE_BINS 2 /* of the gate: so far ahead of delivery pairs are judged, */
 
 /* (int) (4 * log2 (lag / 0.1 s)), at least 0. */
@@ -121,7 +122,7 @@ sort_by_digit (const Turn *from, Turn *to, guint32 n, guint shift)
 static const Waiting *
 waiting_at (const Pending *p, const Turn *turn)
 {
-  return &p->chunk[turn->place / CHUNK_SAMPLES].w[turn->place % CHUNK_SAMPLES];
+  return &chunk_at (p, turn->place / CHUNK_SAMPLES)->w[turn->place % CHUNK_SAMPLES];
 }
 
 /* Sorts self->turn[0..n): by time and the first bits of the flow's hash, then what has the same in the order of
@@ -170,7 +171,9 @@ void
 order_clear (Pending *p)
 {
   g_free (p->head);
-  g_free (p->chunk);
+  for (guint32 i = 0; i < p->n_chunks; i += BLOCK_CHUNKS)
+    room_free (p->block[i / BLOCK_CHUNKS], BLOCK_CHUNKS * sizeof (Chunk));
+  g_free (p->block);
   *p = (Pending){ .far = NIL, .free = NIL };
 }
 
@@ -180,34 +183,44 @@ slot_of (const Pending *p, OwdTime ts)
   return ts / p->slot_ns - (ts % p->slot_ns < 0);
 }
 
+/* Chunks never move, and a block of them is memory only as far as it has been used. */
 static guint32
 chunk_take (Pending *p)
 {
   guint32 i = p->free;
 
   if (i != NIL) {
-    p->free = p->chunk[i].next;
+    p->free = chunk_at (p, i)->next;
     return i;
   }
-  if (p->n_chunks == p->size) {
-    p->size = MAX (64, p->size * 2);
-    p->chunk = g_renew (Chunk, p->chunk, p->size);
+  if (p->n_chunks % BLOCK_CHUNKS == 0) {
+    p->block = g_renew (Chunk *, p->block, p->n_chunks / BLOCK_CHUNKS + 1);
+    p->block[p->n_chunks / BLOCK_CHUNKS] = room_new (BLOCK_CHUNKS * sizeof (Chunk));
   }
   return p->n_chunks++;
+}
+
+void
+order_make_chunks (Pending *p, guint32 n)
+{
+  while (p->n_chunks < n)
+    (void) chunk_take (p);
 }
 
 static void
 append (Pending *p, guint32 *list, const Waiting *w)
 {
-  guint32 i = *list;
+  Chunk *c = *list != NIL ? chunk_at (p, *list) : NULL;
 
-  if (i == NIL || p->chunk[i].n == CHUNK_SAMPLES) {
-    i = chunk_take (p);
-    p->chunk[i].next = *list;
-    p->chunk[i].n = 0;
+  if (c == NULL || c->n == CHUNK_SAMPLES) {
+    guint32 i = chunk_take (p);
+
+    c = chunk_at (p, i);
+    c->next = *list;
+    c->n = 0;
     *list = i;
   }
-  p->chunk[i].w[p->chunk[i].n++] = *w;
+  c->w[c->n++] = *w;
 }
 
 static void
@@ -247,9 +260,9 @@ release (Pending *p, guint32 list)
 
   if (list == NIL)
     return;
-  while (p->chunk[last].next != NIL)
-    last = p->chunk[last].next;
-  p->chunk[last].next = p->free;
+  while (chunk_at (p, last)->next != NIL)
+    last = chunk_at (p, last)->next;
+  chunk_at (p, last)->next = p->free;
   p->free = list;
 }
 
@@ -261,9 +274,9 @@ refile_far (OwdCorrelator *self)
   guint32 list = p->far;
 
   p->far = NIL;
-  for (guint32 i = list; i != NIL; i = p->chunk[i].next) {
-    for (guint32 k = 0; k < p->chunk[i].n; k++) {
-      Waiting w = p->chunk[i].w[k];
+  for (guint32 i = list; i != NIL; i = chunk_at (p, i)->next) {
+    for (guint32 k = 0; k < chunk_at (p, i)->n; k++) {
+      Waiting w = chunk_at (p, i)->w[k];
 
       put (self, &w);
     }
@@ -373,17 +386,14 @@ decide (OwdCorrelator *self, Waiting *w)
 static gboolean
 settle (OwdCorrelator *self, Waiting *w, gint64 slot)
 {
-  Waiting moved;
-
   if (!w->decided && !decide (self, w)) {
     self->pending.near--;
     return FALSE;
   }
   if (slot_of (&self->pending, w->ts) <= slot)
     return TRUE;
-  moved = *w;
   self->pending.near--;
-  put (self, &moved);
+  put (self, w);
   return FALSE;
 }
 
@@ -393,16 +403,17 @@ decide_slot (OwdCorrelator *self, gint64 slot)
 {
   Pending *p = &self->pending;
 
-  for (guint32 i = p->head[slot & (SLOTS - 1)]; i != NIL; i = p->chunk[i].next) {
+  for (guint32 i = p->head[slot & (SLOTS - 1)]; i != NIL; i = chunk_at (p, i)->next) {
+    Chunk *c = chunk_at (p, i);
     guint32 kept = 0;
 
-    for (guint32 k = 0; k < p->chunk[i].n; k++)
-      pair_expect (self, p->chunk[i].w[k].near, p->chunk[i].w[k].wide);
-    for (guint32 k = 0; k < p->chunk[i].n; k++) { /* settle() may move the chunks */
-      if (settle (self, &p->chunk[i].w[k], slot) && kept++ < k)
-        p->chunk[i].w[kept - 1] = p->chunk[i].w[k];
+    for (guint32 k = 0; k < c->n; k++)
+      pair_expect (self, c->w[k].near, c->w[k].wide);
+    for (guint32 k = 0; k < c->n; k++) {
+      if (settle (self, &c->w[k], slot) && kept++ < k)
+        c->w[kept - 1] = c->w[k];
     }
-    p->chunk[i].n = kept;
+    c->n = kept;
   }
 }
 
@@ -411,10 +422,12 @@ judge_slot (OwdCorrelator *self, gint64 slot)
 {
   Pending *p = &self->pending;
 
-  for (guint32 i = p->head[slot & (SLOTS - 1)]; i != NIL; i = p->chunk[i].next) {
-    for (guint32 k = 0; k < p->chunk[i].n; k++) {
-      if (p->chunk[i].w[k].decided && p->chunk[i].w[k].kind != 0)
-        gate_judge (self, &p->chunk[i].w[k]);
+  for (guint32 i = p->head[slot & (SLOTS - 1)]; i != NIL; i = chunk_at (p, i)->next) {
+    Chunk *c = chunk_at (p, i);
+
+    for (guint32 k = 0; k < c->n; k++) {
+      if (c->w[k].decided && c->w[k].kind != 0)
+        gate_judge (self, &c->w[k]);
     }
   }
 }
@@ -502,20 +515,31 @@ collect_turns (OwdCorrelator *self)
   Pending *p = &self->pending;
   guint32 n = 0;
 
-  for (guint32 i = p->head[p->first & (SLOTS - 1)]; i != NIL; i = p->chunk[i].next) {
+  for (guint32 i = p->head[p->first & (SLOTS - 1)]; i != NIL; i = chunk_at (p, i)->next) {
+    Chunk *c = chunk_at (p, i);
+
     if (2 * (n + CHUNK_SAMPLES) > self->turns_size) {
       self->turns_size = MAX (1024, self->turns_size * 2);
       self->turn = g_renew (Turn, self->turn, self->turns_size);
     }
-    for (guint32 k = 0; k < p->chunk[i].n; k++) {
-      if (!settle (self, &p->chunk[i].w[k], p->first))
+    for (guint32 k = 0; k < c->n; k++) {
+      if (!settle (self, &c->w[k], p->first))
         continue;
-      if (p->chunk[i].w[k].verdict == VERDICT_NONE && p->chunk[i].w[k].kind != 0)
-        gate_judge (self, &p->chunk[i].w[k]);
+      if (c->w[k].verdict == VERDICT_NONE && c->w[k].kind != 0)
+        gate_judge (self, &c->w[k]);
       self->turn[n++].place = i * CHUNK_SAMPLES + k;
     }
   }
   return n;
+}
+
+/* The cache lines that it lies in. */
+static void
+ask_for (const Waiting *w)
+{
+  for (gsize i = 0; i < sizeof *w; i += 64)
+    __builtin_prefetch ((const char *) w + i);
+  __builtin_prefetch ((const char *) (w + 1) - 1);
 }
 
 /* Delivers the first slot in order. Returns the time of the last sample, or OWD_TIME_NONE. */
@@ -533,6 +557,8 @@ deliver_slot (OwdCorrelator *self)
   for (guint32 i = 0; i < n; i++) {
     const Waiting *w = waiting_at (p, &self->turn[i]);
 
+    if (i + DELIVER_AHEAD < n)
+      ask_for (waiting_at (p, &self->turn[i + DELIVER_AHEAD]));
     if (w->kind != 0 && !gate_passes (self, w)) {
       self->counters.contradicted++;
       continue;
