@@ -13,7 +13,7 @@
  * still find the one before it. */
 #define KEEP_NS (G_GINT64_CONSTANT (75) * OWD_NS_PER_S)
 #define KEEP_MORE_NS (G_GINT64_CONSTANT (15) * OWD_NS_PER_S)
-#define SNAPSHOT_MAGIC G_GUINT64_CONSTANT (0x343056504f44574f) /* "OWDOPV04" */
+#define SNAPSHOT_MAGIC G_GUINT64_CONSTANT (0x353056504f44574f) /* "OWDOPV05" */
 
 static void
 discard (void *user, const OwdSample *sample)

@@ -259,13 +259,21 @@ pair_ask_networks (const OwdCorrelator *self, Seen *seen)
   seen->wide_side = side_find (self, seen->wide);
 }
 
+/* A set lies in several cache lines. */
+static void
+ask_for (const Side *set)
+{
+  for (const char *p = (const char *) set; p < (const char *) (set + SIDE_WAYS); p += 64)
+    __builtin_prefetch (p);
+}
+
 void
 pair_expect (const OwdCorrelator *self, guint32 near, guint32 wide)
 {
   if (self->side == NULL)
     return;
-  __builtin_prefetch (&self->side[near & (SIDES - SIDE_WAYS)]);
-  __builtin_prefetch (&self->side[wide & (SIDES - SIDE_WAYS)]);
+  ask_for (&self->side[near & (SIDES - SIDE_WAYS)]);
+  ask_for (&self->side[wide & (SIDES - SIDE_WAYS)]);
 }
 
 void
