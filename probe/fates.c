@@ -92,10 +92,12 @@ add_life (const OwdProbeLife *life, OwdProbeFates *fates)
 {
   const OwdProbeArrivals *a = &life->known;
   guint64 left = life->left - life->left_before;
-  guint64 missing = left - MIN (left, a->arrived);
+  guint64 missing = left - MIN (left, a->arrived), doubtful = a->unsure + life->close;
 
+  if (life->later)
+    doubtful += life->opened ? life->lost_opening - MIN (life->lost_opening, life->lost_before) : missing;
   fates->lost += life->lost - life->lost_before;
-  fates->up_lo += missing - MIN (missing, a->unsure + life->close);
+  fates->up_lo += missing - MIN (missing, doubtful);
   fates->up_hi += missing;
   fates->copies += a->copies;
   fates->reordered += a->reordered;
@@ -125,7 +127,7 @@ begin_life (OwdProbeLedger *self, const OwdProbeArrivals *report)
     self->told = TRUE;
   }
   self->life[1] = self->life[0];
-  self->life[0] = (OwdProbeLife){ .used = TRUE, .report = *report };
+  self->life[0] = (OwdProbeLife){ .used = TRUE, .report = *report, .later = self->life[1].used };
 }
 
 void
@@ -142,6 +144,7 @@ owd_probe_ledger_report (OwdProbeLedger *self, const OwdProbeArrivals *report, g
     begin_life (self, report);
   else if (total (report) > total (&life->report)) {
     life->begun = life->begun && report->first == life->report.first;
+    life->opened = life->opened && life->begun;
     life->report = *report;
   }
 }
@@ -149,9 +152,14 @@ owd_probe_ledger_report (OwdProbeLedger *self, const OwdProbeArrivals *report, g
 gboolean
 owd_probe_ledger_wants (const OwdProbeLedger *self, guint32 seq)
 {
-  for (guint i = 0; i < G_N_ELEMENTS (self->life); i++)
-    if (self->life[i].used && (seq == self->life[i].report.first || seq == self->life[i].report.highest))
+  for (guint i = 0; i < G_N_ELEMENTS (self->life); i++) {
+    const OwdProbeLife *life = &self->life[i];
+
+    if (!life->used)
+      continue;
+    if (seq == life->report.first || seq == life->report.highest || (life->later && life->begun && !life->opened))
       return TRUE;
+  }
   return FALSE;
 }
 
@@ -167,6 +175,10 @@ owd_probe_ledger_settled (OwdProbeLedger *self, guint32 seq, const OwdProbeSettl
       life->begun = TRUE;
       life->left_before = settled->left_before;
       life->lost_before = settled->lost_before;
+      life->first_t1 = settled->t1;
+    } else if (life->begun && !life->opened && settled->t1 - life->first_t1 > settled->spread_ns) {
+      life->opened = TRUE;
+      life->lost_opening = settled->lost_before;
     }
     if (seq == life->report.highest) {
       life->known = life->report;

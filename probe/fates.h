@@ -32,7 +32,9 @@ void owd_probe_arrivals_note (OwdProbeArrivalLog *self, guint32 seq);
 typedef struct {
   guint64 left_before, lost_before; /* packets that left this machine, and of these the ones without a timely reply */
   gboolean left, lost;              /* itself */
-  guint64 close;                    /* lost ones that were sent so shortly before it that they may only be slower */
+  guint64 close;                    /* lost ones that were sent so shortly before it that they may only be slower: */
+  gint64 spread_ns;                 /* by no more than this */
+  OwdTime t1;
 } OwdProbeSettled;
 
 /* One life of the reflector's log: from its first packet to its restart, or eviction. */
@@ -42,6 +44,11 @@ typedef struct {
   OwdProbeArrivals known;  /* the newest whose highest packet is settled */
   guint64 left_before, lost_before;
   guint64 left, lost, close; /* through known.highest; since the beginning of the session */
+  /* There was another life before: packets sent shortly after the first one of this may have arrived in that, unheard.
+   */
+  gboolean later, opened; /* opened: a packet sent later than shortly after is settled */
+  OwdTime first_t1;
+  guint64 lost_opening; /* before that one */
 } OwdProbeLife;
 
 typedef struct {

@@ -443,9 +443,8 @@ mark (OwdProbeSession *self, guint32 peer_seq, guint32 seq, gboolean open)
 /* Packets given up that were sent before s by less than replies have differed: they may still have been on their way
  * when the reflector spoke of s. */
 static guint64
-given_up_close_to (const OwdProbeSession *self, const Slot *s)
+given_up_close_to (const OwdProbeSession *self, const Slot *s, gint64 spread)
 {
-  gint64 spread = self->rtt_min != OWD_TIME_NONE ? self->rtt_max - self->rtt_min : 0;
   guint64 before = s->given_up_before;
   guint32 near = 0, far = MIN (self->mask, s->seq); /* how many numbers back */
 
@@ -468,6 +467,7 @@ static void
 enter (OwdProbeSession *self, guint32 seq)
 {
   const Slot *s = slot_of (self, seq);
+  gint64 spread_ns = self->rtt_min != OWD_TIME_NONE ? self->rtt_max - self->rtt_min : 0;
   OwdProbeSettled settled;
 
   if (s == NULL || (gint32) (seq - self->first) >= 0 || !owd_probe_ledger_wants (&self->ledger, seq))
@@ -476,7 +476,9 @@ enter (OwdProbeSession *self, guint32 seq)
                                .lost_before = s->given_up_before,
                                .left = s->counted_left,
                                .lost = s->counted_lost,
-                               .close = given_up_close_to (self, s) };
+                               .close = given_up_close_to (self, s, spread_ns),
+                               .spread_ns = spread_ns,
+                               .t1 = s->t1 };
   owd_probe_ledger_settled (&self->ledger, seq, &settled);
 }
 

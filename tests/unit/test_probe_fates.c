@@ -249,9 +249,9 @@ reports_tell_exactly (void **state)
     judge (&score, &sum, &truth);
     if (sum.lost_unknown > 0)
       continue;
-    /* the line has lost replies to packets and replies to copies */
-    assert_int_equal (sum.duplicates_up, truth.copies_up);
-    assert_int_equal (truth.lost_replies, sum.lost_down + sum.duplicates_up - (sum.duplicates - sum.duplicates_down));
+    /* the line has lost replies to packets and replies to copies; of the last copy nobody may have heard */
+    assert_true (sum.duplicates_up <= truth.copies_up && truth.copies_up <= sum.duplicates_up + 1);
+    assert_int_equal (truth.lost_replies, sum.lost_down + truth.copies_up - (sum.duplicates - sum.duplicates_down));
   }
   printf ("with reports: %u of %u exact, %u wrong, %" G_GUINT64_FORMAT " of %" G_GUINT64_FORMAT " open\n", score.exact,
           score.runs, score.wrong, score.open, score.lost);
