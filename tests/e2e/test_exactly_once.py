@@ -22,7 +22,8 @@ SECONDS = int(os.environ.get('OWD_TEST_SECONDS', '600'))
 KILLS = int(os.environ.get('OWD_TEST_KILLS', '20'))
 
 # some paths have more samples than that in a minute: which ones are kept must not depend on anything either
-RAW = {'ONEWAY_DATABASE_RAW_SAMPLES_PER_MINUTE': '100'}
+RAW_LIMIT = 100
+RAW = {'ONEWAY_DATABASE_RAW_SAMPLES_PER_MINUTE': str(RAW_LIMIT)}
 FAST = {**RAW, 'ONEWAY_CORRELATOR_COMMIT_INTERVAL': '1 ms', 'ONEWAY_CORRELATOR_CHECKPOINT_INTERVAL': '30 ms'}
 
 SLOW_MARKS = """
@@ -162,6 +163,22 @@ class ExactlyOnce(chain.Case):
             self.correlate(database, {'ONEWAY_CORRELATOR_WORKERS': workers})
             self.assert_same(database, self.truth)
         self.report('1, 2, 4 workers', database)
+
+    def test_raw_limit_changes_no_rollup(self):
+        """No path has more raw samples in a minute than told, outliers aside; bins are those of all samples."""
+        database = self.database()
+        self.correlate(database, {'ONEWAY_DATABASE_RAW_SAMPLES_PER_MINUTE': '0'})
+        rows = 'SELECT ts, src, dst, kind, flow, owd_ms FROM owd.samples'
+        every, kept = (set(d.query(rows)) for d in (database, self.truth))
+        self.assertLess(kept, every)
+        self.assertEqual(database.digest('delivered'), self.truth.digest('delivered'))
+        most = self.truth.query('SELECT max (n) FROM (SELECT count (*) FILTER (WHERE flags & 64 = 0) AS n FROM owd.samples'
+                                " GROUP BY src, dst, date_trunc ('minute', ts)) m")
+        self.assertLessEqual(int(most[0]), RAW_LIMIT)
+        left = self.truth.query(f'SELECT sum (b.kept) / sum (least (b.n, {RAW_LIMIT})) FROM owd.rollup r,'
+                                ' unnest (r.n, coalesce (r.kept, r.n)) b (n, kept) WHERE r.width = 60')
+        self.assertGreater(float(left[0]), 0.75)
+        self.report('limited', self.truth)
 
     def test_killed_while_working_off_a_log(self):
         database = self.slow_database()
