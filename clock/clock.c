@@ -282,8 +282,7 @@ owd_clock_refine (const OwdClock *self, OwdInstant *instant)
   gint64 up_ns = instant->lo_ns - instant->boot_ns, lo_ns, hi_ns;
 
   if (instant->segment != 0 && !read_around_step (&self->boot, up_ns / OWD_NS_PER_MS, instant)
-      && owd_boot_at (&self->boot, instant->segment, up_ns / OWD_NS_PER_MS, &lo_ns, &hi_ns)
-      && hi_ns - lo_ns < instant->clock_ns) {
+      && owd_boot_at (&self->boot, instant->segment, up_ns / OWD_NS_PER_MS, &lo_ns, &hi_ns)) {
     instant->lo_ns = lo_ns + up_ns;
     instant->clock_ns = hi_ns - lo_ns;
     instant->boot_ns = lo_ns;

@@ -196,6 +196,29 @@ a_small_step_is_located (void **state)
   assert_true (widest < 100 * MS); /* both clocks are claimed near the step only */
 }
 
+/* The boot time of a skewed exporter moves by 5 ms within a stamp's age, which is more than is unknown of it. */
+static void
+an_old_stamp_has_its_own_boot_time (void **state)
+{
+  const OwdTime boot = EPOCH - 1000 * S, age = 80 * S;
+  g_autoptr (GRand) rand = g_rand_new_with_seed (24);
+  OwdClock c = { 0 };
+
+  (void) state;
+  for (guint i = 0; i < 2000; i++) {
+    OwdTime t = EPOCH + i * 1537 * MS + g_rand_int_range (rand, 0, 900) * MS;
+    OwdHeader h = header_at (t, boot, 60);
+    OwdFlow f = flow_at (header_at (t - age, boot, 60).uptime_ms);
+    OwdInstant at;
+
+    (void) owd_clock_header (&c, &h, 100);
+    owd_clock_learn (&c, &f);
+    assert_true (owd_clock_instant (&c, &f, OWD_STAMP_START, &at));
+    owd_clock_refine (&c, &at);
+    assert_true (holds (&c, OWD_STAMP_START, &at, t - age));
+  }
+}
+
 /* With a profile the first header's stamps are as narrow as it says, and lie where it says; one that the headers
  * contradict is left aside. */
 static void
@@ -458,6 +481,7 @@ main (void)
     cmocka_unit_test (locked_phase_stays_wide),
     cmocka_unit_test (reboot_and_step),
     cmocka_unit_test (a_small_step_is_located),
+    cmocka_unit_test (an_old_stamp_has_its_own_boot_time),
     cmocka_unit_test (a_profile_is_there_from_the_start),
     cmocka_unit_test (one_bad_header_does_no_harm),
     cmocka_unit_test (wrap_goes_unseen),
