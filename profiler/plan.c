@@ -11,9 +11,10 @@
 
 #include <math.h>
 
-#define RECORD_WAITING_BYTES 150 /* in the correlator: a record and its share of the tables */
-#define RECORD_LOG_BYTES 85      /* in the log, headers included */
-#define SAMPLE_BYTES 149         /* in the database, with its index */
+#define RECORD_WAITING_BYTES 100 /* in the correlator: a record and its share of the tables */
+#define RECORD_LOG_BYTES 48      /* in the log; */
+#define DATAGRAM_LOG_BYTES 400   /* a header in each partition, and a place in the blocks' dictionaries */
+#define SAMPLE_BYTES 143         /* in the database, with its index */
 #define DAY_S 86400.0
 #define MIB (1024.0 * 1024)
 #define GIB (1024.0 * MIB)
@@ -21,12 +22,15 @@
 void
 owd_profile_plan (const OwdProfileSummary *const *all, guint n, double max_latency_s, OwdProfilePlan *ret)
 {
+  double datagrams_per_s = 0;
+
   *ret = (OwdProfilePlan){ .exporters = n };
   for (guint i = 0; i < n; i++) {
     const OwdProfileSummary *s = all[i];
     const OwdEstimate *lag = s->lag_start_ms[3].known ? &s->lag_start_ms[3] : &s->lag_start_ms[2];
 
     ret->records_per_s += s->records_per_s;
+    datagrams_per_s += s->records_per_s * (double) s->headers / (double) MAX (s->records, 1);
     ret->peak_records_per_s += s->peak_records_per_s;
     if (!lag->known)
       ret->unknown++;
@@ -37,7 +41,7 @@ owd_profile_plan (const OwdProfileSummary *const *all, guint n, double max_laten
   if (ret->unknown == n || ret->horizon_s > max_latency_s)
     ret->horizon_s = max_latency_s;
   ret->memory_mib = ret->records_per_s * ret->horizon_s * RECORD_WAITING_BYTES / MIB;
-  ret->log_gib_per_day = ret->records_per_s * DAY_S * RECORD_LOG_BYTES / GIB;
+  ret->log_gib_per_day = (ret->records_per_s * RECORD_LOG_BYTES + datagrams_per_s * DATAGRAM_LOG_BYTES) * DAY_S / GIB;
   ret->samples_per_s = ret->records_per_s;
   ret->database_gib_per_day = ret->samples_per_s * DAY_S * SAMPLE_BYTES / GIB;
 }

@@ -854,6 +854,27 @@ sum_epoch (const OwdProfile *self, const OwdEstimate *offset_s, OwdProfileSummar
   s->epoch_ms.hi *= 1000;
 }
 
+/* Lags of uptime stamps are no better known than the boot time. */
+static void
+sum_lags (const OwdProfile *self, OwdProfileSummary *s)
+{
+  static const double ranks[] = { 0.5, 0.95, 0.99, 0.999 };
+  double half_ms = 0;
+
+  for (guint i = 0; i < s->n_segments && self->kind[1] == OWD_STAMP_UPTIME_MS; i++)
+    if (s->segment[i].boot_ms.known)
+      half_ms = MAX (half_ms, (s->segment[i].boot_ms.hi - s->segment[i].boot_ms.lo) / 2);
+  for (guint i = 0; i < G_N_ELEMENTS (ranks); i++) {
+    OwdEstimate *lag[2] = { &s->lag_start_ms[i], &s->lag_end_ms[i] };
+
+    for (guint k = 0; k < 2; k++) {
+      *lag[k] = lag_estimate (&self->lag[k], ranks[i]);
+      lag[k]->lo -= half_ms;
+      lag[k]->hi += half_ms;
+    }
+  }
+}
+
 static void
 sum_traffic (const OwdProfile *self, OwdProfileSummary *s)
 {
@@ -872,7 +893,6 @@ sum_traffic (const OwdProfile *self, OwdProfileSummary *s)
 void
 owd_profile_summary (const OwdProfile *self, OwdProfileSummary *s)
 {
-  static const double ranks[] = { 0.5, 0.95, 0.99, 0.999 };
   gint64 slack_ns = 0;
   TimeoutSummary t;
 
@@ -889,10 +909,7 @@ owd_profile_summary (const OwdProfile *self, OwdProfileSummary *s)
   sum_stamps (self, s);
   sum_header (self, s);
   sum_segments (self, s);
-  for (guint i = 0; i < G_N_ELEMENTS (ranks); i++) {
-    s->lag_start_ms[i] = lag_estimate (&self->lag[0], ranks[i]);
-    s->lag_end_ms[i] = lag_estimate (&self->lag[1], ranks[i]);
-  }
+  sum_lags (self, s);
   blunder_summary (&self->blunders, &s->blunders);
   for (guint i = 0; i < 2; i++)
     slack_ns = MAX (slack_ns, (gint64) (MAX (s->step_ms[i].known ? s->step_ms[i].hi : 1, 1) * 1e6));

@@ -27,6 +27,8 @@
 #define EDGE_LEAST 16        /* records at the edge */
 #define WINDOW 6             /* bins: 1.5 s */
 #define HAZARD 0.75          /* share of those that came to the window and left within it */
+#define EDGE_SURE 6          /* records above the foot: fewer may have left by chance */
+#define EDGE_BLUR_S 2        /* a foot that is no sharper than this is no edge */
 #define EDGE_SHARE (1.0 / 3) /* of the peak's density: still the edge's own */
 #define SMOOTH 2             /* bins to each side that are averaged */
 #define CONTINUES_NS (5 * OWD_NS_PER_S)
@@ -128,8 +130,10 @@ foot (const EdgeHist *self, guint window)
 static OwdEstimate
 edge_estimate (const EdgeHist *self, guint from, gint64 slack_ns, const char *why)
 {
-  double slack_s = (double) slack_ns / (double) OWD_NS_PER_S, at_s;
-  guint32 count;
+  double slack_s = (double) slack_ns / (double) OWD_NS_PER_S, at_s, hi_s;
+  guint32 count, below = 0;
+  guint at, top;
+  OwdEstimate e;
   int window;
 
   if (self->n < ENOUGH)
@@ -137,8 +141,20 @@ edge_estimate (const EdgeHist *self, guint from, gint64 slack_ns, const char *wh
   window = sharpest (self, from, &count);
   if (window < 0)
     return estimate_unknown (why, self->n);
-  at_s = foot (self, (guint) window) * BIN_S;
-  return estimate_bound (at_s + BIN_S / 2, at_s - BIN_S - slack_s, at_s + 2 * BIN_S + slack_s, count);
+  at = foot (self, (guint) window);
+  if (at < from)
+    return estimate_unknown ("too near to the inactive timeout to be told apart", self->n);
+  for (top = at; top + 1 < EDGE_BINS && (below += self->bin[top]) < EDGE_SURE; top++)
+    ;
+  at_s = at * BIN_S;
+  hi_s = MAX (at_s + 2 * BIN_S, (top + 1) * BIN_S);
+  e = estimate_bound ((at_s - BIN_S + hi_s) / 2, at_s - BIN_S - slack_s, hi_s + slack_s, count);
+  if (hi_s - at_s <= EDGE_BLUR_S)
+    return e;
+  e.known = FALSE;
+  e.value = NAN;
+  e.why = "too few records at one age";
+  return e;
 }
 
 /* ---- records -------------------------------------------------------------------------------------- */

@@ -366,6 +366,10 @@ plans_follow_rates_and_lags (void **state)
   assert_float_equal (plan.records_per_s, 2 * s.records_per_s, 1e-9);
   assert_true (plan.horizon_s > 15.5 && plan.horizon_s < 17.5);
   assert_float_equal (plan.samples_per_s, plan.records_per_s, 1e-9);
+  /* a log of as many records takes as much: 57 bytes each, where 30 are in a datagram */
+  s.headers = s.records / 30;
+  owd_profile_plan (all, 2, 60, &plan);
+  assert_float_equal (plan.log_gib_per_day * 1024 * 1024 * 1024 / 86400 / plan.records_per_s, 57, 8);
   owd_profile_plan (all, 2, 10, &plan);
   assert_float_equal (plan.horizon_s, 10, 1e-9);
   assert_true (plan.wished_horizon_s > 15.5);
