@@ -8,7 +8,8 @@ SELECT owd.ts_of_ns (r.run_ns) AS began, r.agent AS src, r.target AS dst, r.meth
        (s -> 'up_ms' ->> 'p50')::float8 AS up_p50_ms, (s -> 'up_ms' ->> 'p95')::float8 AS up_p95_ms,
        (s -> 'down_ms' ->> 'p50')::float8 AS down_p50_ms, (s -> 'down_ms' ->> 'p95')::float8 AS down_p95_ms,
        (s -> 'ipdv_up_ms' ->> 'p50')::float8 AS ipdv_up_p50_ms,
-       (s -> 'ipdv_down_ms' ->> 'p50')::float8 AS ipdv_down_p50_ms, s AS summary
+       (s -> 'ipdv_down_ms' ->> 'p50')::float8 AS ipdv_down_p50_ms, s AS summary,
+       (s ->> 'lost_unknown')::bigint AS lost_unknown
   FROM (SELECT *, summary AS s FROM owd.probe_run) r;
 
 COMMENT ON VIEW owd.probe_runs IS 'Runs of the probe: one row per program start, target and size, with its summary once it has ended.';
@@ -21,8 +22,8 @@ COMMENT ON COLUMN owd.probe_runs.size IS 'Bytes of payload.';
 COMMENT ON COLUMN owd.probe_runs.sent IS 'Packets that left; NULL here and below: the run has no summary.';
 COMMENT ON COLUMN owd.probe_runs.answered IS 'Of these answered in time.';
 COMMENT ON COLUMN owd.probe_runs.lost IS 'Of these not answered in time.';
-COMMENT ON COLUMN owd.probe_runs.lost_up IS 'Of these lost on the way up, where the reflector counts.';
-COMMENT ON COLUMN owd.probe_runs.lost_down IS 'Of these lost on the way back, where the reflector counts.';
+COMMENT ON COLUMN owd.probe_runs.lost_up IS 'Of these surely lost on the way up; not more than lost_up + lost_unknown were.';
+COMMENT ON COLUMN owd.probe_runs.lost_down IS 'Of these surely lost on the way back; not more than lost_down + lost_unknown were.';
 COMMENT ON COLUMN owd.probe_runs.duplicates IS 'Answers that came more than once.';
 COMMENT ON COLUMN owd.probe_runs.reordered IS 'Answers that were overtaken.';
 COMMENT ON COLUMN owd.probe_runs.rtt_p50_ms IS 'Median of the round trips in ms; all quantiles are over answered packets.';
@@ -34,3 +35,4 @@ COMMENT ON COLUMN owd.probe_runs.down_p95_ms IS '95th percentile of the same, in
 COMMENT ON COLUMN owd.probe_runs.ipdv_up_p50_ms IS 'Median of |IPDV| (RFC 3393) up in ms.';
 COMMENT ON COLUMN owd.probe_runs.ipdv_down_p50_ms IS 'The same on the way back, in ms.';
 COMMENT ON COLUMN owd.probe_runs.summary IS 'All of it, as oneway-probe send --format json prints it.';
+COMMENT ON COLUMN owd.probe_runs.lost_unknown IS 'Of these lost on either way, or answered too late; all of them where the reflector does not count.';

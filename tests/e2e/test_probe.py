@@ -459,7 +459,7 @@ class Line(Ends):
             self.assertLess(abs(statistics.median(p[key + '_ms'] for p in packets) - truth), 0.1)
             for p in packets:  # the truth of a single packet is not known, but that of the line is
                 self.assertLessEqual(p[key + '_lo_ms'], truth + 0.1)
-        self.assertGreater(sum('true_t3' in p['flags'] for p in packets), 200)
+        self.assertGreater(sum('true_t3' in p['flags'] for p in packets), 50)  # as far as the reflector keeps up
 
     def everything_at_once(self, *args):
         """Returns: what the sender says, and what the line did in both directions."""
