@@ -641,7 +641,8 @@ order_advance (OwdCorrelator *self, OwdTime log_time)
     self->horizon_ns = horizon (self);
     self->horizon_at = log_time;
   }
-  mark = log_time - self->horizon_ns;
+  /* whole slots: the one that the horizon's end lies in goes with it, so that nothing waits for longer than that */
+  mark = log_time - self->horizon_ns + MIN (self->pending.slot_ns, HORIZON_MARGIN_NS);
   if (self->watermark != OWD_TIME_NONE && mark <= self->watermark)
     return;
   deliver_until (self, mark);

@@ -27,7 +27,10 @@ typedef struct {
   OwdTime now;
   guint32 in_if; /* at point 1 */
   guint32 raw_per_minute;
-  guint n_flows; /* of load() */
+  guint n_flows;     /* of load() */
+  OwdTime watermark; /* before the call that delivers */
+  gint64 horizon_ns; /* as it was then; 0: how late samples are delivered is not looked at */
+  gint64 slowest_ns; /* delivery after the packet, less the longer horizon of before and after the call */
 } World;
 
 static void
@@ -41,6 +44,9 @@ collect (void *user, const OwdSample *sample)
     assert_true (sample->ts >= last->ts);
     assert_int_equal (sample->seq, last->seq + 1);
   }
+  assert_true (sample->ts > w->watermark);
+  if (w->horizon_ns > 0)
+    w->slowest_ns = MAX (w->slowest_ns, w->now - sample->ts - MAX (w->horizon_ns, owd_correlator_horizon_ns (w->c)));
   g_array_append_val (w->samples, *sample);
 }
 
@@ -62,7 +68,7 @@ add_count (void *user, const OwdCount *count)
 static World
 world_new (void)
 {
-  return (World){ .samples = g_array_new (FALSE, FALSE, sizeof (OwdSample)) };
+  return (World){ .samples = g_array_new (FALSE, FALSE, sizeof (OwdSample)), .watermark = OWD_TIME_NONE };
 }
 
 static void
@@ -107,6 +113,8 @@ tick (World *w, OwdTime now)
     owd_correlator_header (w->c, &h);
   }
   owd_correlator_advance (w->c, now);
+  assert_true (owd_correlator_watermark (w->c) >= w->watermark);
+  w->watermark = owd_correlator_watermark (w->c);
 }
 
 static OwdStatus export(World *w, Saw saw)
@@ -916,6 +924,42 @@ delays_below_the_step (void **state)
   world_end (&w);
 }
 
+/* Records lag by up to five seconds, later by up to nine, later still by one: whatever the horizon does, samples are
+ * delivered no later than it and a second, and what the watermark has promised holds (collect(), tick()). */
+static void
+delivered_within_the_horizon (void **state)
+{
+  enum { EACH = 1500 };
+  const gint64 lag_ms[] = { 5000, 9000, 1000 };
+  g_autoptr (GRand) rand = g_rand_new_with_seed (12);
+  gint64 horizon_ns[G_N_ELEMENTS (lag_ms)];
+  World w = world_new ();
+
+  (void) state;
+  world_start (&w);
+  tick (&w, EPOCH);
+  for (guint i = 0; i < 3 * EACH; i++) {
+    OwdTime now = EPOCH + 40 * S + i * 100 * MS;
+    gint64 age_ns = g_rand_int_range (rand, 200, (gint32) lag_ms[i / EACH]) * (gint64) MS;
+
+    if (i % 10 == 0) {
+      w.horizon_ns = owd_correlator_horizon_ns (w.c);
+      tick (&w, now);
+    }
+    w.now = now;
+    conversation (&w, (guint16) (1000 + i), now - age_ns - 150 * MS, 0);
+    horizon_ns[i / EACH] = owd_correlator_horizon_ns (w.c);
+  }
+  if (w.slowest_ns > S)
+    fail_msg ("%.3f s later than the horizon", (double) w.slowest_ns / (double) S);
+  assert_true (w.samples->len > 3 * EACH * 3);
+  assert_true (horizon_ns[1] > horizon_ns[0] + 2 * S);
+  w.horizon_ns = 0;
+  owd_correlator_flush (w.c);
+  assert_true (owd_correlator_watermark (w.c) >= w.watermark);
+  world_end (&w);
+}
+
 /* ---- NetFlow v9: uptimes, and headers of whole seconds ------------------------------------------------- */
 
 #define UP_MS 5000000      /* uptime of both points at EPOCH */
@@ -1166,6 +1210,7 @@ main (void)
     cmocka_unit_test (records_span_a_clock_step),
     cmocka_unit_test (streams_a_packet_apart),
     cmocka_unit_test (delays_below_the_step),
+    cmocka_unit_test (delivered_within_the_horizon),
     cmocka_unit_test (memory_overflows),
     cmocka_unit_test (rate_is_limited),
     cmocka_unit_test (one_flow_fills_memory),
