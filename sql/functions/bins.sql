@@ -290,11 +290,10 @@ END;
 COMMENT ON FUNCTION owd.buckets (integer[], timestamptz, timestamptz, interval) IS 'Histogram of paths (all together) in bins of step: rows in order of bin, bucket; private.';
 
 -- Histograms as far as two percentiles need them: of the paths, each with the pair that it belongs to, how many delays fall into each
--- bucket of the pair's p50_lo to p50_hi and p95_lo to p95_hi; those below are counted as p50_lo - 1, those between as p95_lo - 1, those
--- above not at all. So what lies at or below a bucket of either range is what owd.path_buckets() says, in a tenth of the rows. A
--- bucket may come in several rows.
-CREATE OR REPLACE FUNCTION owd.path_ranks (paths integer[], pairs integer[], p50_lo smallint[], p50_hi smallint[], p95_lo smallint[],
-                                           p95_hi smallint[], from_ts timestamptz, to_ts timestamptz)
+-- bucket of the pair's p50_lo to p95_hi; those below are counted as p50_lo - 1, those above not at all. A bucket may come in several
+-- rows. Most of the time of a matrix goes here, by the entry: hence so little is done with each.
+CREATE OR REPLACE FUNCTION owd.path_ranks (paths integer[], pairs integer[], p50_lo smallint[], p95_hi smallint[], from_ts timestamptz,
+                                           to_ts timestamptz)
 RETURNS TABLE (pair integer, bucket smallint, n bigint)
 LANGUAGE plpgsql STABLE PARALLEL SAFE ROWS 50000 COST 10000
 SET search_path = pg_catalog, pg_temp
@@ -309,32 +308,28 @@ BEGIN
   FOR p IN SELECT * FROM owd.pieces (from_ts, to_ts, owd.exact_width (from_ts, NULL)) LOOP
     IF p.piece = 0 THEN
       RETURN QUERY
-      SELECT k.pair, CASE WHEN d.b < k.l50 THEN k.l50 - 1 WHEN d.b <= k.h50 THEN d.b WHEN d.b < k.l95 THEN k.l95 - 1 ELSE d.b END::smallint,
-             sum (d.n)::bigint
-        FROM unnest (paths, pairs, p50_lo, p50_hi, p95_lo, p95_hi) k (path_id, pair, l50, h50, l95, h95)
-        JOIN owd.path_buckets (paths, p.lo, p.hi, NULL) d (path_id, bin, b, n) ON d.path_id = k.path_id AND d.b <= k.h95
+      SELECT k.pair, greatest (d.b, k.lo - 1)::smallint, sum (d.n)::bigint
+        FROM unnest (paths, pairs, p50_lo, p95_hi) k (path_id, pair, lo, hi)
+        JOIN owd.path_buckets (paths, p.lo, p.hi, NULL) d (path_id, bin, b, n) ON d.path_id = k.path_id AND d.b <= k.hi
        GROUP BY 1, 2;
       CONTINUE;
     END IF;
     row_span := CASE WHEN p.piece < 3600 THEN interval '1 hour' ELSE interval '1 day' END;
     RETURN QUERY
-    -- buckets as in hist, 32768 up: most of the time goes here
-    SELECT d.pair, (CASE WHEN d.b < d.l50 THEN d.l50 - 1 WHEN d.b <= d.h50 THEN d.b WHEN d.b < d.l95 THEN d.l95 - 1 ELSE d.b END - 32768)::smallint,
-           sum (d.h & 4294967295)::bigint
-      FROM (SELECT u.pair, u.l50, u.h50, u.l95, u.h95, u.h, (u.h >> 32 & 65535)::integer AS b
-              FROM (SELECT r.pair, r.l50, r.h50, r.l95, r.h95,
+    -- 281470681743360: the bucket's bits of an entry; 281474976710655: with its count
+    SELECT g.pair, ((g.place >> 32) - 32768)::smallint, g.n
+      FROM (SELECT u.pair, greatest (u.h & 281470681743360, u.lo) AS place, sum (u.h & 4294967295)::bigint AS n
+              FROM (SELECT r.pair, r.lo, r.beyond,
                            unnest (r.hist[width_bucket ((b.first << 48) - 1, r.hist) + 1 : width_bucket ((b.beyond << 48) - 1, r.hist)]) AS h
-                      FROM (SELECT k.pair, r.start, k.l50 + 32768 AS l50, k.h50 + 32768 AS h50, k.l95 + 32768 AS l95, k.h95 + 32768 AS h95,
-                                   r.hist || '{}' AS hist
+                      FROM (SELECT k.pair, r.start, (k.lo + 32767)::bigint << 32 AS lo, (k.hi + 32769)::bigint << 32 AS beyond, r.hist || '{}' AS hist
                               FROM owd.rollup r
-                              JOIN unnest (paths, pairs, p50_lo, p50_hi, p95_lo, p95_hi) k (path_id, pair, l50, h50, l95, h95) ON k.path_id = r.path_id
+                              JOIN unnest (paths, pairs, p50_lo, p95_hi) k (path_id, pair, lo, hi) ON k.path_id = r.path_id
                              WHERE r.width = p.piece AND r.start > p.lo - row_span AND r.start < p.hi
                             OFFSET 0) r, -- with || '{}': out of TOAST once
                            LATERAL owd.bins_within (r.start, row_span, p.piece, p.lo, p.hi) b) u
-            OFFSET 0) d
-     WHERE d.b <= d.h95
-     GROUP BY d.pair, CASE WHEN d.b < d.l50 THEN d.l50 - 1 WHEN d.b <= d.h50 THEN d.b WHEN d.b < d.l95 THEN d.l95 - 1 ELSE d.b END;
+             WHERE u.h & 281474976710655 < u.beyond
+             GROUP BY 1, 2) g;
   END LOOP;
 END
 $$;
-COMMENT ON FUNCTION owd.path_ranks (integer[], integer[], smallint[], smallint[], smallint[], smallint[], timestamptz, timestamptz) IS 'Histograms of paths over a range, as far as median and 95th percentile need them; private.';
+COMMENT ON FUNCTION owd.path_ranks (integer[], integer[], smallint[], smallint[], timestamptz, timestamptz) IS 'Histograms of paths over a range, as far as median and 95th percentile need them; private.';

@@ -35,15 +35,14 @@ BEGIN
      GROUP BY p.pair
   ), wanted AS (
     -- where bins disagree, their histograms tell
-    SELECT array_agg (p.path_id) AS paths, array_agg (p.pair) AS pairs, array_agg (s.p50_lo) AS p50_lo, array_agg (s.p50_hi) AS p50_hi,
-           array_agg (s.p95_lo) AS p95_lo, array_agg (s.p95_hi) AS p95_hi
+    SELECT array_agg (p.path_id) AS paths, array_agg (p.pair) AS pairs, array_agg (s.p50_lo) AS p50_lo, array_agg (s.p95_hi) AS p95_hi
       FROM named p JOIN summed s ON s.pair = p.pair
      WHERE s.bins > 1 AND (s.p50_lo < s.p50_hi OR s.p95_lo < s.p95_hi)
   ), ranked AS (
     SELECT h.pair, h.bucket, sum (h.n) OVER (PARTITION BY h.pair ORDER BY h.bucket) AS upto
       FROM (SELECT b.pair, b.bucket, sum (b.n) AS n
               FROM wanted w
-             CROSS JOIN LATERAL owd.path_ranks (w.paths, w.pairs, w.p50_lo, w.p50_hi, w.p95_lo, w.p95_hi, from_ts, to_ts) b
+             CROSS JOIN LATERAL owd.path_ranks (w.paths, w.pairs, w.p50_lo, w.p95_hi, from_ts, to_ts) b
              GROUP BY b.pair, b.bucket) h
   ), percentile AS (
     SELECT s.pair, min (r.bucket) FILTER (WHERE r.upto >= 0.5 * s.n) AS p50, min (r.bucket) FILTER (WHERE r.upto >= 0.95 * s.n) AS p95
