@@ -335,6 +335,7 @@ mark_without_samples (void **state)
   OwdMark mark = { .offset = 77, .seq = 0, .watermark = T0 }, back;
   g_autoptr (OwdStore) store = open_store (NULL);
   GError *error = NULL;
+  g_autofree char *told = NULL;
 
   (void) state;
   back = claim (store, 1);
@@ -344,6 +345,11 @@ mark_without_samples (void **state)
   assert_works (owd_store_commit (store, 1, NULL, 0, NULL, 0, &mark, T0, &error));
   back = claim (store, 1);
   assert_memory_equal (&back, &mark, sizeof mark);
+  mark.offset++;
+  mark.shed_ppm = 250000;
+  assert_works (owd_store_commit (store, 1, NULL, 0, NULL, 0, &mark, T0, &error));
+  told = sql ("SELECT shed_ppm || ' ' || (flows_kept < 1) FROM owd.partition, owd.status WHERE part = 1");
+  assert_string_equal (told, "250000 true");
 }
 
 static void
