@@ -26,7 +26,8 @@
  * Invariants. A level that lasts is delivered from its first sample on, as its samples support each other. The verdict
  * depends on stamps and flows, not on the order of their arrival.
  *
- * Cost. One entry per sample and one look at a dozen bins of at most LEVEL_SIZE entries.
+ * Cost. One entry per sample, and one look at a dozen bins of at most LEVEL_SIZE entries for each slice of time (62 ms) of
+ * a path: who passes within it has the same company.
  */
 #include "internal.h"
 
