@@ -18,7 +18,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
-#define MEASURE_ALL (1 << 12)     /* records of an exporter that are all measured, */
+#define MEASURE_ALL (1 << 13)     /* records of an exporter that are all measured, */
 #define MEASURE_HALF (1 << 14)    /* up to which every second one, */
 #define MEASURE_QUARTER (1 << 15) /* every fourth one, and later every eighth one */
 #define BATCH_RECORDS (1 << 20)
