@@ -164,7 +164,8 @@ likely_lines (const OwdBoot *self, const OwdBootLines *l, gint64 soft_ns)
   OwdBootLines likely = *l;
   double lo_ppm, hi_ppm;
 
-  if (l != &self->main || !self->stepped || self->past.headers == 0
+  /* where the step was not located, headers behind it may have bent the lines before it */
+  if (l != &self->main || !self->stepped || self->before_step_recv_ns == OWD_TIME_NONE || self->past.headers == 0
       || self->past.last_uptime_ms - self->past.first_uptime_ms < KIN_SPAN_MS)
     return likely;
   skew_range (&self->past, (double) soft_ns, &lo_ppm, &hi_ppm);
