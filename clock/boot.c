@@ -475,9 +475,8 @@ refine (OwdBoot *self, const Constraint *c, double skew_bound_ppm)
     /* no further: the header itself spans a tick, and would hide a step that has just begun to show */
     was.lo_ns -= gap_ns;
     was.hi_ns += gap_ns;
+    /* what was known before is kept beside it: should this be a step that begins to show, it holds before the step */
     self->main = self->young = lines_from (&was, skew_bound_ppm);
-    if (!is_locating (self))
-      keep_from_here (self);
     return;
   }
   take (&self->main, c);
