@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * A time range is looked at in a dozen parts. Where the bounds of all parts agree they count together; where those of a
- * pair contradict each other a clock was moved meanwhile, and the whole mesh is taken from the last part alone.
+ * pair contradict each other a clock was moved meanwhile, and the whole mesh is taken from the parts behind that.
  *
  * Probes that calibrated exporters join the mesh by their clocks: the clock at an end of a probe is a node beside the
  * exporters, bound to each exporter that it calibrated by what that found, and trusted by as much as it states of
@@ -229,6 +229,20 @@ solve (Clocks *c, guint from)
   return fine;
 }
 
+/* Leaves out as much of the time as holds a clock's move: parts from the front until the rest agrees, and one more,
+ * since the move may lie early in the first part that does not contradict any more. Returns: the first part in use. */
+static guint
+solve_newest (Clocks *c)
+{
+  guint from = 0;
+
+  while (!solve (c, from) && from < BINS - 1)
+    from++;
+  if (from > 0 && from < BINS - 1)
+    (void) solve (c, ++from);
+  return from;
+}
+
 /* ---- what came out ---------------------------------------------------------------------------------- */
 
 static void
@@ -425,13 +439,7 @@ clocks_relate (OwdStore *store, const OwdConfig *config, OwdTime from_ns, OwdTim
   for (guint i = 0; i < c.names->len; i++)
     c.trust_ms[i] = trust_of (&c, i, bound_ms);
   if (c.pairs->len + c.ties->len > 0) {
-    guint from = 0;
-
-    if (!solve (&c, from)) {
-      from = BINS - 1;
-      (void) solve (&c, from);
-    }
-    fine = report (&c, store, from, out, error);
+    fine = report (&c, store, solve_newest (&c), out, error);
   }
   clear (&c);
   return fine;
