@@ -84,10 +84,8 @@ static const Option options[] = {
     "counted and dropped." },
   { "collector", "max-memory", TYPE_SIZE, "256 MiB", "16 MiB", "1 TiB",
     "Memory for exporter states, their templates and data sets that wait for a template, of all workers together. When "
-    "it is "
-    "used up, addresses that never sent a flow record lose theirs; after that nothing new is taken. An address may use "
-    "an "
-    "eighth." },
+    "it is used up, addresses that never sent a flow record lose theirs; after that nothing new is taken. An address "
+    "may use an eighth." },
   { "collector", "max-templates", TYPE_INT, "1024", "1", "65536", "Templates kept per exporter state." },
   { "collector", "template-timeout", TYPE_DURATION, "2 h", "0", "365 d",
     "A template that was not sent again for this long is forgotten. 0: never." },
