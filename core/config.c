@@ -214,6 +214,8 @@ static const Option test_options[] = {
   { "test NAME", "size", TYPE_STRING, "", NULL, NULL, "Payloads in bytes, separated by ','. Empty: the least." },
   { "test NAME", "dscp", TYPE_INT, "0", "0", "63", "Of probes, and wished for the replies." },
   { "test NAME", "tlvs", TYPE_STRING, "", NULL, NULL, "STAMP: as option --tlvs of oneway-probe send." },
+  { "test NAME", "reports", TYPE_BOOL, "yes", NULL, NULL,
+    "STAMP: whether reflectors are asked what has arrived, in packets of their own; see oneway-probe." },
   { "test NAME", "ports", TYPE_INT, "0", "0", "10000",
     "Source ports, used in turn. 0: 1, with tcp-ack and tcp-syn 1000." },
   { "test NAME", "port", TYPE_INT, "0", "0", "65535", "Of targets that name none. 0: the method's own." },

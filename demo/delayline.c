@@ -16,6 +16,7 @@
  *   DIR duplicate P   send twice, the second copy right behind the first
  *   DIR reorder P MS  hold back for MS longer, so that later frames overtake
  *   port N            loss, duplicates and reordering hit only UDP frames from or to this port; 0: all IP frames
+ *   size N            of these, only those with a payload of N bytes are counted, though all are hit; 0: all
  * They are drawn from a seeded generator and counted exactly over the whole run; "reordered" frames left after a frame
  * of their direction that had arrived later (RFC 4737).
  *
@@ -66,6 +67,7 @@ struct Slot {
   guint64 number;    /* in order of arrival, per direction */
   gsize length;      /* of the frame */
   gboolean impaired; /* loss, duplicates and reordering apply to it */
+  gboolean counted;  /* and are counted */
   gboolean twice;
   struct virtio_net_hdr offload;
   guint8 frame[FRAME_MAX];
@@ -83,7 +85,7 @@ typedef struct {
   Slot *first, *last;   /* waiting, by due time */
   gint64 newest_due_ns; /* of frames not held back */
   guint64 arrivals;
-  guint64 newest_sent; /* highest number that has left, of frames that impairments apply to */
+  guint64 newest_sent; /* highest number that has left, of frames that are counted */
   Counts counts;
   gint64 *given_ns; /* measured delays of the current second */
   guint n_given;
@@ -93,7 +95,7 @@ typedef struct {
   Direction dir[DIRECTIONS];
   Slot *slots, *unused;
   GRand *random;
-  guint16 port;
+  guint16 port, size;
   gint64 second;     /* of the report under way, since 1970 */
   GString *commands; /* an unfinished line of stdin */
   gboolean stdin_open;
@@ -110,15 +112,17 @@ clock_ns (clockid_t id)
 
 /* ---- frames ------------------------------------------------------------------------------------ */
 
-/* Is it an IP frame, and where a port is told, UDP from or to it? Fragments and extension headers count as no UDP. */
+/* Is it an IP frame, and where a port is told, UDP from or to it? Fragments and extension headers count as no UDP.
+ * ret_size: then its payload's length. */
 static gboolean
-is_impaired (const guint8 *frame, gsize length, guint16 port)
+is_impaired (const guint8 *frame, gsize length, guint16 port, guint *ret_size)
 {
   OwdWire w = owd_wire (frame, length);
   guint16 type;
   guint8 proto;
-  guint16 sport, dport;
+  guint16 sport, dport, size;
 
+  *ret_size = 0;
   owd_wire_take (&w, 12);
   type = owd_wire_u16 (&w);
   if (type != ETH_P_IP && type != ETH_P_IPV6)
@@ -138,6 +142,8 @@ is_impaired (const guint8 *frame, gsize length, guint16 port)
   }
   sport = owd_wire_u16 (&w);
   dport = owd_wire_u16 (&w);
+  size = owd_wire_u16 (&w);
+  *ret_size = size >= 8 ? size - 8u : 0;
   return !w.failed && proto == IPPROTO_UDP && (sport == port || dport == port);
 }
 
@@ -171,16 +177,18 @@ static gboolean
 accept_frame (Line *line, Direction *dir, Slot *slot)
 {
   gint64 age_ns = clock_ns (CLOCK_REALTIME) - slot->arrived_ns;
+  guint size;
 
   slot->number = ++dir->arrivals;
-  slot->impaired = is_impaired (slot->frame, slot->length, line->port);
+  slot->impaired = is_impaired (slot->frame, slot->length, line->port, &size);
+  slot->counted = slot->impaired && (line->size == 0 || size == line->size);
   slot->twice = FALSE;
   slot->due_ns = clock_ns (CLOCK_MONOTONIC) - age_ns + dir->delay_ns;
   slot->due_ns = MAX (slot->due_ns, dir->newest_due_ns);
   dir->newest_due_ns = slot->due_ns;
   if (slot->impaired) {
     if (dir->loss > 0 && g_rand_double (line->random) < dir->loss) {
-      dir->counts.lost++;
+      dir->counts.lost += slot->counted;
       return FALSE;
     }
     slot->twice = dir->duplicate > 0 && g_rand_double (line->random) < dir->duplicate;
@@ -254,8 +262,8 @@ send_slot (Direction *dir, Slot *slot)
   if (dir->n_given < GIVEN_MAX)
     dir->given_ns[dir->n_given++] = now_ns - slot->arrived_ns;
   if (slot->twice && send_frame (dir->out, slot))
-    dir->counts.duplicated++;
-  if (!slot->impaired)
+    dir->counts.duplicated += slot->counted;
+  if (!slot->counted)
     return;
   if (slot->number < dir->newest_sent)
     dir->counts.reordered++;
@@ -354,18 +362,22 @@ static gboolean
 apply (Line *line, const char *command)
 {
   g_auto (GStrv) words = g_strsplit (command, " ", -1);
-  double port;
+  double number;
 
   if (g_strv_length (words) < 2)
     return FALSE;
-  if (g_str_equal (words[0], "port") && parse_number (words[1], G_MAXUINT16, &port)) {
-    line->port = (guint16) port;
-    return TRUE;
-  }
   for (int k = 0; k < DIRECTIONS; k++)
     if (g_str_equal (words[0], direction_names[k]))
       return apply_to (&line->dir[k], words + 1);
-  return FALSE;
+  if (!parse_number (words[1], G_MAXUINT16, &number))
+    return FALSE;
+  if (g_str_equal (words[0], "port"))
+    line->port = (guint16) number;
+  else if (g_str_equal (words[0], "size"))
+    line->size = (guint16) number;
+  else
+    return FALSE;
+  return TRUE;
 }
 
 static void

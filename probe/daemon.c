@@ -163,6 +163,8 @@ add_send (GStrvBuilder *args, const Test *t)
   if (number (t, "ports") != 0)
     add_formatted (args, "--ports", "%" G_GINT64_FORMAT, number (t, "ports"));
   add_where_set (args, t, "--tlvs", "tlvs");
+  if (!owd_config_named_bool (t->daemon->config, "test", t->name, "reports"))
+    g_strv_builder_add (args, "--no-reports");
   add_where_set (args, t, "--key-file", "key-file");
   add_where_set (args, t, "--key", "key");
   if (g_str_has_prefix (t->method, "tcp-"))

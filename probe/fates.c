@@ -41,13 +41,23 @@ raise_highest (OwdProbeArrivalLog *self, guint32 seq)
 }
 
 void
+owd_probe_arrivals_ask (OwdProbeArrivalLog *self, const OwdProbeArrivals *asked, guint32 life)
+{
+  if (self->open && self->sums.run == asked->run)
+    return;
+  *self = (OwdProbeArrivalLog){ .open = TRUE, .sums = { .run = asked->run, .life = life, .first = asked->first } };
+}
+
+void
 owd_probe_arrivals_note (OwdProbeArrivalLog *self, guint32 seq)
 {
   OwdProbeArrivals *sums = &self->sums;
   gint32 ahead = (gint32) (seq - sums->highest);
 
+  if (!self->open || (gint32) (seq - sums->first) < 0)
+    return;
   if (sums->arrived == 0)
-    sums->first = sums->highest = seq;
+    sums->highest = seq;
   else if (ahead > 0)
     raise_highest (self, seq);
   else if (ahead <= -OWD_PROBE_ARRIVALS_WINDOW) {
@@ -59,13 +69,11 @@ owd_probe_arrivals_note (OwdProbeArrivalLog *self, guint32 seq)
   } else {
     sums->reordered++;
   }
-  if ((gint32) (seq - sums->first) < 0)
-    sums->first = seq;
   set_seen (self, seq);
   sums->arrived++;
 }
 
-/* ---- at the sender ----------------------------------------------------------------------------- */
+/* ---- at the sender: what the reports tell ------------------------------------------------------ */
 
 /* Packets of which the reflector has told, since it can tell. */
 static guint64
@@ -77,76 +85,76 @@ total (const OwdProbeArrivals *a)
 static gboolean
 is_sound (const OwdProbeArrivals *a, guint32 next)
 {
-  return a->arrived > 0 && (gint32) (a->highest - a->first) >= 0 && (gint32) (next - a->highest) > 0
+  if (a->arrived == 0)
+    return a->copies == 0 && a->reordered == 0 && a->unsure == 0;
+  return (gint32) (a->highest - a->first) >= 0 && (gint32) (next - a->highest) > 0
          && a->arrived - 1 <= a->highest - a->first && a->reordered < a->arrived;
 }
 
 static gboolean
 is_known (const OwdProbeLife *life)
 {
-  return life->used && life->begun && life->known.arrived > 0;
+  return life->used && life->begun && life->known.used;
 }
 
 static void
 add_life (const OwdProbeLife *life, OwdProbeFates *fates)
 {
-  const OwdProbeArrivals *a = &life->known;
-  guint64 left = life->left - life->left_before;
+  const OwdProbeArrivals *a = &life->known.sums;
+  guint64 left = life->left - MIN (life->left, life->left_before);
   guint64 missing = left - MIN (left, a->arrived), doubtful = a->unsure + life->close;
 
-  if (life->later)
-    doubtful += life->opened ? life->lost_opening - MIN (life->lost_opening, life->lost_before) : missing;
-  fates->lost += life->lost - life->lost_before;
+  fates->lost += life->lost - MIN (life->lost, life->lost_before);
   fates->up_lo += missing - MIN (missing, doubtful);
   fates->up_hi += missing;
   fates->copies += a->copies;
   fates->reordered += a->reordered;
 }
 
-/* Packets that were under way when the reflector began anew belong to the ranges of both lives: each is missing in one,
- * or in both where it was lost; few came to both. */
-static void
-mend_overlap (const OwdProbeLife *old, const OwdProbeLife *young, OwdProbeFates *fates)
-{
-  guint64 left = old->left - MIN (old->left, young->left_before);
-  guint64 lost = old->lost - MIN (old->lost, young->lost_before);
-
-  if (!is_known (old) || !is_known (young))
-    return;
-  fates->up_lo -= MIN (fates->up_lo, left);
-  fates->lost -= MIN (fates->lost, lost);
-}
-
 /* The reflector has begun anew: the life before last is over for good. */
-static void
+static OwdProbeLife *
 begin_life (OwdProbeLedger *self, const OwdProbeArrivals *report)
 {
   if (is_known (&self->life[1])) {
     add_life (&self->life[1], &self->past);
-    mend_overlap (&self->life[1], &self->life[0], &self->past);
     self->told = TRUE;
   }
   self->life[1] = self->life[0];
-  self->life[0] = (OwdProbeLife){ .used = TRUE, .report = *report, .later = self->life[1].used };
+  self->life[0] = (OwdProbeLife){ .used = TRUE, .life = report->life, .first = report->first };
+  return &self->life[0];
 }
 
-void
-owd_probe_ledger_report (OwdProbeLedger *self, const OwdProbeArrivals *report, guint32 next)
+static void
+offer (OwdProbeLife *life, const OwdProbeReport *report)
 {
+  const OwdProbeReport *newest = &life->newest;
+
+  if (newest->used
+      && ((gint32) (report->through - newest->through) <= 0 || total (&report->sums) < total (&newest->sums)))
+    return;
+  life->newest = *report;
+  if (!life->waiting.used)
+    life->waiting = *report;
+}
+
+OwdProbeReportVerdict
+owd_probe_ledger_report (OwdProbeLedger *self, const OwdProbeArrivals *sums, guint32 query, guint32 unsent,
+                         guint32 next)
+{
+  OwdProbeReport report = { .used = TRUE, .through = query, .sums = *sums };
   OwdProbeLife *life = NULL;
 
-  if (!is_sound (report, next))
-    return;
+  if (!is_sound (sums, next))
+    return OWD_PROBE_REPORT_NONSENSE;
+  if (sums->arrived > 0 && (gint32) (sums->highest - query) > 0)
+    report.through = sums->highest;
   for (guint i = 0; i < G_N_ELEMENTS (self->life); i++)
-    if (self->life[i].used && self->life[i].report.life == report->life)
+    if (self->life[i].used && self->life[i].life == sums->life && self->life[i].first == sums->first)
       life = &self->life[i];
-  if (life == NULL)
-    begin_life (self, report);
-  else if (total (report) > total (&life->report)) {
-    life->begun = life->begun && report->first == life->report.first;
-    life->opened = life->opened && life->begun;
-    life->report = *report;
-  }
+  if (life == NULL && (gint32) (sums->first - unsent) < 0)
+    return OWD_PROBE_REPORT_NEW_LIFE;
+  offer (life != NULL ? life : begin_life (self, sums), &report);
+  return OWD_PROBE_REPORT_TAKEN;
 }
 
 gboolean
@@ -157,10 +165,21 @@ owd_probe_ledger_wants (const OwdProbeLedger *self, guint32 seq)
 
     if (!life->used)
       continue;
-    if (seq == life->report.first || seq == life->report.highest || (life->later && life->begun && !life->opened))
+    if ((!life->begun && (gint32) (seq - life->first) >= 0) || (life->waiting.used && seq == life->waiting.through))
       return TRUE;
   }
   return FALSE;
+}
+
+static void
+settle_report (OwdProbeLife *life, const OwdProbeSettled *settled)
+{
+  life->known = life->waiting;
+  life->left = settled->left_before + settled->left;
+  life->lost = settled->lost_before + settled->lost;
+  life->close = settled->close;
+  life->waiting = life->newest;
+  life->waiting.used = life->newest.through != life->known.through;
 }
 
 void
@@ -171,21 +190,13 @@ owd_probe_ledger_settled (OwdProbeLedger *self, guint32 seq, const OwdProbeSettl
 
     if (!life->used)
       continue;
-    if (seq == life->report.first) {
+    if (!life->begun && (gint32) (seq - life->first) >= 0) {
       life->begun = TRUE;
       life->left_before = settled->left_before;
       life->lost_before = settled->lost_before;
-      life->first_t1 = settled->t1;
-    } else if (life->begun && !life->opened && settled->t1 - life->first_t1 > settled->spread_ns) {
-      life->opened = TRUE;
-      life->lost_opening = settled->lost_before;
     }
-    if (seq == life->report.highest) {
-      life->known = life->report;
-      life->left = settled->left_before + settled->left;
-      life->lost = settled->lost_before + settled->lost;
-      life->close = settled->close;
-    }
+    if (life->waiting.used && seq == life->waiting.through)
+      settle_report (life, settled);
   }
 }
 
@@ -200,10 +211,132 @@ owd_probe_ledger_fates (const OwdProbeLedger *self, guint64 unstamped, OwdProbeF
       add_life (&self->life[i], ret);
       told = TRUE;
     }
-  mend_overlap (&self->life[1], &self->life[0], ret);
   ret->up_hi = MIN (ret->up_hi + unstamped, ret->lost);
   ret->up_lo = MIN (ret->up_lo, ret->up_hi);
   return told;
+}
+
+/* ---- at the sender: when to ask ---------------------------------------------------------------- */
+
+#define GAP_MIN_NS (20 * OWD_NS_PER_MS) /* between the queries of opening and closing, doubled up to */
+#define GAP_MAX_NS (100 * OWD_NS_PER_MS)
+#define OPENING_NS OWD_NS_PER_S        /* nobody waits longer for a silent reflector */
+#define EVERY_NS (250 * OWD_NS_PER_MS) /* while measuring, at most so often */
+enum {
+  EVERY = 32, /* and only after so many packets */
+  AHEAD = 64, /* a round trip's worth of packets, at the first try */
+  AHEAD_MAX = 1 << 16,
+  UNHEARD = 8, /* who answers everything but so many queries will answer none */
+};
+
+void
+owd_probe_asker_init (OwdProbeAsker *self, guint32 run, gint64 timeout_ns)
+{
+  *self = (OwdProbeAsker){
+    .phase = OWD_PROBE_ASKING_OPENING, .run = run, .timeout_ns = timeout_ns, .ahead = AHEAD, .gap_ns = GAP_MIN_NS
+  };
+}
+
+static void
+enter_phase (OwdProbeAsker *self, OwdProbeAskingPhase phase)
+{
+  self->phase = phase;
+  self->next = 0;
+  self->gap_ns = GAP_MIN_NS;
+}
+
+static void
+begin_phase (OwdProbeAsker *self, OwdTime now, guint32 next)
+{
+  gboolean opening = self->phase == OWD_PROBE_ASKING_OPENING;
+
+  self->next = self->phase == OWD_PROBE_ASKING_MEASURING ? now + EVERY_NS : now;
+  self->give_up = now + (opening ? OPENING_NS : MAX (self->timeout_ns, OPENING_NS));
+  self->closing = next;
+  if (opening)
+    self->first = next + 1;
+}
+
+/* Has the phase lasted long enough? */
+static gboolean
+is_over (OwdProbeAsker *self, OwdTime now)
+{
+  switch (self->phase) {
+  case OWD_PROBE_ASKING_OFF:
+    return TRUE;
+  case OWD_PROBE_ASKING_OPENING:
+    if (now >= self->give_up)
+      enter_phase (self, OWD_PROBE_ASKING_MEASURING);
+    break;
+  case OWD_PROBE_ASKING_MEASURING:
+    if (!self->heard && self->unheard >= UNHEARD)
+      self->phase = OWD_PROBE_ASKING_OFF;
+    break;
+  case OWD_PROBE_ASKING_CLOSING:
+    if (now >= self->give_up)
+      self->phase = OWD_PROBE_ASKING_OFF;
+    break;
+  }
+  return self->next == 0 || self->phase == OWD_PROBE_ASKING_OFF;
+}
+
+gboolean
+owd_probe_asker_due (OwdProbeAsker *self, OwdTime now, const OwdProbeAskerView *view)
+{
+  gboolean measuring = self->phase == OWD_PROBE_ASKING_MEASURING;
+
+  if (self->next == 0 && self->phase != OWD_PROBE_ASKING_OFF)
+    begin_phase (self, now, view->next);
+  if (is_over (self, now) || now < self->next || (measuring && view->measured - self->measured < EVERY))
+    return FALSE;
+  self->next = now + (measuring ? EVERY_NS : self->gap_ns);
+  self->gap_ns = MIN (2 * self->gap_ns, GAP_MAX_NS);
+  if (!self->open && (gint32) (view->unsent - self->first) > 0) {
+    self->run++;
+    self->first = view->next + self->ahead;
+    self->ahead = MIN (2 * self->ahead, (guint32) AHEAD_MAX);
+  }
+  self->unheard += view->answered > self->answered;
+  self->measured = view->measured;
+  self->answered = view->answered;
+  return TRUE;
+}
+
+void
+owd_probe_asker_refused (OwdProbeAsker *self)
+{
+  self->phase = OWD_PROBE_ASKING_OFF;
+}
+
+void
+owd_probe_asker_reported (OwdProbeAsker *self, guint32 query, OwdProbeReportVerdict verdict)
+{
+  gboolean taken = verdict == OWD_PROBE_REPORT_TAKEN;
+
+  if (verdict == OWD_PROBE_REPORT_NONSENSE)
+    return;
+  self->heard = TRUE;
+  self->open = taken;
+  if (self->phase == OWD_PROBE_ASKING_CLOSING) {
+    if (!taken || (gint32) (query - self->closing) >= 0)
+      self->phase = OWD_PROBE_ASKING_OFF;
+  } else if (taken) {
+    self->ahead = AHEAD;
+    if (self->phase == OWD_PROBE_ASKING_OPENING)
+      enter_phase (self, OWD_PROBE_ASKING_MEASURING);
+  } else if (self->phase == OWD_PROBE_ASKING_MEASURING) { /* another log is wanted at once */
+    self->next = 1;
+    self->measured -= MIN (self->measured, EVERY);
+  }
+}
+
+void
+owd_probe_asker_close (OwdProbeAsker *self)
+{
+  if (self->phase == OWD_PROBE_ASKING_OFF || !self->open)
+    self->phase = OWD_PROBE_ASKING_OFF;
+  else if (self->phase != OWD_PROBE_ASKING_CLOSING)
+    enter_phase (self, OWD_PROBE_ASKING_CLOSING);
 }
 
 /* ---- without reports --------------------------------------------------------------------------- */

@@ -213,7 +213,8 @@ print_json (FILE *out, const OwdProbeLabel *label, guint16 sport, const OwdProbe
   char time[OWD_TIME_TEXT];
 
   print_json_label (out, "packet", label, sport);
-  print_json_flows (out, label, sport);
+  if (!label->shared)
+    print_json_flows (out, label, sport);
   fprintf (out, ",\"seq\":%u,\"sent\":\"%s\"", s->seq, owd_time_text (s->t1, time));
   for (guint i = 0; i < N_STAMPS; i++)
     if (stamps[i].ns != OWD_TIME_NONE)
@@ -275,7 +276,7 @@ typedef struct {
   guint64 value;
 } CountField;
 
-#define N_COUNTS 22
+#define N_COUNTS 24
 
 static void
 count_fields (const OwdProbeSummary *s, CountField out[N_COUNTS])
@@ -303,6 +304,8 @@ count_fields (const OwdProbeSummary *s, CountField out[N_COUNTS])
     { "ce_up", s->ce_up },
     { "ce_down", s->ce_down },
     { "clock_contradictions", s->clock_contradictions },
+    { "queries", s->queries },
+    { "reports", s->reports },
   };
 
   memcpy (out, fields, sizeof fields);
@@ -487,7 +490,7 @@ print_peculiarities (FILE *out, const OwdProbeLabel *label, const OwdProbeSummar
              label->sport == 0 ? "to the reflector every port is a session" : "the reflector does not count");
   if (s->lost_unknown > 0 && s->peer_stateful == 1)
     fprintf (out, "  note: %" U " lost packets may have been lost on either way%s\n", s->lost_unknown,
-             s->peer_reports ? "" : "; a reflector of Oneway's tells more with --tlvs arrivals");
+             s->peer_reports ? "" : "; a reflector of Oneway's would tell");
   if ((s->flags & OWD_PROBE_SWAPPED) != 0)
     fputs ("  note: the reflector swaps T1 and T3; undone\n", out);
   if ((s->flags & OWD_PROBE_FORMAT) != 0)

@@ -101,12 +101,14 @@ typedef struct {
  * TLV. */
 OwdStatus owd_probe_tlv_next (OwdWire *w, const guint8 *start, OwdProbeTlv *ret_tlv) G_GNUC_WARN_UNUSED_RESULT;
 
-/* What a reflector has seen of a session: begins with "OWA1" on the wire, then these, 32 bits each. Other reflectors
- * send the TLV back as they send back whatever they do not know. */
+/* What a reflector has seen of a session: begins with "OWA2" on the wire, then these, 32 bits each. A packet with this
+ * TLV is a query: it does not count itself. Other reflectors send the TLV back as they send back whatever they do not
+ * know. */
 typedef struct {
-  guint32 run;             /* the sender's, random: another one begins anew */
+  guint32 run;             /* the sender's: another one begins anew */
   guint32 life;            /* the reflector's: changes where it begins anew */
-  guint32 first, highest;  /* lowest and highest sequence number that came; meaningless while arrived is 0 */
+  guint32 first;           /* the sender's: what has a lower sequence number is left out */
+  guint32 highest;         /* that came; meaningless while arrived is 0 */
   guint32 arrived, copies; /* different packets; packets that had come before */
   guint32 reordered;       /* of the different ones: came after a higher number (RFC 4737) */
   guint32 unsure;          /* so far behind the highest that it cannot tell new ones from copies */
@@ -134,7 +136,7 @@ typedef struct {
   gboolean raw_padding; /* fill up with zeros, as TWAMP-Light does, instead of an Extra Padding TLV */
   guint8 dscp, ecn;     /* wished for the reply (class-of-service TLV) */
   guint32 sent;         /* packets sent before this one (direct-measurement TLV) */
-  guint32 run;          /* of the arrivals TLV */
+  guint32 run, first;   /* of the arrivals TLV */
   OwdProbeKey *key;     /* borrowed; NULL: unauthenticated */
 } OwdProbeRequest;
 
@@ -315,7 +317,8 @@ typedef struct {
   gboolean ptp;         /* format of our own stamps */
   OwdProbePeer peer;
   guint8 dscp, ecn; /* sent with, and wished for the replies */
-  guint32 run;      /* of the arrivals TLV that the packets carry, if they do */
+  gboolean reports; /* the reflector is asked what has arrived, in queries of their own */
+  guint32 run;      /* random, for them */
 } OwdProbeSessionConfig;
 
 typedef struct {
@@ -334,7 +337,8 @@ typedef struct {
   guint64 dscp_up, dscp_down, ce_up, ce_down; /* packets whose DSCP came changed, that were marked */
   guint64 clock_contradictions;
   gboolean own_unsynchronised, peer_unsynchronised;            /* with one packet at least */
-  gboolean peer_reports;                                       /* it says what arrived: arrivals TLV */
+  gboolean peer_reports;                                       /* it has said what arrived */
+  guint64 queries, reports;                                    /* asked what has arrived, and told: not in sent */
   gint peer_stateful;                                          /* 1, 0, -1 not known */
   guint32 flags;                                               /* OR over all samples */
   gint hops_up_min, hops_up_max, hops_down_min, hops_down_max; /* -1: not known */
@@ -352,11 +356,21 @@ typedef struct OwdProbeSession OwdProbeSession;
 OwdProbeSession *owd_probe_session_new (const OwdProbeSessionConfig *cfg, OwdProbeSampleSink sink, gpointer user);
 void owd_probe_session_free (OwdProbeSession *self); /* NULL is fine */
 
-/* Sequence number of the next packet; changes only by _sent. */
+/* Sequence number of the next packet; changes only by _sent and _asked. */
 guint32 owd_probe_session_next_seq (const OwdProbeSession *self);
 /* Packet next_seq has been handed to the system. t1: when; wire: T1 as put into the packet; due: when it should have
  * left, on any clock that is never set: only differences count. */
 void owd_probe_session_sent (OwdProbeSession *self, OwdTime t1, guint64 wire, OwdTime due);
+/* Is a query due, which asks the reflector what has arrived? now: of any clock that is never set. Returns: TRUE with
+ * the fields of its TLV. */
+gboolean owd_probe_session_asks (OwdProbeSession *self, OwdTime now, guint32 *ret_run, guint32 *ret_first);
+/* Query next_seq has been handed to the system. */
+void owd_probe_session_asked (OwdProbeSession *self, OwdTime t1, guint64 wire);
+/* TRUE where it is worth waiting for a report: before the first packet, and, after _close, before the end. Soon over,
+ * as long as _asks is asked. */
+gboolean owd_probe_session_wants_report (const OwdProbeSession *self);
+/* No packet follows, and no reply is waited for any more; now the last queries may. */
+void owd_probe_session_close (OwdProbeSession *self);
 /* The system refused a packet. The sequence number is used again. */
 void owd_probe_session_not_sent (OwdProbeSession *self);
 /* The kernel's departure stamp of packet seq. */

@@ -8,7 +8,7 @@
  *             T2 16  seq' 24  T1 28  error' 36     T2 32  seq' 48  T1 64  error' 72
  *             ttl' 40                              ttl' 80  hmac 96
  *
- * The arrivals TLV (252) is ours: "OWA1" and the eight fields of OwdProbeArrivals, 36 bytes. Everything else must be
+ * The arrivals TLV (252) is ours: "OWA2" and the eight fields of OwdProbeArrivals, 36 bytes. Everything else must be
  * zero. TLVs follow the base packet: flags, type, 16-bit length, value. In authenticated mode an HMAC TLV closes them,
  * over the sequence number and all TLVs before it; only padding may follow it.
  */
@@ -212,7 +212,7 @@ put_asked (const OwdProbeRequest *r, guint8 *buf, gsize at)
     } else if (asked[i].type == OWD_PROBE_TLV_DIRECT) {
       owd_probe_put32 (value, r->sent);
     } else if (asked[i].type == OWD_PROBE_TLV_ARRIVALS) {
-      owd_probe_put_arrivals (value, &(OwdProbeArrivals){ .run = r->run });
+      owd_probe_put_arrivals (value, &(OwdProbeArrivals){ .run = r->run, .first = r->first });
     }
     at += OWD_PROBE_TLV_HEADER + asked[i].len;
   }

@@ -8,7 +8,7 @@
 #include "owd-probe.h"
 
 #define OWD_PROBE_TLV_HEADER 4
-#define OWD_PROBE_ARRIVALS_MAGIC 0x4f574131u /* "OWA1" */
+#define OWD_PROBE_ARRIVALS_MAGIC 0x4f574132u /* "OWA2" */
 #define OWD_PROBE_ARRIVALS_LEN 36
 
 /* Offsets in a base packet; 0 where the packet has no such field. The sequence number is always at 0. */

@@ -50,6 +50,7 @@ typedef struct {
   guint8 proto;       /* of the probes: with addresses and ports their flow key, as a router exports it */
   OwdAddr src, dst;
   guint16 sport, dport;
+  gboolean shared; /* other packets than those that measure have the same flow key */
 } OwdProbeLabel;
 
 void owd_probe_print_csv_header (FILE *out);

@@ -190,6 +190,7 @@ typedef struct {
   OwdProbeAnswer *answer;
   gboolean ptp;
   gboolean silent; /* the sender wants no reply */
+  gboolean query;  /* it asks what has arrived */
 } TlvWork;
 
 enum { SYNC_NTP = 1, SYNC_LOCAL = 5, METHOD_SOFTWARE = 2, METHOD_CONTROL_PLANE = 3 };
@@ -253,7 +254,7 @@ fill_follow_up (TlvWork *work, guint8 *value)
   value[12] = METHOD_SOFTWARE;
 }
 
-/* This packet included. Returns: FALSE where it is somebody else's TLV under our number. */
+/* Returns: FALSE where it is somebody else's TLV under our number. */
 static gboolean
 fill_arrivals (TlvWork *work, const OwdProbeTlv *tlv, guint8 *value)
 {
@@ -263,10 +264,9 @@ fill_arrivals (TlvWork *work, const OwdProbeTlv *tlv, guint8 *value)
 
   if (!owd_probe_read_arrivals (tlv, &asked))
     return FALSE;
-  if (log->sums.arrived == 0 || log->sums.run != asked.run)
-    *log = (OwdProbeArrivalLog){ .sums = { .run = asked.run, .life = (guint32) self->cfg.seed + ++self->generation } };
-  owd_probe_arrivals_note (log, owd_be32 (work->q->data));
+  owd_probe_arrivals_ask (log, &asked, (guint32) self->cfg.seed + ++self->generation);
   owd_probe_put_arrivals (value, &log->sums);
+  work->query = TRUE;
   return TRUE;
 }
 
@@ -480,6 +480,8 @@ owd_probe_reflector_answer (OwdProbeReflector *self, const OwdProbeQuestion *q, 
     memcpy (out + to->size, q->data + to->size, q->len - to->size);
     answer_tlvs (&work, key, out, out + to->size, q->len - to->size);
   }
+  if (work.session != NULL && !work.query)
+    owd_probe_arrivals_note (&work.session->arrivals, owd_be32 (request));
   if (work.silent) {
     self->counts[OWD_PROBE_DROP_ASKED]++;
     return OWD_PROBE_DROP_ASKED;

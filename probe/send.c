@@ -31,7 +31,7 @@ typedef struct {
   char *interval, *duration, *schedule, *gap, *size, *timeout, *source, *key_file, *key, *peer, *tlvs, *format;
   char *profile, *like, *tcp, *test, *agent, *db, *spool, *user;
   gint count, burst, dscp, ecn, port, ports;
-  gboolean four, six, twamp, ptp, no_packets, live, keep_going;
+  gboolean four, six, twamp, ptp, no_reports, no_packets, live, keep_going;
   char **targets;
   Method method; /* from tcp */
 } Options;
@@ -139,7 +139,7 @@ parse_schedule (const Options *o, OwdProbeSchedule *ret, GError **error)
 static gboolean
 parse_tlvs (const char *text, guint32 *ret_ask, GError **error)
 {
-  const char *const names[] = { "cos", "direct", "follow-up", "stamp-info", "location", "arrivals" };
+  const char *const names[] = { "cos", "direct", "follow-up", "stamp-info", "location" };
   g_auto (GStrv) parts = g_strsplit (text != NULL ? text : "", ",", -1);
   guint bit;
 
@@ -228,7 +228,8 @@ add_target (OwdProbeSender *self, const Options *o, const OwdProbeEndpoint *to, 
                               .size = t->size,
                               .proto = o->method == METHOD_STAMP ? IPPROTO_UDP : IPPROTO_TCP,
                               .dst = t->addr,
-                              .dport = t->port };
+                              .dport = t->port,
+                              .shared = cfg->reports };
   t->left = o->count > 0 ? o->count : -1;
   t->sender = self;
   if (o->ports > 1 || o->method != METHOD_STAMP)
@@ -361,11 +362,9 @@ setup (OwdProbeSender *self, const Options *o, OwdProbeSchedule *ret_schedule, g
     self->request.ask |= OWD_PROBE_ASK_COS;
   if (o->twamp)
     self->request.ask = 0;
-  if (o->ports > 1
-      && (self->request.ask & (OWD_PROBE_ASK_FOLLOW_UP | OWD_PROBE_ASK_DIRECT | OWD_PROBE_ASK_ARRIVALS)) != 0) {
+  if (o->ports > 1 && (self->request.ask & (OWD_PROBE_ASK_FOLLOW_UP | OWD_PROBE_ASK_DIRECT)) != 0) {
     g_set_error_literal (error, OWD_ERROR, OWD_ERROR_CONFIG,
-                         "--ports: to a reflector every port is a session, so there is no --tlvs follow-up, direct or "
-                         "arrivals");
+                         "--ports: to a reflector every port is a session, so there is no --tlvs follow-up or direct");
     return FALSE;
   }
   if (o->method != METHOD_STAMP || o->ports > 1) /* to a reflector every port is a session */
@@ -373,7 +372,9 @@ setup (OwdProbeSender *self, const Options *o, OwdProbeSchedule *ret_schedule, g
   cfg.timeout_ns = self->timeout_ns;
   cfg.window = window_for (ret_schedule, self->timeout_ns);
   cfg.peer = (OwdProbePeer) peer;
-  cfg.run = self->request.run = g_random_int ();
+  /* a lone packet is a flow of its own at the routers on the way, and stays one */
+  cfg.reports = !o->no_reports && !o->twamp && o->count != 1 && (OwdProbePeer) peer != OWD_PROBE_PEER_STATELESS;
+  cfg.run = g_random_int ();
   cfg.follow_up = (self->request.ask & OWD_PROBE_ASK_FOLLOW_UP) != 0;
   self->packets = self->format == OWD_PROBE_CSV || (self->format == OWD_PROBE_JSON && !o->no_packets);
   self->live = o->live || (self->format == OWD_PROBE_TABLE && isatty (STDERR_FILENO));
@@ -522,11 +523,11 @@ owd_probe_send_main (int argc, char **argv)
     { "source", 0, 0, G_OPTION_ARG_STRING, &o.source, "Send from here", "ADDR[:PORT]" },
     { "dscp", 0, 0, G_OPTION_ARG_INT, &o.dscp, "Of probes, and wished for replies (0)", "0-63" },
     { "ecn", 0, 0, G_OPTION_ARG_INT, &o.ecn, "Likewise (0)", "0-3" },
-    { "tlvs", 0, 0, G_OPTION_ARG_STRING, &o.tlvs, "Ask for: arrivals, cos, direct, follow-up, stamp-info, location",
-      "LIST" },
+    { "tlvs", 0, 0, G_OPTION_ARG_STRING, &o.tlvs, "Ask for: cos, direct, follow-up, stamp-info, location", "LIST" },
     { "key-file", 0, 0, G_OPTION_ARG_FILENAME, &o.key_file, "Authenticated mode with a key from here", "FILE" },
     { "key", 0, 0, G_OPTION_ARG_STRING, &o.key, "Which key of that file", "ID" },
     { "reflector", 0, 0, G_OPTION_ARG_STRING, &o.peer, "It is stateful, stateless, or find out (auto)", "KIND" },
+    { "no-reports", 0, 0, G_OPTION_ARG_NONE, &o.no_reports, "Do not ask the reflector what has arrived", NULL },
     { "twamp-light", 0, 0, G_OPTION_ARG_NONE, &o.twamp, "No session identifier, no TLVs, padding of zeros", NULL },
     { "ptp", 0, 0, G_OPTION_ARG_NONE, &o.ptp, "Stamps in PTP format", NULL },
     { "ipv4", '4', 0, G_OPTION_ARG_NONE, &o.four, "Resolve names to IPv4 only", NULL },

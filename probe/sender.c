@@ -20,7 +20,8 @@
 #include <unistd.h>
 
 enum {
-  TICK_NS = 200000000, /* live line, clock error, signals */
+  TICK_NS = 200000000, /* live line, clock error, signals, queries */
+  ASK_NS = 5000000,    /* the same for queries, where nothing else is to do */
   STALL_NS = 1000000000,
   TRAIN = 1000, /* packets in a row without a look at the sockets */
   READY = 64,
@@ -167,6 +168,18 @@ owd_probe_sender_transmit (OwdProbeSender *self, OwdProbeChannel *channel, const
 
 /* ---- the loop ---------------------------------------------------------------------------------- */
 
+/* Sends the queries that are due. */
+static void
+ask (OwdProbeSender *self)
+{
+  OwdTime steady = owd_probe_clock_steady ();
+  guint32 run, first;
+
+  for (guint i = 0; i < self->targets->len; i++)
+    if (owd_probe_session_asks (owd_probe_sender_target (self, i)->session, steady, &run, &first))
+      self->way->ask (self, i, run, first);
+}
+
 static void
 drain (OwdProbeSender *self)
 {
@@ -188,10 +201,8 @@ send_one (OwdProbeSender *self, guint index)
 
   if (t->left > 0)
     t->left--;
-  if (code == 0) {
-    t->sent++;
+  if (code == 0)
     return;
-  }
   owd_probe_session_not_sent (t->session);
   owd_probe_sender_unreachable (t, "cannot send: ", code);
 }
@@ -233,6 +244,7 @@ tick (OwdProbeSender *self, OwdTime steady)
   self->request.error = owd_probe_error_encode (&self->clock_error);
   if (self->way->tick != NULL)
     self->way->tick (self);
+  ask (self);
   for (guint i = 0; i < self->targets->len; i++)
     owd_probe_session_advance (owd_probe_sender_target (self, i)->session, owd_probe_clock_real ());
   if (self->writer != NULL)
@@ -271,6 +283,26 @@ waiting (const OwdProbeSender *self)
   return FALSE;
 }
 
+static gboolean
+wants_reports (const OwdProbeSender *self)
+{
+  for (guint i = 0; i < self->targets->len; i++)
+    if (owd_probe_session_wants_report (owd_probe_sender_target (self, i)->session))
+      return TRUE;
+  return FALSE;
+}
+
+/* Before the first packets, and after the last ones. Takes as long as the sessions think it worth; nothing else is due
+ * meanwhile. */
+static void
+wait_for_reports (OwdProbeSender *self)
+{
+  while (!self->stop && wants_reports (self)) {
+    ask (self);
+    look_after (self, owd_probe_clock_steady () + ASK_NS);
+  }
+}
+
 /* Replies to the last packets. A second signal ends the wait. */
 static void
 wait_for_replies (OwdProbeSender *self)
@@ -281,6 +313,9 @@ wait_for_replies (OwdProbeSender *self)
   drain (self);
   while (!self->stop && waiting (self) && owd_probe_clock_steady () < end)
     look_after (self, end);
+  for (guint i = 0; i < self->targets->len; i++)
+    owd_probe_session_close (owd_probe_sender_target (self, i)->session);
+  wait_for_reports (self);
   /* a doubled last reply is right behind the first */
   look_after (self, owd_probe_clock_steady () + 10 * OWD_NS_PER_MS);
 }
@@ -288,9 +323,11 @@ wait_for_replies (OwdProbeSender *self)
 void
 owd_probe_sender_start (OwdProbeSender *self, const OwdProbeSchedule *schedule, gint64 duration_ns)
 {
-  OwdTime begin = owd_probe_clock_steady () + 20 * OWD_NS_PER_MS;
   guint n = self->targets->len;
+  OwdTime begin;
 
+  wait_for_reports (self);
+  begin = owd_probe_clock_steady () + 20 * OWD_NS_PER_MS;
   self->end = duration_ns > 0 ? begin + duration_ns : G_MAXINT64;
   self->heap = g_new (guint, n);
   self->n_heap = n;

@@ -31,8 +31,8 @@ typedef struct {
   OwdProbeLabel label;
   OwdProbeSchedule schedule;
   OwdTime due;
-  gint64 left; /* packets still to send; -1: no end */
-  guint32 sent;
+  gint64 left;   /* packets still to send; -1: no end */
+  guint32 sent;  /* queries included; STAMP */
   guint32 token; /* TCP: where the numbering of its probes begins */
   guint64 unreachable;
   guint16 *sports; /* by sequence number & sport_mask; NULL: all leave from label.sport */
@@ -57,6 +57,8 @@ typedef struct {
 typedef struct {
   /* Sends probe next_seq of the target and tells its session. Returns: 0, or an errno: nothing has left. */
   int (*send) (OwdProbeSender *self, guint target);
+  /* Sends query next_seq, with these fields of its TLV, and tells the session; NULL where sessions never ask. */
+  void (*ask) (OwdProbeSender *self, guint target, guint32 run, guint32 first);
   /* Something has happened on what was added to epoll_fd with this number. */
   void (*ready) (OwdProbeSender *self, guint32 id);
   void (*tick) (OwdProbeSender *self);  /* now and then; NULL: nothing to do */

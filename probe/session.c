@@ -11,7 +11,8 @@
  *           order, too, as soon as the packet is. Between two marks that came, a gap in the reflector's numbers is
  *           replies lost on the way down, as far as packets of ours are missing there; what else is missing was lost
  *           on the way up, and what is left of the gap were copies. An inversion of our numbers is reordering on the
- *           way up. That is a guess where copies are lost, too; fates.h has what reflectors of our own report.
+ *           way up. That is a guess where copies are lost, too; fates.h has what reflectors of our own report. Queries
+ *           for that have numbers, slots and marks like the packets that measure, and count as nothing else.
  *
  * A stateless reflector copies our number, and then the second ring means nothing. A protocol field that tells the two
  * apart does not exist. So one number is left out at the beginning (PEER_AUTO): who counts does not leave it out.
@@ -46,13 +47,15 @@ typedef struct {
   guint32 seq, peer_seq, flags;
   gint16 ttl_there, ttl_here, tos_here, dscp_there;
   guint8 state;
+  gboolean query;
   gboolean left; /* the kernel has stamped its departure */
   gboolean counted_left, counted_lost;
 } Slot;
 
 typedef struct {
   guint32 peer_seq, seq;
-  gboolean seen;
+  gboolean seen; /* and not settled yet */
+  gboolean came; /* kept until the mark is used again */
 } Mark;
 
 typedef enum {
@@ -68,6 +71,7 @@ struct OwdProbeSession {
   guint32 mask;
   Slot *slots;
   guint32 next, first; /* next to be sent, first not settled */
+  guint32 unsent;      /* one past the last that was no query */
   gint64 left_out;     /* the number that is never sent; -1: none */
   Mark *marks;
   gboolean marking; /* at least one reply in this life of the reflector */
@@ -75,14 +79,17 @@ struct OwdProbeSession {
   guint32 mark_first, mark_next; /* settled below; one past the highest seen */
   guint32 mark_seen;             /* no mark between mark_first and here has come */
   guint32 gap;                   /* replies missing since the highest settled mark */
-  gboolean has_high;             /* a mark has been settled: high_seq is the highest of our numbers among them */
-  gboolean high_known;           /* its packet was settled, so high_given_up holds */
+  gboolean has_down; /* a reply that was none to a query has come: down_high is the highest of their numbers */
+  guint32 down_high;
+  gboolean has_high;   /* a mark has been settled: high_seq is the highest of our numbers among them */
+  gboolean high_known; /* its packet was settled, so high_given_up holds */
   guint32 high_seq;
   guint64 high_given_up; /* packets given up before it */
   guint64 excused;       /* given up since, and then late: both ways are open */
   guint64 settled_left, given_up;
   guint64 revived; /* given up as not left, and then answered */
   OwdProbeLedger ledger;
+  OwdProbeAsker asker;
   gint64 rtt_min, rtt_max;         /* of all that count; OWD_TIME_NONE */
   guint64 differs, same_after_gap; /* evidence about the reflector's way to count */
   gboolean any_answer;
@@ -108,7 +115,11 @@ owd_probe_session_new (const OwdProbeSessionConfig *cfg, OwdProbeSampleSink sink
   self->mask = n - 1;
   self->slots = g_new0 (Slot, n);
   self->marks = g_new0 (Mark, n);
+  for (guint i = 0; i < n; i++)
+    self->marks[i].peer_seq = i + 1; /* a number that has its place elsewhere */
   self->left_out = cfg->peer == OWD_PROBE_PEER_AUTO ? 1 : -1;
+  if (cfg->reports)
+    owd_probe_asker_init (&self->asker, cfg->run, cfg->timeout_ns);
   self->rtt = owd_probe_histogram_new (FALSE);
   self->up = owd_probe_histogram_new (TRUE);
   self->down = owd_probe_histogram_new (TRUE);
@@ -209,7 +220,7 @@ delays (Slot *s)
 static void
 add_ipdv (OwdProbeSession *self, const Slot *a, const Slot *b)
 {
-  if (a == NULL || b == NULL || a->state != SLOT_ANSWERED || b->state != SLOT_ANSWERED
+  if (a == NULL || b == NULL || a->query || b->query || a->state != SLOT_ANSWERED || b->state != SLOT_ANSWERED
       || ((a->flags | b->flags) & OWD_PROBE_FIRST) != 0)
     return;
   owd_probe_histogram_add (self->ipdv_rtt, ABS (b->rtt - a->rtt));
@@ -337,6 +348,8 @@ attribute (OwdProbeSession *self, const Mark *m)
   gboolean known = s != NULL && (gint32) (m->seq - self->first) < 0;
   guint64 missing;
 
+  if (s != NULL && s->query)
+    return;
   self->came++;
   if (self->has_high && (gint32) (m->seq - self->high_seq) < 0) {
     self->up_inversions++;
@@ -364,10 +377,12 @@ settle_mark (OwdProbeSession *self)
   Mark *m = &self->marks[self->mark_first & self->mask];
 
   self->mark_settled = TRUE;
-  if (m->seen && m->peer_seq == self->mark_first)
+  if (m->seen && m->peer_seq == self->mark_first) {
     attribute (self, m);
-  else
+  } else {
     self->gap++;
+    *m = (Mark){ .peer_seq = self->mark_first };
+  }
   m->seen = FALSE;
   self->mark_first++;
 }
@@ -394,24 +409,60 @@ settle_all_marks (OwdProbeSession *self)
 {
   while (self->marking && self->mark_first != self->mark_next)
     settle_mark (self);
-  self->marking = self->mark_settled = self->has_high = FALSE;
+  self->marking = self->mark_settled = self->has_high = self->has_down = FALSE;
   self->gap = 0;
 }
 
-/* Notes a reply under the reflector's number. open: its packet waits for it. */
-static MarkResult
-mark (OwdProbeSession *self, guint32 peer_seq, guint32 seq, gboolean open)
+/* A reply of this number has come, and was none to a query. */
+static void
+watch_order (OwdProbeSession *self, guint32 peer_seq)
 {
+  if (self->has_down && (gint32) (peer_seq - self->down_high) < 0) {
+    self->down_inversions++;
+    return;
+  }
+  self->has_down = TRUE;
+  self->down_high = peer_seq;
+}
+
+/* A reply that has been settled as lost comes after all, to a packet that still waits for it. */
+static void
+take_back (OwdProbeSession *self)
+{
+  if (self->gap > 0) { /* not held against anything yet */
+    self->gap--;
+    return;
+  }
+  self->paired -= self->gaps > 0 && self->gaps == self->paired;
+  self->gaps -= self->gaps > 0;
+}
+
+/* Notes the reply to s under the reflector's number. */
+static MarkResult
+mark (OwdProbeSession *self, guint32 peer_seq, const Slot *s)
+{
+  gboolean open = s->state == SLOT_SENT;
+  guint32 seq = s->seq;
   Mark *m = &self->marks[peer_seq & self->mask];
   gint32 ahead = (gint32) (peer_seq - self->mark_next), behind = (gint32) (self->mark_first - peer_seq);
 
   if (self->marking) {
     gboolean taken = m->seen && m->peer_seq == peer_seq && behind <= 0;
+    gboolean missed = !m->came && m->peer_seq == peer_seq;
 
-    if (taken && m->seq == seq)
+    if (m->came && m->peer_seq == peer_seq && m->seq == seq)
       return MARK_AGAIN;
-    if (behind > 0 && self->mark_settled && !open)
+    if (behind > 0 && self->mark_settled && (!open || missed)) {
+      if (missed) {
+        m->came = TRUE;
+        m->seq = seq;
+        if (!s->query)
+          watch_order (self, peer_seq);
+        if (open)
+          take_back (self);
+      }
       return MARK_OLD;
+    }
     /* the same number for another packet, an old number for a new one, or a jump wider than the window */
     if (taken || (behind > 0 && self->mark_settled) || MAX (ahead, behind) > (gint32) self->mask) {
       settle_all_marks (self);
@@ -429,12 +480,12 @@ mark (OwdProbeSession *self, guint32 peer_seq, guint32 seq, gboolean open)
     self->mark_next = peer_seq + 1;
     while (self->mark_next - self->mark_first > self->mask)
       settle_mark (self);
-  } else {
-    self->down_inversions++;
   }
+  if (!s->query)
+    watch_order (self, peer_seq);
   if ((gint32) (peer_seq - self->mark_seen) < 0)
     self->mark_seen = peer_seq;
-  *m = (Mark){ .peer_seq = peer_seq, .seq = seq, .seen = TRUE };
+  *m = (Mark){ .peer_seq = peer_seq, .seq = seq, .seen = TRUE, .came = TRUE };
   return MARK_NEW;
 }
 
@@ -476,19 +527,21 @@ enter (OwdProbeSession *self, guint32 seq)
                                .lost_before = s->given_up_before,
                                .left = s->counted_left,
                                .lost = s->counted_lost,
-                               .close = given_up_close_to (self, s, spread_ns),
-                               .spread_ns = spread_ns,
-                               .t1 = s->t1 };
+                               .close = given_up_close_to (self, s, spread_ns) };
   owd_probe_ledger_settled (&self->ledger, seq, &settled);
 }
 
 static void
-take_report (OwdProbeSession *self, const OwdProbeArrivals *report)
+take_report (OwdProbeSession *self, const OwdProbeArrivals *report, guint32 query)
 {
-  if (report->run != self->cfg.run)
+  OwdProbeReportVerdict verdict;
+
+  if (report->run != self->asker.run)
     return;
-  owd_probe_ledger_report (&self->ledger, report, self->next);
-  enter (self, report->first);
+  verdict = owd_probe_ledger_report (&self->ledger, report, query, self->unsent, self->next);
+  self->sum.reports += verdict == OWD_PROBE_REPORT_TAKEN;
+  owd_probe_asker_reported (&self->asker, query, verdict);
+  enter (self, query);
   enter (self, report->highest);
 }
 
@@ -503,7 +556,7 @@ settle (OwdProbeSession *self, OwdTime now, gboolean force)
 
   if (s != NULL)
     s->left_before = self->settled_left;
-  if (s != NULL && s->state == SLOT_SENT) {
+  if (s != NULL && s->state == SLOT_SENT && !s->query) {
     if (!force && now - s->t1 < self->cfg.timeout_ns)
       return FALSE;
     give_up (self, s);
@@ -516,7 +569,7 @@ settle (OwdProbeSession *self, OwdTime now, gboolean force)
   if (s != NULL) {
     s->given_up_before = before;
     s->counted_lost = self->given_up > before;
-    s->counted_left = (s->flags & OWD_PROBE_NOT_LEFT) == 0;
+    s->counted_left = !s->query && (s->flags & OWD_PROBE_NOT_LEFT) == 0;
     self->settled_left += s->counted_left;
     enter (self, s->seq);
   }
@@ -532,7 +585,7 @@ add_gap (OwdProbeSession *self, const Slot *s)
 {
   const Slot *before = slot_of (self, s->seq - 1);
 
-  if (before != NULL && (before->left || !self->cfg.kernel_tx))
+  if (before != NULL && !before->query && !s->query && (before->left || !self->cfg.kernel_tx))
     owd_probe_histogram_add (self->schedule, ABS ((s->t1 - before->t1) - (s->due - before->due)));
 }
 
@@ -542,8 +595,9 @@ owd_probe_session_next_seq (const OwdProbeSession *self)
   return self->next;
 }
 
-void
-owd_probe_session_sent (OwdProbeSession *self, OwdTime t1, guint64 wire, OwdTime due)
+/* The slot of packet next_seq. */
+static Slot *
+take_slot (OwdProbeSession *self, OwdTime t1, guint64 wire)
 {
   guint32 seq = self->next;
   Slot *s = &self->slots[seq & self->mask];
@@ -557,21 +611,62 @@ owd_probe_session_sent (OwdProbeSession *self, OwdTime t1, guint64 wire, OwdTime
                .t2 = OWD_TIME_NONE,
                .t3 = OWD_TIME_NONE,
                .t4 = OWD_TIME_NONE,
-               .due = due,
                .peer_error_ns = -1,
                .own_error_ns = -1,
                .ttl_there = -1,
                .ttl_here = -1,
                .tos_here = -1,
                .dscp_there = -1 };
+  self->next++;
+  if (self->next == self->left_out)
+    self->next++;
+  return s;
+}
+
+void
+owd_probe_session_sent (OwdProbeSession *self, OwdTime t1, guint64 wire, OwdTime due)
+{
+  Slot *s = take_slot (self, t1, wire);
+
+  s->due = due;
+  self->unsent = s->seq + 1;
   if (self->cfg.first_apart && self->sum.sent == 0)
     s->flags = OWD_PROBE_FIRST;
   self->sum.sent++;
   if (!self->cfg.kernel_tx)
     add_gap (self, s);
-  self->next++;
-  if (self->next == self->left_out)
-    self->next++;
+}
+
+gboolean
+owd_probe_session_asks (OwdProbeSession *self, OwdTime now, guint32 *ret_run, guint32 *ret_first)
+{
+  const OwdProbeAskerView view
+      = { .next = self->next, .unsent = self->unsent, .measured = self->sum.sent, .answered = self->sum.answered };
+
+  if (!owd_probe_asker_due (&self->asker, now, &view))
+    return FALSE;
+  *ret_run = self->asker.run;
+  *ret_first = self->asker.first;
+  return TRUE;
+}
+
+void
+owd_probe_session_asked (OwdProbeSession *self, OwdTime t1, guint64 wire)
+{
+  take_slot (self, t1, wire)->query = TRUE;
+  self->sum.queries++;
+}
+
+gboolean
+owd_probe_session_wants_report (const OwdProbeSession *self)
+{
+  return self->asker.phase == OWD_PROBE_ASKING_OPENING || self->asker.phase == OWD_PROBE_ASKING_CLOSING;
+}
+
+void
+owd_probe_session_close (OwdProbeSession *self)
+{
+  owd_probe_asker_close (&self->asker);
 }
 
 void
@@ -753,6 +848,19 @@ owd_probe_session_expects (const OwdProbeSession *self, const OwdProbeReply *rep
   return match (self, reply, &t3, &flags) != NULL;
 }
 
+static OwdStatus
+query_answered (OwdProbeSession *self, Slot *s, const OwdProbeReply *r)
+{
+  gboolean first = s->state == SLOT_SENT;
+
+  s->state = SLOT_ANSWERED;
+  if ((r->got & OWD_PROBE_ASK_ARRIVALS) != 0)
+    take_report (self, &r->arrivals, s->seq);
+  else
+    owd_probe_asker_refused (&self->asker);
+  return first ? OWD_STATUS_OK : OWD_STATUS_DUPLICATE;
+}
+
 OwdStatus
 owd_probe_session_reply (OwdProbeSession *self, const OwdProbeReply *r, const OwdProbeArrival *a)
 {
@@ -766,12 +874,12 @@ owd_probe_session_reply (OwdProbeSession *self, const OwdProbeReply *r, const Ow
     return OWD_STATUS_MALFORMED;
   }
   if ((flags & OWD_PROBE_ECHO) == 0 && !self->cfg.trip_only) {
-    marked = mark (self, r->seq, s->seq, s->state == SLOT_SENT);
+    marked = mark (self, r->seq, s);
     self->differs += r->seq != s->seq;
     self->same_after_gap += r->seq == s->seq && self->left_out >= 0 && s->seq > (guint32) self->left_out;
   }
-  if ((r->got & OWD_PROBE_ASK_ARRIVALS) != 0)
-    take_report (self, &r->arrivals);
+  if (s->query)
+    return query_answered (self, s, r);
   if (s->state != SLOT_SENT)
     return again (self, s, r->seq, marked);
   s->flags |= flags | r->flags;
@@ -806,7 +914,7 @@ owd_probe_session_waiting (const OwdProbeSession *self)
   for (guint32 seq = self->first; seq != self->next; seq++) {
     const Slot *s = slot_of (self, seq);
 
-    if (s != NULL && s->state == SLOT_SENT)
+    if (s != NULL && s->state == SLOT_SENT && !s->query)
       return TRUE;
   }
   return FALSE;
@@ -825,6 +933,8 @@ owd_probe_session_finish (OwdProbeSession *self)
 static gint
 verdict (const OwdProbeSession *self)
 {
+  if (self->sum.reports > 0) /* who keeps a log of a session counts */
+    return 1;
   if (self->cfg.peer != OWD_PROBE_PEER_AUTO)
     return self->cfg.peer == OWD_PROBE_PEER_STATEFUL;
   if (self->differs > 0) /* a number that never moves, or jumps about, counts nothing */
@@ -860,7 +970,6 @@ tell_directions (const OwdProbeSession *self, OwdProbeSummary *ret)
   if (owd_probe_ledger_fates (&self->ledger, self->sum.not_left + self->revived, &fates)) {
     guint64 down = fates.lost - fates.up_hi; /* who was answered too late is lost on neither way */
 
-    ret->peer_reports = TRUE;
     ret->lost_up = fates.up_lo;
     ret->lost_down = down - MIN (down, self->sum.late);
     ret->reordered_up = fates.reordered;
@@ -878,6 +987,7 @@ owd_probe_session_counts (const OwdProbeSession *self, OwdProbeSummary *ret)
   *ret = self->sum;
   ret->sent -= MIN (ret->sent, ret->not_left);
   ret->peer_stateful = verdict (self);
+  ret->peer_reports = ret->reports > 0;
   if (ret->peer_stateful == 1)
     tell_directions (self, ret);
   else

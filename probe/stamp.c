@@ -66,34 +66,62 @@ stamp_ready (OwdProbeSender *self, guint32 id)
   } while (n == OWD_PROBE_BATCH);
 }
 
+/* Sends the packet that r begins to describe. Returns: 0 with its stamp in r, or an errno. */
 static int
-stamp_send (OwdProbeSender *self, guint index)
+transmit (OwdProbeSender *self, guint index, OwdTime t1, OwdProbeRequest *r)
 {
   OwdProbeTarget *t = owd_probe_sender_target (self, index);
   guint32 seq = owd_probe_session_next_seq (t->session);
   OwdProbeChannel *channel = &self->channels[t->family][owd_probe_sender_turn (self, index, seq, self->n_channels)];
-  OwdProbeRequest r = self->request;
-  OwdTime t1 = owd_probe_clock_real ();
   guint8 buf[OWD_PROBE_MAX];
   gsize len;
   int code;
 
-  r.seq = seq;
-  r.ssid = t->ssid;
-  r.size = (guint16) t->size;
-  r.sent = t->sent;
-  r.stamp = owd_probe_stamp_encode (t1, r.error & 0x4000);
-  len = owd_probe_request_build (&r, buf, sizeof buf);
+  r->seq = seq;
+  r->ssid = t->ssid;
+  r->sent = t->sent;
+  r->stamp = owd_probe_stamp_encode (t1, r->error & 0x4000);
+  len = owd_probe_request_build (r, buf, sizeof buf);
   code
       = owd_probe_sender_transmit (self, channel, &t->to, (OwdProbeDeparture){ .target = index, .seq = seq }, buf, len);
-  if (code != 0)
-    return code;
-  owd_probe_sender_note_port (t, seq, channel->port);
-  owd_probe_session_sent (t->session, t1, r.stamp, t->due);
-  return 0;
+  if (code == 0) {
+    owd_probe_sender_note_port (t, seq, channel->port);
+    t->sent++;
+  }
+  return code;
 }
 
-static const OwdProbeWay stamp_way = { .send = stamp_send, .ready = stamp_ready };
+static int
+stamp_send (OwdProbeSender *self, guint index)
+{
+  OwdProbeTarget *t = owd_probe_sender_target (self, index);
+  OwdProbeRequest r = self->request;
+  OwdTime t1 = owd_probe_clock_real ();
+  int code;
+
+  r.size = (guint16) t->size;
+  code = transmit (self, index, t1, &r);
+  if (code == 0)
+    owd_probe_session_sent (t->session, t1, r.stamp, t->due);
+  return code;
+}
+
+/* The smallest packet that holds the question, whatever the others look like. */
+static void
+stamp_ask (OwdProbeSender *self, guint index, guint32 run, guint32 first)
+{
+  OwdProbeTarget *t = owd_probe_sender_target (self, index);
+  OwdProbeRequest r = self->request;
+  OwdTime t1 = owd_probe_clock_real ();
+
+  r.ask = OWD_PROBE_ASK_ARRIVALS;
+  r.run = run;
+  r.first = first;
+  if (transmit (self, index, t1, &r) == 0)
+    owd_probe_session_asked (t->session, t1, r.stamp);
+}
+
+static const OwdProbeWay stamp_way = { .send = stamp_send, .ask = stamp_ask, .ready = stamp_ready };
 
 static gboolean
 open_channel (OwdProbeSender *self, guint family, guint k, const OwdProbeEndpoint *from, guint8 tos, GError **error)

@@ -17,6 +17,7 @@ import struct
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import unittest
 
@@ -74,6 +75,68 @@ def send(*args, prefix=()):
     return status, packets, [r for r in rows if r['type'] == 'summary'], err
 
 
+class Answering:
+    """A reflector of a few lines. answer (data, n): what goes back to the n-th datagram; None: nothing does."""
+
+    def __init__(self, answer):
+        self.answer = answer
+        self.sizes = []
+        self.sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.sock.bind(('127.0.0.1', 0))
+        self.sock.settimeout(0.05)
+        self.port = self.sock.getsockname()[1]
+        self.stop = False
+        self.thread = threading.Thread(target=self.run)
+
+    def run(self):
+        answered = 0
+        while not self.stop:
+            try:
+                data, source = self.sock.recvfrom(10000)
+            except TimeoutError:
+                continue
+            self.sizes.append(len(data))
+            reply = self.answer(data, answered)
+            if reply is not None:
+                answered += 1
+                self.sock.sendto(reply, source)
+
+    def __enter__(self):
+        self.thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self.stop = True
+        self.thread.join()
+        self.sock.close()
+
+
+class LockStep(Answering):
+    """Between a sender and a reflector: hands a packet on once the one before is answered. sizes: of all, both ways."""
+
+    def __init__(self, port):
+        super().__init__(self.hand_on)
+        self.there = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.there.connect(('127.0.0.1', port))
+
+    def hand_on(self, data, _):
+        self.there.send(data)
+        reply = self.there.recv(10000)
+        self.sizes.append(len(reply))
+        return reply
+
+    def __exit__(self, *_):
+        super().__exit__()
+        self.there.close()
+
+
+def stamped(data, n):
+    """A STAMP answer number n, whatever follows the base packet sent back as it is."""
+    now = struct.pack('!Q', int((time.time() + 2208988800) * 2**32))
+    return (struct.pack('!I', n) + now + b'\x80\x20' + data[14:16] + now + data[:14] + bytes(2) + b'\xff' + bytes(3)
+            + data[44:])
+
+
 def exchange(port, payload, wait=0.3):
     """One datagram to a reflector. Returns: the answer, None for silence."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
@@ -113,7 +176,47 @@ class Loopback(unittest.TestCase):
             self.assertEqual(int(p['target'].rsplit(':', 1)[1]), p['dport'])
             self.assertGreater(p['own_error_ms'], 0)
             self.assertGreater(p['reflector_error_ms'], 0)
-        self.assertGreater(sum('true_t3' in p['flags'] for p in packets), 0)  # as far as the reflector keeps up
+
+    def test_follow_up(self):
+        # one packet under way at a time: however busy the machine is, the reflector knows its last departure
+        with Reflector() as there, LockStep(there.ports[0]) as relay:
+            status, packets, sums, err = send('-c', '20', '-i', '5ms', '--timeout', '20s', '--tlvs', 'follow-up',
+                                              f'127.0.0.1:{relay.port}')
+        self.assertEqual((status, sums[0]['answered']), (0, 20), err)
+        self.assertEqual(['true_t3' in p['flags'] for p in packets], [True] * 19 + [False])
+
+    def test_other_reflectors_are_left_alone(self):
+        # what packets longer than the base packet meet: an end that cuts, one that drops, one that flags, one that echoes
+        replies = {'cut': lambda data, n: stamped(data, n)[:44],
+                   'dropped': lambda data, n: stamped(data, n) if len(data) == 44 else None,
+                   'zeroed': lambda data, n: stamped(data, n)[:44] + bytes(len(data) - 44),
+                   'flagged': lambda data, n: stamped(data, n),
+                   'stateless': lambda data, n: stamped(data, struct.unpack_from('!I', data)[0])}
+        for kind, answer in replies.items():
+            with Answering(answer) as there:
+                began = time.monotonic()
+                status, packets, sums, err = send('-c', '400', '-i', '1ms', '--timeout', '1s', f'127.0.0.1:{there.port}')
+                self.assertLess(time.monotonic() - began, 20)
+            s = sums[0]
+            self.assertEqual((kind, status, s['sent'], s['answered'], s['lost'], s['duplicates'], s['foreign']),
+                             (kind, 0, 400, 400, 0, 0, 0), err)
+            self.assertEqual((s['reordered'], s['reports'], len(packets)), (0, 0, 400), kind)
+            self.assertEqual(s['stateful'], kind != 'stateless')
+            self.assertEqual(sorted(set(there.sizes)), [44, 84])
+            self.assertEqual(there.sizes.count(44), 400)
+            self.assertEqual(there.sizes.count(84), s['queries'])
+            self.assertLessEqual(s['queries'], 24 if kind == 'dropped' else 12)
+
+    def test_sizes_and_tlvs_stay_as_asked(self):
+        for args, size in (((), 44), (('--size', '14'), 44), (('--size', '60'), 60), (('--size', '1000'), 1000),
+                           (('--tlvs', 'cos,location'), 60), (('--twamp-light', '--size', '300'), 300)):
+            with Reflector() as there, LockStep(there.ports[0]) as relay:
+                status, _, sums, err = send('-c', '5', '-i', '5ms', '--timeout', '20s', *args, f'127.0.0.1:{relay.port}')
+            self.assertEqual((status, sums[0]['answered'], sums[0]['size']), (0, 5, size), err)
+            measured = [n for n in relay.sizes if n != 84]
+            self.assertEqual(measured, [size] * 10)  # there and back
+            self.assertEqual(sums[0]['reports'] > 0, '--twamp-light' not in args)
+            self.assertEqual(len(relay.sizes) - 10, 2 * sums[0]['queries'])
 
     def test_schedules(self):
         with Reflector() as there:
@@ -254,8 +357,12 @@ class Loopback(unittest.TestCase):
             sock.bind(('127.0.0.1', 0))
             with subprocess.Popen([PROGRAM, 'send', '-f', 'json', '-c', '5', '-i', '20ms',
                                    f'127.0.0.1:{sock.getsockname()[1]}'], stdout=subprocess.PIPE, text=True) as sender:
-                for _ in range(5):
-                    sock.sendto(*sock.recvfrom(100))
+                sock.settimeout(0.05)
+                while sender.poll() is None:
+                    try:
+                        sock.sendto(*sock.recvfrom(100))
+                    except TimeoutError:
+                        pass
                 rows = [json.loads(line) for line in sender.communicate(timeout=20)[0].splitlines()]
         self.assertEqual(rows[-1]['answered'], 5)
         self.assertNotIn('up_ms', rows[-1])
@@ -298,17 +405,22 @@ class Keys(unittest.TestCase):
         wrong = self.file('wrong', '[new]\nsecret=hex:' + 'a5' * 32 + '\n')
         with Reflector('--key-file', both) as there:
             target = f'127.0.0.1:{there.ports[0]}'
+            good, bad = 0, 0
             for key in ('old', 'new'):
                 status, packets, sums, err = send('--key-file', both, '--key', key, '-c', '10', '-i', '5ms', '--tlvs',
                                                   'cos,direct', '--dscp', '10', '--size', '300', target)
                 self.assertEqual((status, sums[0]['answered'], sums[0]['size']), (0, 10, 300), err)
                 self.assertEqual(packets[0]['dscp_up'], 10)
-            self.assertEqual(send('--key-file', wrong, '-c', '3', '-i', '5ms', '--timeout', '200ms', target)[0], 3)
-            self.assertEqual(send('-c', '3', '-i', '5ms', '--timeout', '200ms', target)[0], 3)
-            self.assertEqual(send('--size', '112', '-c', '3', '-i', '5ms', '--timeout', '200ms', target)[0], 3)
+                self.assertGreaterEqual(sums[0]['reports'], 2)
+                good += 10 + sums[0]['queries']
+            for args in (('--key-file', wrong), (), ('--size', '112')):
+                status, _, sums, _ = send(*args, '-c', '3', '-i', '5ms', '--timeout', '200ms', target)
+                self.assertEqual(status, 3)
+                bad += 0 if args == () else 3 + sums[0]['queries']
+                bad -= sums[0]['queries'] if args == ('--size', '112') else 0  # 84 bytes are too short
             said = there.end()
-        self.assertIn('answered 20', said)
-        self.assertIn('not authentic 6', said)
+        self.assertIn(f'answered {good}', said)
+        self.assertIn(f'not authentic {bad}', said)
 
     def test_bad_files(self):
         good = '[k]\nsecret=0123456789abcdef\n'
@@ -458,14 +570,13 @@ class Line(Ends):
             self.assertLess(abs(statistics.median(p[key + '_ms'] for p in packets) - truth), 0.1)
             for p in packets:  # the truth of a single packet is not known, but that of the line is
                 self.assertLessEqual(p[key + '_lo_ms'], truth + 0.1)
-        self.assertGreater(sum('true_t3' in p['flags'] for p in packets), 10)  # as far as the reflector keeps up
 
-    def everything_at_once(self, *args):
-        """Returns: what the sender says, and what the line did in both directions."""
+    def everything_at_once(self, *args, size=44):
+        """Returns: what the sender says, and what the line did to measured packets and their answers."""
         kinds = ('loss 0.02', 'duplicate 0.02', 'reorder 0.02 3', 'loss 0.03', 'duplicate 0.02', 'reorder 0.01 3')
         self.send('-c', '3', '-i', '20ms')
-        self.command(*(f'{"ab" if k < 3 else "ba"} {kind}' for k, kind in enumerate(kinds)))
-        status, _, sums, err = self.send('-c', '3000', '-i', '1ms', '--timeout', '500ms', *args)
+        self.command(f'size {size}', *(f'{"ab" if k < 3 else "ba"} {kind}' for k, kind in enumerate(kinds)))
+        status, _, sums, err = self.send('-c', '3000', '-i', '1ms', *args)
         self.assertEqual(status, 0, err)
         _, last = self.end_line()
         s, up, down = sums[0], last['ab'], last['ba']
@@ -478,24 +589,35 @@ class Line(Ends):
         return s, up, down
 
     def test_everything_at_once_is_told_exactly(self):
-        s, up, down = self.everything_at_once('--tlvs', 'arrivals')
-        self.assertLess(s['lost_unknown'], 5)  # before the first or just before the last reply
-        if s['lost_unknown'] == 0:
-            self.assertEqual((s['lost_up'], s['reordered_up']), (up['lost'], up['reordered']))
-            self.assertIn(up['duplicated'] - s['duplicates_up'], (0, 1))  # of the last copy nobody may have heard
-            # the line has lost replies to packets, and to copies
-            copies = up['duplicated'] - (s['duplicates'] - s['duplicates_down'])
-            self.assertEqual(s['lost_down'] + copies, down['lost'])
+        self.told_exactly()
+
+    def told_exactly(self, *args, size=44):
+        s, up, down = self.everything_at_once(*args, size=size)
+        self.assertEqual((s['lost_unknown'], s['lost_up'], s['duplicates_up'], s['reordered_up']),
+                         (0, up['lost'], up['duplicated'], up['reordered']))
+        # the line has lost replies to packets, and to copies
+        copies = up['duplicated'] - (s['duplicates'] - s['duplicates_down'])
+        self.assertEqual(s['lost_down'] + copies, down['lost'])
+
+    def test_everything_at_once_is_told_exactly_with_a_key_and_a_size(self):
+        self.reflector.end()
+        with tempfile.NamedTemporaryFile('w') as keys:
+            keys.write('[k]\nsecret=0123456789abcdef\n')
+            keys.flush()
+            self.reflector = Reflector('--key-file', keys.name, listen=('198.18.7.2:0',), prefix=self.inside(1))
+            self.addCleanup(self.reflector.end)
+            self.target = f'198.18.7.2:{self.reflector.ports[0]}'
+            self.told_exactly('--key-file', keys.name, '--size', '400', '--tlvs', 'cos', size=400)
 
     def test_without_reports_an_interval_is_told(self):
-        s, _, _ = self.everything_at_once()
+        s, _, _ = self.everything_at_once('--no-reports')
         self.assertGreater(s['lost_unknown'], 0)
         self.assertLess(s['lost_unknown'], s['lost'] / 2)
 
     def test_loss_alone_is_exact(self):
         self.send('-c', '3', '-i', '20ms')
         self.command('ab loss 0.03', 'ba loss 0.03')
-        _, _, sums, _ = self.send('-c', '2000', '-i', '1ms', '--timeout', '500ms')
+        _, _, sums, _ = self.send('-c', '2000', '-i', '1ms', '--timeout', '500ms', '--no-reports')
         self.command('ab loss 0', 'ba loss 0')
         _, last = self.end_line()
         s = sums[0]
@@ -505,7 +627,7 @@ class Line(Ends):
 
     def test_reordering_is_told_by_direction(self):
         self.send('-c', '3', '-i', '20ms')
-        self.command('ab reorder 0.02 3', 'ba reorder 0.01 3')
+        self.command('size 44', 'ab reorder 0.02 3', 'ba reorder 0.01 3')
         _, _, sums, _ = self.send('-c', '2000', '-i', '1ms', '--timeout', '500ms')
         _, last = self.end_line()
         s = sums[0]

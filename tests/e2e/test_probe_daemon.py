@@ -199,7 +199,7 @@ class Daemon(unittest.TestCase):
     def test_database_away_and_back(self):
         sql('DROP SCHEMA IF EXISTS owd CASCADE')
         subprocess.run([PROGRAMS['oneway'], 'db', 'migrate'], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        self.write(tests='[test quick]\ntargets = here\nevery = 0\ninterval = 20 ms\n', store=True)
+        self.write(tests='[test quick]\ntargets = here\nevery = 0\ninterval = 20 ms\nreports = no\n', store=True)
         daemon = self.start()
         self.wait(lambda: int(sql('SELECT count(*) FROM owd.probe_results')[0]) > 50)
         cluster('stop')

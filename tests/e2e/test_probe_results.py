@@ -71,7 +71,7 @@ class Results(unittest.TestCase):
 
     def test_table_holds_what_is_printed(self):
         with Reflector() as there:
-            status, out, err = probe('send', '--db', '', '-f', 'json', '-c', '120', '-i', '10ms', '--agent', 'here "1"',
+            status, out, err = probe('send', '--db', '', '-f', 'json', '-c', '120', '-i', '10ms', '--no-reports', '--agent', 'here "1"',
                                      '--test', 'loop', '--tlvs', 'cos', there.target)
             self.assertEqual(status, 0, err)
             packets = [json.loads(line) for line in out.splitlines()]
@@ -172,7 +172,7 @@ class Rights(unittest.TestCase):
     def test_roles(self):
         with Reflector() as there:
             for user, expect in (('w', 0), ('r', 1)):
-                status, _, err = probe('send', '--db', f'user={user}', '-c', '3', '-i', '10ms', there.target)
+                status, _, err = probe('send', '--db', f'user={user}', '-c', '3', '-i', '10ms', '--no-reports', there.target)
                 self.assertEqual(status, expect, err)
         self.assertIn('permission denied', err)
         self.assertEqual(sql('SELECT count (*) FROM owd.probe_results'), [['3']])

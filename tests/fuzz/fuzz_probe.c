@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * A reflector and a sender's parser on any bytes, in open and in authenticated mode. What must hold: an answer is as
- * long as its question, never longer; it parses; what the sender cannot place changes nothing but a counter.
+ * long as its question, never longer; it parses; what the sender cannot place changes nothing but a counter; whatever a
+ * reflector reports, each lost packet is told once.
  */
 #include "fuzz.h"
 
 #include "owd-probe.h"
+
+enum { N_PACKETS = 120 };
 
 #define NOW (G_GINT64_CONSTANT (1795330014) * OWD_NS_PER_S)
 
@@ -31,10 +34,25 @@ answer (OwdProbeKey *key, const guint8 *data, gsize size)
   }
 }
 
+/* Sends a query where one is due, and has it answered by this reply. */
+static void
+query (OwdProbeSession *session, guint i, const OwdProbeReply *reply, const OwdProbeArrival *arrival)
+{
+  OwdProbeReply answered = *reply;
+
+  if (!owd_probe_session_asks (session, NOW + i * 20 * OWD_NS_PER_MS, &answered.arrivals.run, &answered.arrivals.first))
+    return;
+  if (i % 7 == 6)
+    answered.arrivals = reply->arrivals;
+  answered.sender_seq = owd_probe_session_next_seq (session);
+  owd_probe_session_asked (session, NOW + i, reply->sender_stamp);
+  owd_probe_session_reply (session, &answered, arrival);
+}
+
 static void
 receive (OwdProbeKey *key, const guint8 *data, gsize size)
 {
-  OwdProbeSessionConfig cfg = { .window = 16, .timeout_ns = OWD_NS_PER_S, .follow_up = TRUE };
+  OwdProbeSessionConfig cfg = { .window = 64, .timeout_ns = OWD_NS_PER_S, .follow_up = TRUE, .reports = TRUE };
   g_autoptr (OwdProbeSession) session = NULL;
   OwdProbeArrival arrival = { .t4 = NOW + OWD_NS_PER_MS, .ttl = 64, .tos = 0 };
   OwdProbeReply reply;
@@ -44,7 +62,8 @@ receive (OwdProbeKey *key, const guint8 *data, gsize size)
     return;
   cfg.run = reply.arrivals.run;
   session = owd_probe_session_new (&cfg, NULL, NULL);
-  for (guint i = 0; i < 40; i++) {
+  for (guint i = 0; i < N_PACKETS; i++) {
+    query (session, i, &reply, &arrival);
     /* every other packet is one that this reply answers, whatever it says */
     owd_probe_session_sent (session, NOW + i, reply.sender_stamp, i);
     if (i % 2 == 0)
@@ -56,10 +75,12 @@ receive (OwdProbeKey *key, const guint8 *data, gsize size)
     reply.arrivals.highest += reply.seq % 3;
     reply.arrivals.arrived += reply.seq % 2;
   }
+  owd_probe_session_close (session);
+  query (session, N_PACKETS, &reply, &arrival);
   owd_probe_session_finish (session);
   owd_probe_session_summary (session, &sum);
   g_assert (sum.lost == sum.lost_up + sum.lost_down + sum.lost_unknown);
-  g_assert (sum.answered + sum.lost + sum.not_left == 40);
+  g_assert (sum.answered + sum.lost + sum.not_left == N_PACKETS);
 }
 
 static void

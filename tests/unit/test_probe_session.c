@@ -577,6 +577,198 @@ strangers_and_forgeries_answer_nothing (void **state)
   assert_int_equal (finish (&net).foreign, 2);
 }
 
+/* ---- queries ----------------------------------------------------------------------------------- */
+
+/* Sends a query if one is due. Returns: its number; -1: none is. */
+static gint64
+asked (Net *net, guint32 *ret_run, guint32 *ret_first)
+{
+  guint32 seq = owd_probe_session_next_seq (net->session);
+
+  if (!owd_probe_session_asks (net->session, net->now, ret_run, ret_first))
+    return -1;
+  owd_probe_session_asked (net->session, net->now, owd_probe_stamp_encode (net->now, FALSE));
+  return seq;
+}
+
+static void
+a_reflector_without_reports_is_asked_once (void **state)
+{
+  for (guint stateless = 0; stateless < 2; stateless++) {
+    Net net;
+    OwdProbeSummary sum;
+    guint32 run, first;
+    gint64 query;
+
+    (void) state;
+    setup (&net, (OwdProbeSessionConfig){ .reports = TRUE, .first_apart = TRUE });
+    net.stateless = stateless;
+    assert_true (owd_probe_session_wants_report (net.session));
+    query = asked (&net, &run, &first);
+    assert_int_equal (query, 0);
+    assert_int_equal (first, 1);
+    assert_false (owd_probe_session_waiting (net.session));
+    assert_int_equal (answered (&net, (guint32) query, net.now, net.peer_seq++), OWD_STATUS_OK);
+    assert_false (owd_probe_session_wants_report (net.session));
+    assert_int_equal (net.samples, 0);
+    for (guint i = 0; i < 1000; i++) {
+      if (i % 50 == 7)
+        lost_up (&net);
+      else
+        good (&net);
+      assert_int_equal (asked (&net, &run, &first), -1);
+    }
+    owd_probe_session_close (net.session);
+    assert_false (owd_probe_session_wants_report (net.session));
+    sum = finish (&net);
+    assert_int_equal (sum.sent, 1000);
+    assert_int_equal (sum.answered, 980);
+    assert_int_equal (sum.rtt.n, 979);
+    assert_int_equal (sum.duplicates + sum.foreign + sum.reordered + sum.not_left, 0);
+    assert_int_equal (sum.queries, 1);
+    assert_int_equal (sum.reports, 0);
+    assert_false (sum.peer_reports);
+    assert_int_equal (sum.peer_stateful, !stateless);
+    assert_int_equal (sum.lost_up, stateless ? 0 : 20);
+  }
+}
+
+static void
+a_reflector_that_drops_queries_is_left_alone_soon (void **state)
+{
+  Net net;
+  OwdProbeSummary sum;
+  guint32 run, first;
+  OwdTime began;
+
+  (void) state;
+  setup (&net, (OwdProbeSessionConfig){ .reports = TRUE });
+  began = net.now;
+  for (; owd_probe_session_wants_report (net.session); net.now += MS)
+    asked (&net, &run, &first);
+  assert_in_range (net.now - began, 900 * MS, 1100 * MS); /* and measuring begins */
+  for (guint i = 0; i < 2000; i++) {
+    good (&net);
+    asked (&net, &run, &first);
+  }
+  sum = finish (&net);
+  assert_int_equal (sum.answered, 2000);
+  assert_int_equal (sum.lost, 0);
+  assert_in_range (sum.queries, 8, 24);
+  assert_int_equal (sum.schedule.max_ns, 0);
+}
+
+static void
+a_report_is_taken_or_left (void **state)
+{
+  Net net;
+  OwdProbeReply r;
+  OwdProbeSummary sum;
+  OwdProbeArrivals told;
+  guint32 run, first;
+  gint64 query;
+
+  (void) state;
+  setup (&net, (OwdProbeSessionConfig){ .reports = TRUE, .run = 99 });
+  query = asked (&net, &run, &first);
+  assert_int_equal (run, 99);
+  told = (OwdProbeArrivals){ .run = run, .life = 5, .first = first };
+  r = reply_to (&net, (guint32) query, net.now, net.peer_seq++);
+  r.got = OWD_PROBE_ASK_ARRIVALS;
+  r.arrivals = told;
+  r.arrivals.run++; /* somebody else's, or of long ago */
+  arrives (&net, &r, net.now + UP + DOWN);
+  assert_true (owd_probe_session_wants_report (net.session));
+  r.arrivals = told;
+  r.arrivals.arrived = 3; /* more than were sent */
+  arrives (&net, &r, net.now + UP + DOWN);
+  assert_true (owd_probe_session_wants_report (net.session));
+  r.arrivals = told;
+  arrives (&net, &r, net.now + UP + DOWN);
+  assert_false (owd_probe_session_wants_report (net.session));
+  net.now += 10 * MS;
+  lost_up (&net); /* nothing before it, nothing behind the next */
+  good (&net);
+  lost_down (&net);
+  net.now += OWD_NS_PER_S;
+  owd_probe_session_advance (net.session, net.now);
+  assert_false (owd_probe_session_waiting (net.session));
+  owd_probe_session_close (net.session);
+  assert_true (owd_probe_session_wants_report (net.session));
+  query = asked (&net, &run, &first);
+  r = reply_to (&net, (guint32) query, net.now, net.peer_seq++);
+  r.got = OWD_PROBE_ASK_ARRIVALS;
+  r.arrivals = told;
+  r.arrivals.highest = 4;
+  r.arrivals.arrived = 2;
+  arrives (&net, &r, net.now + UP + DOWN);
+  assert_false (owd_probe_session_wants_report (net.session));
+  sum = finish (&net);
+  assert_int_equal (sum.sent, 3);
+  assert_int_equal (sum.lost_up, 1);
+  assert_int_equal (sum.lost_down, 1);
+  assert_int_equal (sum.lost_unknown, 0);
+  assert_int_equal (sum.queries, 2);
+  assert_int_equal (sum.reports, 2);
+}
+
+static void
+another_log_begins_ahead_of_the_packets (void **state)
+{
+  Net net;
+  OwdProbeReply r;
+  OwdProbeSummary sum;
+  guint32 run, first, run_before;
+  gint64 query;
+  guint arrived = 0;
+
+  (void) state;
+  setup (&net, (OwdProbeSessionConfig){ .reports = TRUE, .window = 64 });
+  while (owd_probe_session_wants_report (net.session)) { /* nobody is there yet */
+    asked (&net, &run, &first);
+    net.now += MS;
+  }
+  run_before = run;
+  for (guint i = 0; i < 100; i++)
+    lost_up (&net);
+  do {
+    good (&net);
+    query = asked (&net, &run, &first);
+  } while (query < 0);
+  assert_true (run != run_before);
+  assert_true (first > (guint32) query);
+  r = reply_to (&net, (guint32) query, net.now, net.peer_seq++);
+  r.got = OWD_PROBE_ASK_ARRIVALS;
+  r.arrivals = (OwdProbeArrivals){ .run = run, .life = 6, .first = first };
+  arrives (&net, &r, net.now + UP + DOWN);
+  while (owd_probe_session_next_seq (net.session) < first + 10) {
+    gboolean counts = owd_probe_session_next_seq (net.session) >= first;
+
+    if (counts && arrived == 5) {
+      lost_down (&net);
+      arrived++;
+    } else {
+      good (&net);
+      arrived += counts;
+    }
+  }
+  net.now += OWD_NS_PER_S;
+  owd_probe_session_advance (net.session, net.now);
+  owd_probe_session_close (net.session);
+  query = asked (&net, &run, &first);
+  r.sender_seq = (guint32) query;
+  r.sender_stamp = owd_probe_stamp_encode (net.now, FALSE);
+  r.seq = net.peer_seq++;
+  r.arrivals.highest = (guint32) query - 1;
+  r.arrivals.arrived = 10;
+  arrives (&net, &r, net.now + UP + DOWN);
+  sum = finish (&net);
+  assert_int_equal (sum.lost, 101);
+  assert_int_equal (sum.lost_down, 1); /* what was lost before the log began stays unknown */
+  assert_int_equal (sum.lost_up, 0);
+  assert_int_equal (sum.lost_unknown, 100);
+}
+
 /* ---- reflectors in the field ------------------------------------------------------------------- */
 
 static void
@@ -826,6 +1018,10 @@ main (void)
     cmocka_unit_test (a_late_reply_is_late_and_its_packet_lost),
     cmocka_unit_test (seen_packets_that_never_left),
     cmocka_unit_test (strangers_and_forgeries_answer_nothing),
+    cmocka_unit_test (a_reflector_without_reports_is_asked_once),
+    cmocka_unit_test (a_reflector_that_drops_queries_is_left_alone_soon),
+    cmocka_unit_test (a_report_is_taken_or_left),
+    cmocka_unit_test (another_log_begins_ahead_of_the_packets),
     cmocka_unit_test (seen_t1_and_t3_swapped),
     cmocka_unit_test (seen_plain_echo),
     cmocka_unit_test (seen_t2_equal_to_t3),
