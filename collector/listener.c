@@ -247,7 +247,6 @@ owd_listener_new (const char *const *addresses, gsize receive_buffer, OwdSteerin
   self->polls[self->n_polls + 1] = (struct pollfd){ .fd = -1, .events = POLLIN };
   self->turn_ns = OWD_TIME_NONE;
   self->buffers = owd_pages_new ((gsize) BATCH * BUFFER_STRIDE);
-  memset (self->buffers, 0, (gsize) BATCH * BUFFER_STRIDE);
   for (guint i = 0; i < BATCH; i++) {
     self->vectors[i] = (struct iovec){ .iov_base = self->buffers + (gsize) i * BUFFER_STRIDE, .iov_len = DATAGRAM_MAX };
     self->messages[i].msg_hdr = (struct msghdr){
@@ -413,26 +412,38 @@ take_all_turns (OwdListener *self, OwdListenerFunc func, void *user, GError **er
   return back < 0 ? -1 : front + back;
 }
 
-/* Until a datagram is there and others have had time to join it, or somebody wakes us. Where many came the last time,
- * more are taken for granted. FALSE: error set. */
+/* n: what poll() returned. FALSE: error set. */
 static gboolean
-wait_for_some (OwdListener *self, int timeout_ms, GError **error)
+check_poll (OwdListener *self, int n, GError **error)
 {
-  gboolean busy = self->n_last >= BATCH && self->nap_us > 0;
-  int n = poll (self->polls, self->n_polls + 2, busy ? 0 : timeout_ms);
+  guint64 woken;
 
   if (n < 0 && errno != EINTR) {
     g_set_error (error, OWD_ERROR, OWD_ERROR_IO, "poll: %s", g_strerror (errno));
     return FALSE;
   }
-  if (n > 0 && self->polls[self->n_polls].revents != 0) {
-    guint64 woken;
-
+  if (n > 0 && self->polls[self->n_polls].revents != 0)
     (void) !read (self->wake_fd, &woken, sizeof woken);
-  } else if (self->nap_us > 0 && (n > 0 || busy)) {
-    g_usleep (MIN (self->nap_us, (gulong) timeout_ms * 1000));
-  }
   return TRUE;
+}
+
+/* Until a datagram is there and others have had time to join it, or somebody wakes us. Where many came the last time,
+ * more are taken for granted. FALSE: error set. */
+static gboolean
+wait_for_some (OwdListener *self, int timeout_ms, GError **error)
+{
+  struct pollfd *wake = &self->polls[self->n_polls];
+  const struct timespec nap = { .tv_nsec = MIN (self->nap_us, timeout_ms * 1000L) * 1000 };
+
+  if (self->n_last < BATCH || self->nap_us == 0) {
+    int n = poll (self->polls, self->n_polls + 2, timeout_ms);
+
+    if (!check_poll (self, n, error))
+      return FALSE;
+    if (n <= 0 || wake->revents != 0 || self->nap_us == 0)
+      return TRUE;
+  }
+  return check_poll (self, ppoll (wake, 1, &nap, NULL), error);
 }
 
 int

@@ -52,6 +52,7 @@ typedef struct {
   int fd;               /* open segment, the last of `segments`; -1: none, the next block makes one */
   guint64 reserved;     /* bytes of the open segment that have their place on the disk; G_MAXUINT64: no more of it */
   guint64 end;          /* stream offset behind the last block */
+  guint64 synced_end;   /* `end` as the last sync found it: what lies before is safe */
   guint64 next_base;    /* fd < 0: where the next segment starts */
   OwdTime time;         /* log time: that of the last block; never decreases */
   GArray *segments;     /* of Segment, ascending */
@@ -552,23 +553,27 @@ sync_closed (const Partition *part, guint64 base, GError **error)
   return sync_fd (fd, path, error);
 }
 
-/* The disk is waited for without the lock: appenders go on. */
+/* The disk is waited for without the lock: appenders go on. Where nothing was added, it is not asked. */
 static gboolean
 sync_partition (Partition *part, GError **error)
 {
   GArray *unsynced;
   gboolean names, ok = TRUE;
-  int fd;
+  guint64 end;
+  int fd = -1;
 
   pthread_mutex_lock (&part->lock);
+  end = part->end;
   unsynced = g_steal_pointer (&part->unsynced);
   part->unsynced = g_array_new (FALSE, FALSE, sizeof (guint64));
   names = part->names_unsynced;
   part->names_unsynced = FALSE;
-  fd = part->fd >= 0 ? fcntl (part->fd, F_DUPFD_CLOEXEC, 0) : -1;
-  if (part->fd >= 0 && fd < 0) {
-    owd_log_set_errno (error, errno, "cannot sync", part->dir);
-    ok = FALSE;
+  if (part->fd >= 0 && end != part->synced_end) {
+    fd = fcntl (part->fd, F_DUPFD_CLOEXEC, 0);
+    if (fd < 0) {
+      owd_log_set_errno (error, errno, "cannot sync", part->dir);
+      ok = FALSE;
+    }
   }
   pthread_mutex_unlock (&part->lock);
 
@@ -579,12 +584,14 @@ sync_partition (Partition *part, GError **error)
   else if (fd >= 0)
     close (fd);
   ok = ok && (!names || owd_log_sync_dir (part->dir, error));
-  if (!ok) {
-    pthread_mutex_lock (&part->lock);
+  pthread_mutex_lock (&part->lock);
+  if (ok) {
+    part->synced_end = end;
+  } else {
     g_array_append_vals (part->unsynced, unsynced->data, unsynced->len);
     part->names_unsynced |= names;
-    pthread_mutex_unlock (&part->lock);
   }
+  pthread_mutex_unlock (&part->lock);
   g_array_unref (unsynced);
   return ok;
 }

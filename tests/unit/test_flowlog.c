@@ -14,10 +14,21 @@
 #include <pthread.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #define MS OWD_NS_PER_MS
 #define S OWD_NS_PER_S
+
+/* What the log's writer calls instead of the C library's. */
+static gint n_syncs; /* atomic */
+
+int
+fdatasync (int fd)
+{
+  g_atomic_int_inc (&n_syncs);
+  return (int) syscall (SYS_fdatasync, fd);
+}
 
 static int
 make_dir (void **state)
@@ -898,6 +909,40 @@ threads (void **state)
   testlog_census_clear (&c);
 }
 
+static gint
+syncs_of (OwdLogWriter *writer)
+{
+  gint before = g_atomic_int_get (&n_syncs);
+
+  assert_true (owd_log_writer_sync (writer, NULL));
+  return g_atomic_int_get (&n_syncs) - before;
+}
+
+/* A disk is asked for what is new, and for nothing else. */
+static void
+sync_where_something_is_new (void **state)
+{
+  OwdLogWriter *writer = open_writer (*state, 4, 4096);
+  OwdLogAppender *a = owd_log_appender_new (writer);
+  gint before;
+
+  assert_int_equal (syncs_of (writer), 0);
+  assert_int_equal (testlog_append (a, 1, 500), OWD_STATUS_OK);
+  flush (a, testlog_header (500).recv_ns);
+  assert_int_equal (syncs_of (writer), 4);
+  assert_int_equal (syncs_of (writer), 0);
+  beat (a, testlog_header (500).recv_ns + S);
+  assert_int_equal (syncs_of (writer), 4);
+  assert_int_equal (testlog_append (a, 501, 20000), OWD_STATUS_OK); /* over several segments */
+  flush (a, testlog_header (20000).recv_ns);
+  assert_true (syncs_of (writer) >= 4);
+  assert_int_equal (syncs_of (writer), 0);
+  owd_log_appender_free (a);
+  before = g_atomic_int_get (&n_syncs);
+  owd_log_writer_free (writer); /* marks its end as a clean one */
+  assert_int_equal (g_atomic_int_get (&n_syncs), before);
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown (f, make_dir, remove_dir)
 
 int
@@ -928,6 +973,7 @@ main (void)
     TEST (writer_refuses),
     TEST (time_is_the_least_promise),
     TEST (threads),
+    TEST (sync_where_something_is_new),
   };
 
   return cmocka_run_group_tests (tests, NULL, NULL);
