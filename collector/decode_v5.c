@@ -26,10 +26,11 @@ read_record (const guint8 *p, OwdFlow *flow)
   flow->tos = p[39];
 }
 
-/* Two bits mode, 14 bits interval. */
+/* bits: two that tell how, 14 that tell how many. 0: nothing said. */
 static guint32
-read_sampling (guint16 bits)
+read_sampling (guint16 bits, guint8 *ret_algorithm)
 {
+  *ret_algorithm = bits >> 14 <= OWD_SAMPLING_RANDOM ? (guint8) (bits >> 14) : OWD_SAMPLING_UNTOLD;
   return bits & 0x3fff;
 }
 
@@ -42,6 +43,7 @@ owd_decode_v5 (OwdDecoder *self, const OwdDatagram *datagram)
   const guint32 flags = OWD_FLOW_PACKETS | OWD_FLOW_OCTETS | OWD_FLOW_FLAGS;
   OwdState *state;
   guint n, count, engine_type;
+  guint8 algorithm;
 
   (void) owd_wire_u16 (&w);
   count = owd_wire_u16 (&w);
@@ -53,7 +55,7 @@ owd_decode_v5 (OwdDecoder *self, const OwdDatagram *datagram)
   header.key.addr = *datagram->from;
   header.key.domain = engine_type * 256 + owd_wire_u8 (&w);
   header.key.version = 5;
-  flow.sampling = read_sampling (owd_wire_u16 (&w));
+  flow.sampling = read_sampling (owd_wire_u16 (&w), &algorithm);
   if (w.failed) {
     owd_decoder_refuse (self, NULL, datagram->from, OWD_REASON_SHORT, datagram->len);
     return;
@@ -64,8 +66,10 @@ owd_decode_v5 (OwdDecoder *self, const OwdDatagram *datagram)
   if (owd_wire_left (&w) != (gsize) count * RECORD_LEN)
     owd_decoder_refuse (self, state, datagram->from, OWD_REASON_LENGTH, 2);
   n = (guint) MIN (count, owd_wire_left (&w) / RECORD_LEN);
-  if (flow.sampling != 0)
+  if (flow.sampling != 0) {
     state->counters.sampling = flow.sampling;
+    state->counters.sampling_algorithm = algorithm;
+  }
   owd_decoder_accept (self, state, datagram, &header);
   owd_state_sequence (state, &(OwdSequence){ .port = datagram->port,
                                              .seq = header.seq,

@@ -52,6 +52,7 @@ typedef enum {
   OWD_OPTION_PKT_SPACE,  /* then so many are not */
   OWD_OPTION_SIZE,       /* n out of */
   OWD_OPTION_POPULATION, /* N */
+  OWD_OPTION_ALGORITHM,  /* OwdSamplingAlgorithm */
   OWD_OPTION_SAMPLER,    /* which sampler */
   OWD_OPTION_INTERFACE,  /* or which interface it is about */
   OWD_OPTION_INIT_MS,

@@ -271,6 +271,15 @@ told_interval (guint32 set, const guint64 *value)
   return (guint32) MIN (n, G_MAXUINT32);
 }
 
+/* The numbers that are not given count as nothing said. */
+static guint8
+told_algorithm (guint32 set, const guint64 *value)
+{
+  guint64 told = set & 1u << OWD_OPTION_ALGORITHM ? value[OWD_OPTION_ALGORITHM] : OWD_SAMPLING_UNTOLD;
+
+  return told <= OWD_SAMPLING_RANDOM ? (guint8) told : OWD_SAMPLING_UNTOLD;
+}
+
 static void
 remember_sampler (OwdState *self, gboolean is_interface, guint64 id, guint32 interval)
 {
@@ -314,6 +323,7 @@ owd_state_options (OwdState *self, guint32 set, const guint64 value[OWD_OPTION_N
   if (interval == 0)
     return;
   self->counters.sampling = interval;
+  self->counters.sampling_algorithm = told_algorithm (set, value);
   if (set & 1u << OWD_OPTION_SAMPLER)
     remember_sampler (self, FALSE, value[OWD_OPTION_SAMPLER], interval);
   if (set & 1u << OWD_OPTION_INTERFACE)

@@ -552,11 +552,24 @@ owd_metrics_write_notes (const OwdMetrics *workers, guint n, guint64 max_states,
 
 /* ---- table ------------------------------------------------------------------------------------- */
 
+static const char *
+algorithm_text (guint8 algorithm)
+{
+  switch (algorithm) {
+  case OWD_SAMPLING_DETERMINISTIC:
+    return "deterministic";
+  case OWD_SAMPLING_RANDOM:
+    return "random";
+  default:
+    return "-";
+  }
+}
+
 void
 owd_metrics_write_table (GString *out, const OwdMetrics *workers, guint n)
 {
-  g_string_append_printf (out, "%-39s %10s %-7s %12s %14s %10s %10s %8s  %s\n", "exporter", "domain", "version",
-                          "datagrams", "records", "lost", "refused", "1 in", "last seen");
+  g_string_append_printf (out, "%-39s %10s %-7s %12s %14s %10s %10s %8s %-13s  %s\n", "exporter", "domain", "version",
+                          "datagrams", "records", "lost", "refused", "1 in", "sampling", "last seen");
   for (guint w = 0; w < n; w++)
     for (guint i = 0; i < workers[w].states->len; i++) {
       const OwdStateCounters *c = &g_array_index (workers[w].states, OwdStateCounters, i);
@@ -567,11 +580,12 @@ owd_metrics_write_table (GString *out, const OwdMetrics *workers, guint n)
         refused += c->refused[r];
       g_string_append_printf (out,
                               "%-39s %10u %-7s %12" G_GUINT64_FORMAT " %14" G_GUINT64_FORMAT " %10" G_GUINT64_FORMAT
-                              " %10" G_GUINT64_FORMAT " %8u  %s\n",
+                              " %10" G_GUINT64_FORMAT " %8u %-13s  %s\n",
                               owd_addr_text (&c->key.addr, addr), c->key.domain,
                               c->key.version == 10  ? "IPFIX"
                               : c->key.version == 9 ? "v9"
                                                     : "v5",
-                              c->datagrams, c->flows, c->lost, refused, c->sampling, owd_time_text (c->last_ns, time));
+                              c->datagrams, c->flows, c->lost, refused, c->sampling,
+                              algorithm_text (c->sampling_algorithm), owd_time_text (c->last_ns, time));
     }
 }

@@ -58,6 +58,13 @@ typedef enum {
   OWD_REPORTS
 } OwdReport;
 
+/* How packets are chosen, as IE 35, IE 49 and the two bits of a v5 header number it. */
+typedef enum {
+  OWD_SAMPLING_UNTOLD = 0,
+  OWD_SAMPLING_DETERMINISTIC = 1, /* every Nth packet */
+  OWD_SAMPLING_RANDOM = 2,        /* each with a chance of 1 in N */
+} OwdSamplingAlgorithm;
+
 /* Counters of one exporter state, since the decoder was made. */
 typedef struct {
   OwdStateKey key;
@@ -73,6 +80,7 @@ typedef struct {
   guint64 restarts;          /* sequence began anew */
   guint64 refused[OWD_REASONS];
   guint32 sampling;          /* 1 in N as options or v5 header say; 0: nothing said */
+  guint8 sampling_algorithm; /* OwdSamplingAlgorithm: what was said together with it */
   gint64 clock_lag_ns;       /* last datagram's receive time minus its export time, whole seconds but for v5 */
   guint16 port;              /* last source port */
   guint16 reported;          /* bits 1 << OwdReport: which of report[] have been told */

@@ -2,7 +2,8 @@
  *
  * Memory for large buffers that are in use all the time, on huge pages where the kernel gives them: otherwise the
  * processor looks up an address translation with every few records, and the kernel with every copy to and from them.
- * They are touched here: clearing 2 MiB takes a virtual machine up to 8 ms, and the first datagram shall not wait for it.
+ * They are touched here: clearing 2 MiB takes a virtual machine up to 8 ms, and the first datagram shall not wait for
+ * it.
  */
 #ifndef OWD_PAGES_H
 #define OWD_PAGES_H

@@ -733,6 +733,8 @@ class Live(Case):
         for i, (_, payload) in enumerate(exports()):
             self.socket.sendto(payload, ('127.0.0.1', live.ports[0]))
         self.socket.sendto(v5(110, []), ('127.0.0.1', live.ports[0]))
+        sampling = sets((1, struct.pack('!9H', 257, 4, 8, 1, 4, 34, 4, 35, 1)), (257, struct.pack('!IIB', 0, 1000, 2)))
+        self.socket.sendto(v9(3, sampling, 2), ('127.0.0.1', live.ports[0]))
         time.sleep(0.3)
         with urllib.request.urlopen(url + '/metrics', timeout=10) as answer:
             self.assertTrue(answer.headers['Content-Type'].startswith('application/openmetrics-text; version=1.0.0'))
@@ -763,10 +765,12 @@ class Live(Case):
         self.assertGreater(samples['oneway_collector_log_write_seconds_total', None], 0)
         self.assertGreaterEqual(samples['oneway_collector_log_longest_sync_seconds', None],
                                 samples['oneway_collector_log_sync_seconds', None])
-        self.assertEqual(sum(v for (name, _), v in samples.items() if name == 'oneway_collector_socket_datagrams_total'), 7)
+        self.assertEqual(sum(v for (name, _), v in samples.items() if name == 'oneway_collector_socket_datagrams_total'), 8)
         self.assertGreater(sum(v for (name, _), v in samples.items() if name == 'oneway_collector_refused_total'), 0)
         with urllib.request.urlopen(url, timeout=10) as answer:
-            self.assertRegex(answer.read().decode(), r'127\.0\.0\.1 +7 v9 +2 +2 ')
+            text = answer.read().decode()
+            self.assertRegex(text, r'127\.0\.0\.1 +7 v9 +3 +2 +\d+ +\d+ +1000 random ')
+            self.assertRegex(text, r'127\.0\.0\.1 +258 v5 +2 +1 +\d+ +\d+ +0 - ')
         with self.assertRaises(urllib.error.HTTPError) as caught:
             urllib.request.urlopen(url + '/other', timeout=10)
         self.assertEqual(caught.exception.code, 404)
@@ -775,7 +779,7 @@ class Live(Case):
             self.assertEqual(live.end(), 0)
         with open(os.path.join(self.log, 'collector.notes'), encoding='ascii') as f:
             notes = [line.split() for line in f]
-        self.assertEqual([n[1:6] for n in notes if n[0] == 'exporter' and n[2] == '7'], [['127.0.0.1', '7', '9', '2', '2']])
+        self.assertEqual([n[1:6] for n in notes if n[0] == 'exporter' and n[2] == '7'], [['127.0.0.1', '7', '9', '3', '2']])
 
     def test_allowed_exporters(self):
         live = self.live(listen=('*:0',), env={'ONEWAY_COLLECTOR_ALLOW': '127.0.3.0/25; ::1',

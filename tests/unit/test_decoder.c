@@ -166,6 +166,7 @@ v5_record (void **state)
   assert_int_equal (f->octets, 999);
   assert_int_equal (f->tcp_flags, 0x1b);
   assert_int_equal (f->sampling, 100);
+  assert_int_equal (counters (s)->sampling_algorithm, OWD_SAMPLING_DETERMINISTIC);
   assert_int_equal (f->flags, OWD_FLOW_PACKETS | OWD_FLOW_OCTETS | OWD_FLOW_FLAGS);
   /* last > sysUptime by some ms is no wrap */
   assert_true (owd_flow_claim (&s->of_flow[0], f, f->end_kind, f->end_raw)
@@ -1347,6 +1348,7 @@ sampling_of_the_state (void **state)
   assert_int_equal (s->flows[0].sampling, 0);
   assert_int_equal (s->flows[1].sampling, 1000);
   assert_int_equal (counters (s)->sampling, 1000);
+  assert_int_equal (counters (s)->sampling_algorithm, OWD_SAMPLING_RANDOM);
   assert_int_equal (counters (s)->options, 1);
 }
 
@@ -1447,18 +1449,32 @@ sampling_in_all_words (void **state)
     DgramField fields[5];
     guint n;
     guint32 values[5], interval;
+    OwdSamplingAlgorithm algorithm;
   } cases[] = {
-    { { { 149, 4, 0 }, { 34, 4, 0 }, { 35, 1, 0 } }, 3, { 1, 100, 2 }, 100 },
-    { { { 149, 4, 0 }, { 50, 4, 0 }, { 49, 1, 0 } }, 3, { 1, 64, 2 }, 64 },
+    { { { 149, 4, 0 }, { 34, 4, 0 }, { 35, 1, 0 } }, 3, { 1, 100, 2 }, 100, OWD_SAMPLING_RANDOM },
+    { { { 149, 4, 0 }, { 35, 1, 0 }, { 34, 4, 0 } }, 3, { 1, 1, 100 }, 100, OWD_SAMPLING_DETERMINISTIC },
+    { { { 149, 4, 0 }, { 34, 4, 0 }, { 35, 1, 0 } }, 3, { 1, 100, 3 }, 100, OWD_SAMPLING_UNTOLD }, /* not given */
+    { { { 149, 4, 0 }, { 34, 4, 0 }, { 35, 1, 0 } }, 3, { 1, 0, 2 }, 0, OWD_SAMPLING_UNTOLD },     /* of what? */
+    { { { 149, 4, 0 }, { 34, 4, 0 } }, 2, { 1, 100 }, 100, OWD_SAMPLING_UNTOLD },
+    { { { 149, 4, 0 }, { 50, 4, 0 }, { 49, 1, 0 } }, 3, { 1, 64, 2 }, 64, OWD_SAMPLING_RANDOM },
     { { { 302, 4, 0 }, { 304, 2, 0 }, { 305, 4, 0 }, { 306, 4, 0 } },
       4,
       { 1, 1, 1, 999 },
-      1000 }, /* one, then 999 not */
-    { { { 302, 4, 0 }, { 304, 2, 0 }, { 305, 4, 0 }, { 306, 4, 0 } }, 4, { 1, 1, 10, 90 }, 10 },
-    { { { 302, 8, 0 }, { 304, 2, 0 }, { 309, 4, 0 }, { 310, 4, 0 } }, 4, { 1, 3, 2, 512 }, 256 }, /* 2 out of 512 */
-    { { { 302, 4, 0 }, { 304, 2, 0 }, { 309, 4, 0 }, { 310, 4, 0 } }, 4, { 1, 3, 0, 512 }, 0 },   /* nonsense */
-    { { { 302, 4, 0 }, { 304, 2, 0 }, { 305, 4, 0 }, { 306, 4, 0 } }, 4, { 1, 1, 0, 90 }, 0 },
-    { { { 149, 4, 0 }, { 41, 8, 0 } }, 2, { 1, 5 }, 0 }, /* not a word of it */
+      1000,
+      OWD_SAMPLING_UNTOLD }, /* one, then 999 not */
+    { { { 302, 4, 0 }, { 304, 2, 0 }, { 305, 4, 0 }, { 306, 4, 0 } }, 4, { 1, 1, 10, 90 }, 10, OWD_SAMPLING_UNTOLD },
+    { { { 302, 8, 0 }, { 304, 2, 0 }, { 309, 4, 0 }, { 310, 4, 0 } },
+      4,
+      { 1, 3, 2, 512 },
+      256,
+      OWD_SAMPLING_UNTOLD }, /* 2 out of 512 */
+    { { { 302, 4, 0 }, { 304, 2, 0 }, { 309, 4, 0 }, { 310, 4, 0 } },
+      4,
+      { 1, 3, 0, 512 },
+      0,
+      OWD_SAMPLING_UNTOLD }, /* nonsense */
+    { { { 302, 4, 0 }, { 304, 2, 0 }, { 305, 4, 0 }, { 306, 4, 0 } }, 4, { 1, 1, 0, 90 }, 0, OWD_SAMPLING_UNTOLD },
+    { { { 149, 4, 0 }, { 41, 8, 0 } }, 2, { 1, 5 }, 0, OWD_SAMPLING_UNTOLD }, /* not a word of it */
   };
 
   (void) state;
@@ -1474,6 +1490,7 @@ sampling_in_all_words (void **state)
         dgram_u8 (&d, b >= 4 ? 0 : cases[i].values[k] >> 8 * b & 0xff);
     assert_int_equal (feed (s, &d), OWD_STATUS_OK);
     assert_int_equal (counters (s)->sampling, cases[i].interval);
+    assert_int_equal (counters (s)->sampling_algorithm, cases[i].algorithm);
   }
 }
 
