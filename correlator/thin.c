@@ -13,6 +13,8 @@
  */
 #include "internal.h"
 
+#include <math.h>
+
 #define MINUTE_NS (60 * OWD_NS_PER_S)
 
 static void
@@ -23,13 +25,15 @@ begin_minute (Thin *self, gint64 minute)
   self->seen = self->kept = 0;
 }
 
-/* Samples that the minute will have had, as far as can be told when `into` ns of it are over. */
+/* Samples that the minute will have had, as far as can be told when `into` ns of it are over. What a few more than in the
+ * minute before promise may be chance: only that counts which is beyond two of its standard deviations. */
 static guint64
 expected (const Thin *self, gint64 into_ns)
 {
-  guint64 promised = (guint64) self->seen * MINUTE_NS / (guint64) MAX (into_ns, OWD_NS_PER_S);
+  double seen = self->before > 0 ? self->seen - 2 * sqrt (self->seen) : self->seen;
+  double promised = seen * (double) MINUTE_NS / (double) MAX (into_ns, OWD_NS_PER_S);
 
-  return MAX (promised, self->before);
+  return promised > self->before ? (guint64) promised : self->before;
 }
 
 gboolean
