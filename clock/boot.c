@@ -25,6 +25,11 @@
  * It came after the last header that the new lines refute and before the first one that refuted the old lines; stamps
  * between these two may be read either way.
  *
+ * As long as headers come that fit both the main lines and the alternative, nobody knows whether the one that began it
+ * was wrong or the others after it have bent the main lines towards a clock that was stepped. So both count: boot times
+ * are the hull of both, and of the main lines without the headers that may have come after a step. While the skew is
+ * little known, one header may be all that a step of a tenth of a tick ever shows.
+ *
  * Source: the feasible region of a clock's line under interval constraints is textbook linear programming in two
  * variables; Moon, Skelly, Towsley (INFOCOM 1999) use it for delays.
  */
@@ -196,14 +201,40 @@ use (OwdBoot *self, const Constraint *c, guint32 segment)
   self->use_segment = segment;
 }
 
-/* What may be used of lines. Their constraints carry the jitter once; that they agree shows only that the errors of two
- * headers differ by at most twice the jitter, so the one error common to all may be as large again. */
+/* The hull of both. */
 static Constraint
-usable (const OwdBoot *self, const OwdBootLines *l, gint64 uptime_ms)
+span (const Constraint *a, const Constraint *b)
 {
-  Constraint c = extent (l, uptime_ms);
-  const OwdBootLikely *told = &self->likely[l == &self->main ? 0 : 1];
-  gint64 slack_ns = self->jitter_ns + (told->segment != 0 ? PRIOR_SLACK_NS : 0);
+  return (
+      Constraint){ .lo_ns = MIN (a->lo_ns, b->lo_ns), .hi_ns = MAX (a->hi_ns, b->hi_ns), .uptime_ms = b->uptime_ms };
+}
+
+/* The current segment's boot times, whichever of the lines is right. */
+static Constraint
+current (const OwdBoot *self, gint64 uptime_ms)
+{
+  Constraint c = extent (&self->main, uptime_ms), other;
+
+  if (!owd_boot_doubtful (self))
+    return c;
+  if (uptime_ms > self->before_alt_ms) {
+    other = extent (&self->alt, uptime_ms);
+    c = span (&c, &other);
+  }
+  if (uptime_ms < self->alt.first_uptime_ms) {
+    other = extent (&self->before, uptime_ms);
+    c = span (&c, &other);
+  }
+  return c;
+}
+
+/* What may be used of a segment's lines. Their constraints carry the jitter once; that they agree shows only that the
+ * errors of two headers differ by at most twice the jitter, so the one error common to all may be as large again. */
+static Constraint
+usable (const OwdBoot *self, gboolean past, gint64 uptime_ms)
+{
+  Constraint c = past ? extent (&self->past, uptime_ms) : current (self, uptime_ms);
+  gint64 slack_ns = self->jitter_ns + (self->likely[past ? 1 : 0].segment != 0 ? PRIOR_SLACK_NS : 0);
 
   c.lo_ns -= slack_ns;
   c.hi_ns += slack_ns;
@@ -213,7 +244,7 @@ usable (const OwdBoot *self, const OwdBootLines *l, gint64 uptime_ms)
 static void
 use_main (OwdBoot *self, gint64 uptime_ms)
 {
-  Constraint now = usable (self, &self->main, uptime_ms);
+  Constraint now = usable (self, FALSE, uptime_ms);
 
   use (self, &now, self->segment);
 }
@@ -244,7 +275,7 @@ is_reboot (const OwdBoot *self, gint64 uptime_ms)
 static OwdBootLines
 lines_over (const Constraint *a, const Constraint *b, double skew_bound_ppm)
 {
-  Constraint both = { .lo_ns = MIN (a->lo_ns, b->lo_ns), .hi_ns = MAX (a->hi_ns, b->hi_ns), .uptime_ms = b->uptime_ms };
+  Constraint both = span (a, b);
 
   return lines_from (&both, skew_bound_ppm);
 }
@@ -273,43 +304,55 @@ remember (OwdBoot *self, const Constraint *c)
 }
 
 /* Headers that came after a step, and had not contradicted anything yet, have narrowed the lines before it wrongly:
- * these are made anew of those that surely came before. */
-static void
-rebuild_past (OwdBoot *self)
+ * these are made anew of those that surely came before. FALSE: nothing that old was kept. */
+static gboolean
+lines_until (const OwdBoot *self, gint64 before_ms, OwdBootLines *ret_lines)
 {
   const OwdBootLines *from = NULL;
 
   for (guint i = G_N_ELEMENTS (self->older); i-- > 0;)
-    if (self->older[i].last_uptime_ms <= self->before_step_ms)
+    if (self->older[i].last_uptime_ms <= before_ms)
       from = &self->older[i];
   if (from == NULL || self->n_recent == 0)
-    return;
-  self->past = *from;
+    return FALSE;
+  *ret_lines = *from;
   for (guint32 i = 0; i < MIN (self->n_recent, OWD_BOOT_RECENT); i++) {
     const Constraint *c = &self->recent[i];
 
-    if (c->uptime_ms > from->last_uptime_ms && c->uptime_ms <= self->before_step_ms)
-      take (&self->past, c);
+    if (c->uptime_ms > from->last_uptime_ms && c->uptime_ms <= before_ms)
+      take (ret_lines, c);
   }
+  return TRUE;
+}
+
+/* The last of the kept headers from an uptime on that lines refute; NULL: none. */
+static const Constraint *
+last_refuted (const OwdBoot *self, const OwdBootLines *l, gint64 from_ms)
+{
+  const Constraint *last = NULL;
+
+  for (guint32 i = 0; i < MIN (self->n_recent, OWD_BOOT_RECENT); i++) {
+    const Constraint *c = &self->recent[i];
+
+    if (c->uptime_ms >= from_ms && gap_to (l, c) > JITTER_NS) {
+      last = c;
+      from_ms = c->uptime_ms;
+    }
+  }
+  return last;
 }
 
 /* The last header that the lines behind a step refute was sent before it. */
 static void
 locate_step (OwdBoot *self)
 {
-  gboolean found = FALSE;
+  const Constraint *last = last_refuted (self, &self->main, self->before_step_ms);
 
-  for (guint32 i = 0; i < MIN (self->n_recent, OWD_BOOT_RECENT); i++) {
-    const Constraint *c = &self->recent[i];
-
-    if (c->uptime_ms >= self->before_step_ms && gap_to (&self->main, c) > JITTER_NS) {
-      self->before_step_ms = c->uptime_ms;
-      self->before_step_recv_ns = c->recv_ns;
-      found = TRUE;
-    }
-  }
-  if (found)
-    rebuild_past (self);
+  if (last == NULL)
+    return;
+  self->before_step_ms = last->uptime_ms;
+  self->before_step_recv_ns = last->recv_ns;
+  (void) lines_until (self, self->before_step_ms, &self->past);
 }
 
 static gboolean
@@ -318,10 +361,11 @@ is_locating (const OwdBoot *self)
   return self->stepped && self->main.headers <= LOCATE && self->main.first_uptime_ms == self->segment_uptime_ms;
 }
 
+/* Of what is kept of headers before `ms`; of lines, if there are none. */
 static gint64
-oldest_recent_ms (const OwdBoot *self)
+oldest_kept_ms (const OwdBoot *self, gint64 ms, const OwdBootLines *l)
 {
-  gint64 oldest_ms = self->n_recent > 0 ? self->segment_uptime_ms : self->past.first_uptime_ms;
+  gint64 oldest_ms = self->n_recent > 0 ? ms : l->first_uptime_ms;
 
   for (guint32 i = 0; i < MIN (self->n_recent, OWD_BOOT_RECENT); i++)
     oldest_ms = MIN (oldest_ms, self->recent[i].uptime_ms);
@@ -336,7 +380,7 @@ confirm (OwdBoot *self, const Constraint *c)
 
   self->segments++;
   self->segment++;
-  self->past = self->main;
+  self->past = self->before;
   self->likely[1] = self->likely[0];
   self->likely[0] = (OwdBootLikely){ 0 };
   self->main = self->young = self->alt;
@@ -345,9 +389,9 @@ confirm (OwdBoot *self, const Constraint *c)
   self->alt.headers = 0;
   if (reboot || self->recent_segment + 1 != self->segment)
     self->n_recent = 0;
-  self->before_step_ms = oldest_recent_ms (self);
+  self->before_step_ms = oldest_kept_ms (self, self->segment_uptime_ms, &self->past);
   self->before_step_recv_ns = OWD_TIME_NONE;
-  rebuild_past (self);
+  (void) lines_until (self, self->before_step_ms, &self->past);
   locate_step (self);
   use_main (self, c->uptime_ms);
   if (reboot)
@@ -447,6 +491,7 @@ contradicts (OwdBoot *self, const Constraint *c, double skew_bound_ppm)
     return OWD_BOOT_UNSTABLE;
   }
   self->alt = lines_from (c, skew_bound_ppm);
+  self->before = self->main;
   /* After a step most of the datagram's packets came before it; a header that is plain wrong says nothing of them. But
    * an uptime that may be no clock has nothing to do with those before. */
   if (is_reboot (self, c->uptime_ms) || self->strikes > 0)
@@ -483,12 +528,14 @@ refine (OwdBoot *self, const Constraint *c, double skew_bound_ppm)
   take (&self->young, c);
   if (is_locating (self))
     locate_step (self);
-  else
+  else if (self->alt.headers == 0) /* else what came before it is not lost, be it ever so long */
     remember (self, c);
   if (c->uptime_ms - self->young.first_uptime_ms < GENERATION_MS)
     return;
   if (self->main.first_uptime_ms != self->young.first_uptime_ms)
     self->main = self->young;
+  if (self->alt.headers > 0 && self->main.first_uptime_ms > self->alt.first_uptime_ms)
+    self->alt.headers = 0; /* the main lines rest on what came after it: nothing speaks against them */
   self->young = lines_from (c, skew_bound_ppm);
 }
 
@@ -498,11 +545,22 @@ static void
 doubt (OwdBoot *self, const Constraint *header)
 {
   Constraint c = constraint_near (header, self->alt.ref_ns);
+  const Constraint *last = NULL;
 
-  if (gap_to (&self->alt, &c) == 0)
-    take (&self->alt, &c);
-  else
+  if (gap_to (&self->alt, &c) != 0) {
     self->alt.headers = 0;
+    return;
+  }
+  take (&self->alt, &c);
+  self->before_alt_ms = self->before.first_uptime_ms;
+  if (self->recent_segment == self->segment) {
+    self->before_alt_ms = oldest_kept_ms (self, self->alt.first_uptime_ms, &self->before);
+    last = last_refuted (self, &self->alt, self->before_alt_ms);
+  }
+  if (last != NULL) {
+    self->before_alt_ms = last->uptime_ms;
+    (void) lines_until (self, last->uptime_ms, &self->before);
+  }
 }
 
 /* A header that contradicts the main lines and fits an alternative which no header has refuted since is its second
@@ -587,12 +645,12 @@ owd_boot_widen (OwdBoot *self, gint64 by_ns, double skew_bound_ppm)
 gboolean
 owd_boot_at (const OwdBoot *self, guint32 segment, gint64 uptime_ms, gint64 *ret_lo_ns, gint64 *ret_hi_ns)
 {
-  const OwdBootLines *l = segment == self->segment ? &self->main : &self->past;
+  gboolean past = segment != self->segment;
   Constraint at;
 
-  if (segment == 0 || (segment != self->segment && segment + 1 != self->segment) || l->headers == 0)
+  if (segment == 0 || (past && segment + 1 != self->segment) || (past ? &self->past : &self->main)->headers == 0)
     return FALSE;
-  at = usable (self, l, uptime_ms);
+  at = usable (self, past, uptime_ms);
   *ret_lo_ns = at.lo_ns;
   *ret_hi_ns = at.hi_ns;
   return TRUE;
@@ -678,18 +736,4 @@ owd_boot_likely (const OwdBoot *self, guint32 segment, gint64 uptime_ms, gint64 
       return CLAMP (l->boot_ns + (gint64) (l->skew_ppm * (double) (uptime_ms - l->at_ms)), lo_ns, hi_ns);
   }
   return lo_ns + (hi_ns - lo_ns) / 2;
-}
-
-gboolean
-owd_boot_skew_ppm (const OwdBoot *self, double *ret_lo, double *ret_hi)
-{
-  if (self->main.headers == 0)
-    return FALSE;
-  *ret_lo = INFINITY;
-  *ret_hi = -INFINITY;
-  for (guint i = 0; i < self->main.n; i++) {
-    *ret_lo = MIN (*ret_lo, self->main.corner[i].skew_ppm);
-    *ret_hi = MAX (*ret_hi, self->main.corner[i].skew_ppm);
-  }
-  return TRUE;
 }

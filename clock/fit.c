@@ -174,44 +174,74 @@ likely_lines (const OwdBoot *self, const OwdBootLines *l, gint64 soft_ns)
   return likely;
 }
 
+static void
+skew_span (const OwdBootLines *l, OwdBootFit *fit)
+{
+  for (guint i = 0; i < l->n; i++) {
+    fit->skew_lo_ppm = MIN (fit->skew_lo_ppm, l->corner[i].skew_ppm);
+    fit->skew_hi_ppm = MAX (fit->skew_hi_ppm, l->corner[i].skew_ppm);
+  }
+}
+
+/* Nobody knows which lines are right: all of their boot times, where both began, and all of their skews. */
+static void
+fit_doubtful (const OwdBoot *self, OwdBootFit *fit)
+{
+  skew_span (&self->alt, fit);
+  skew_span (&self->before, fit);
+  fit->skew_lo95_ppm = fit->skew_lo_ppm;
+  fit->skew_hi95_ppm = fit->skew_hi_ppm;
+  fit->skew_ppm = (fit->skew_lo_ppm + fit->skew_hi_ppm) / 2;
+}
+
+/* The centre of the likely lines, and the range of their skews. */
+static void
+fit_likely (const OwdBoot *self, const OwdBootLines *l, gint64 soft_ns, OwdBootFit *fit)
+{
+  OwdBootLines likely = likely_lines (self, l, soft_ns);
+  double x0 = likely.corner[0].skew_ppm, y0 = offset_at (&likely, 0, fit->uptime_ms);
+  Moments m = { 0 };
+
+  skew_range (&likely, (double) soft_ns, &fit->skew_lo95_ppm, &fit->skew_hi95_ppm);
+  for (guint i = 2; i < likely.n; i++)
+    add_triangle (&m, likely.corner[i - 1].skew_ppm - x0, offset_at (&likely, i - 1, fit->uptime_ms) - y0,
+                  likely.corner[i].skew_ppm - x0, offset_at (&likely, i, fit->uptime_ms) - y0);
+  if (fit->skew_lo_ppm <= 0 && fit->skew_hi_ppm >= 0)
+    fit->even_ns = height_at (l, 0) + 2 * (double) self->jitter_ns;
+  if (m.area > 0) {
+    fit->skew_ppm = x0 + m.x / m.area;
+    fit->boot_ns = l->ref_ns + (gint64) (y0 + m.y / m.area);
+    fit->boot_sd_ns = (gint64) (sqrt (MAX (0, m.yy / m.area - pow (m.y / m.area, 2))) + (double) self->jitter_ns);
+  }
+}
+
 gboolean
 owd_boot_fit (const OwdBoot *self, guint32 segment, gint64 soft_ns, OwdBootFit *ret_fit)
 {
   const OwdBootLines *l = segment == self->segment ? &self->main : &self->past;
-  OwdBootLines likely = likely_lines (self, l, soft_ns);
-  gint64 uptime_ms = l->first_uptime_ms + (l->last_uptime_ms - l->first_uptime_ms) / 2;
-  OwdBootFit fit = { .uptime_ms = uptime_ms,
+  gboolean doubtful = l == &self->main && owd_boot_doubtful (self);
+  gint64 from_ms = doubtful ? self->alt.first_uptime_ms : l->first_uptime_ms;
+  OwdBootFit fit = { .uptime_ms = from_ms + (l->last_uptime_ms - from_ms) / 2,
+                     .even_ns = NAN,
                      .skew_lo_ppm = INFINITY,
                      .skew_hi_ppm = -INFINITY,
                      .span_ms = l->last_uptime_ms - l->first_uptime_ms,
-                     .headers = l->headers };
-  double x0 = likely.corner[0].skew_ppm, y0 = offset_at (&likely, 0, uptime_ms);
-  Moments m = { 0 };
+                     .headers = l->headers,
+                     .doubtful = doubtful };
   gint64 bend = owd_boot_bend_ns (fit.span_ms);
 
-  if (!owd_boot_at (self, segment, uptime_ms, &fit.lo_ns, &fit.hi_ns))
+  if (!owd_boot_at (self, segment, fit.uptime_ms, &fit.lo_ns, &fit.hi_ns))
     return FALSE;
   fit.lo_ns -= bend;
   fit.hi_ns += bend;
-  for (guint i = 0; i < l->n; i++) {
-    fit.skew_lo_ppm = MIN (fit.skew_lo_ppm, l->corner[i].skew_ppm);
-    fit.skew_hi_ppm = MAX (fit.skew_hi_ppm, l->corner[i].skew_ppm);
-  }
-  fit.skew_ppm = (fit.skew_lo_ppm + fit.skew_hi_ppm) / 2;
-  skew_range (&likely, (double) soft_ns, &fit.skew_lo95_ppm, &fit.skew_hi95_ppm);
-  for (guint i = 2; i < likely.n; i++)
-    add_triangle (&m, likely.corner[i - 1].skew_ppm - x0, offset_at (&likely, i - 1, uptime_ms) - y0,
-                  likely.corner[i].skew_ppm - x0, offset_at (&likely, i, uptime_ms) - y0);
   fit.boot_ns = fit.lo_ns + (fit.hi_ns - fit.lo_ns) / 2;
-  fit.even_ns = NAN;
-  if (fit.skew_lo_ppm <= 0 && fit.skew_hi_ppm >= 0)
-    fit.even_ns = height_at (l, 0) + 2 * (double) self->jitter_ns;
   fit.boot_sd_ns = (gint64) ((double) (fit.hi_ns - fit.lo_ns) / sqrt (12));
-  if (m.area > 0) {
-    fit.skew_ppm = x0 + m.x / m.area;
-    fit.boot_ns = l->ref_ns + (gint64) (y0 + m.y / m.area);
-    fit.boot_sd_ns = (gint64) (sqrt (MAX (0, m.yy / m.area - pow (m.y / m.area, 2))) + (double) self->jitter_ns);
-  }
+  skew_span (l, &fit);
+  fit.skew_ppm = (fit.skew_lo_ppm + fit.skew_hi_ppm) / 2;
+  if (doubtful)
+    fit_doubtful (self, &fit);
+  else
+    fit_likely (self, l, soft_ns, &fit);
   *ret_fit = fit;
   return TRUE;
 }

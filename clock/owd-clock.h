@@ -118,6 +118,8 @@ typedef struct {
   OwdBootLines main;           /* the last one to two hours, or the whole segment if shorter */
   OwdBootLines young;          /* the part of it that will stay when the older part is forgotten */
   OwdBootLines alt;            /* the unconfirmed contradiction */
+  OwdBootLines before;         /* the main lines without headers that may have come after it began */
+  gint64 before_alt_ms;        /* if it is right: the last uptime that was surely before it */
   OwdBootLines past;           /* the segment before this one */
   OwdBootLikely likely[2];     /* of this segment, and of the one before */
   gint64 use_lo_ns, use_hi_ns; /* boot time for records of the current datagram, in [lo, hi) */
@@ -152,6 +154,13 @@ typedef struct {
  * clock of this exporter may drift apart. Headers may come out of order by a few seconds. */
 OwdBootEvent owd_boot_header (OwdBoot *self, OwdTime export_ns, gint64 tick_ns, guint32 uptime_ms,
                               gint64 uptime_step_ns, OwdTime recv_ns, double skew_bound_ppm);
+/* One header contradicts the others, and those after it speak neither for it nor against it: the clock may have been
+ * stepped, or that header is wrong. */
+static inline gboolean
+owd_boot_doubtful (const OwdBoot *self)
+{
+  return self->alt.headers > 1;
+}
 /* Header uptimes turned out to be older than their header by `by_ns` more than was known: all that was learnt may lie
  * so much too late. */
 void owd_boot_widen (OwdBoot *self, gint64 by_ns, double skew_bound_ppm);
@@ -168,8 +177,6 @@ gboolean owd_boot_around_step (const OwdBoot *self, guint32 segment, gint64 upti
 gboolean owd_boot_prior (OwdBoot *self, const OwdPrior *prior);
 /* The best estimate of a boot time that lies in [lo, hi): what a profile says, else the middle. */
 gint64 owd_boot_likely (const OwdBoot *self, guint32 segment, gint64 uptime_ms, gint64 lo_ns, gint64 hi_ns);
-/* Range of skews in ppm that all headers of the current segment allow. FALSE: nothing known. */
-gboolean owd_boot_skew_ppm (const OwdBoot *self, double *ret_lo, double *ret_hi);
 
 /* ---- header uptimes that are read before they are sent ------------------------------------------ */
 

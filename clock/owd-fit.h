@@ -15,7 +15,9 @@ G_BEGIN_DECLS
  * likely as any other: the best estimate is the polygon's centre, the standard deviation that of its area. The uptime
  * is cut as well, by soft_ns: lines that near to a header's bounds are less likely, and 95 % of what is left lie within
  * the 95 % range. Setting a clock leaves its crystal alone: behind a step the skew found before it counts, too. lo and
- * hi are hard: no line outside of them fits all headers. */
+ * hi are hard: no line outside of them fits all headers.
+ * While a segment is doubtful nothing is more likely than the rest: half-way between the header that makes it so and
+ * the last one, the hull of both clocks that it may have. */
 typedef struct {
   gint64 lo_ns, hi_ns; /* boot time at uptime_ms, Unix ns; with room for a skew that is not quite constant */
   gint64 boot_ns, boot_sd_ns;
@@ -25,6 +27,7 @@ typedef struct {
   double skew_lo95_ppm, skew_hi95_ppm;       /* likewise; its 95 % range */
   gint64 span_ms;                            /* of uptime, first to last header */
   guint32 headers;
+  gboolean doubtful; /* as owd_boot_doubtful() */
 } OwdBootFit;
 /* soft_ns: of a header's interval, at either end; 0 where the cuts of time and uptime may have to do with each other.
  * FALSE where the segment is too far back or nothing is known. */

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * A time range is looked at in a dozen parts. Where the bounds of all parts agree they count together; where those of a
- * pair contradict each other a clock was moved meanwhile, and the whole mesh is taken from the parts behind that.
+ * pair contradict each other a clock was moved meanwhile, and the whole mesh is taken from the parts behind that. Where
+ * headers have told whose clock it was, only pairs with it are; a move that is small beside what a pair's bounds leave
+ * open contradicts nothing.
  *
  * Probes that calibrated exporters join the mesh by their clocks: the clock at an end of a probe is a node beside the
  * exporters, bound to each exporter that it calibrated by what that found, and trusted by as much as it states of
@@ -22,7 +24,7 @@
 typedef struct {
   guint a, b;
   double least_ms[2][BINS]; /* INFINITY: too few */
-  guint64 n[2];
+  guint64 n[2][BINS];
 } Pair;
 
 /* A calibration of a point by a clock: of the mesh a pair. */
@@ -44,6 +46,7 @@ typedef struct {
   OwdMeshRelation *relations;
   OwdMeshOffset *offsets;
   double *trust_ms;
+  guint *behind; /* by node: the first part behind all moves of its clock */
 } Clocks;
 
 /* ---- from rows to pairs ----------------------------------------------------------------------------- */
@@ -91,7 +94,7 @@ take_rows (Clocks *c, const GArray *rows)
     Pair *pair = pair_of (c, MIN (src, dst), MAX (src, dst));
 
     pair->least_ms[back][d->bin] = d->least_ms;
-    pair->n[back] += d->n;
+    pair->n[back][d->bin] = d->n;
   }
 }
 
@@ -180,9 +183,22 @@ tie_together (OwdMeshPair *pair, const OwdCalibrated *found)
   pair->ba_ms = MIN (pair->ba_ms, -found->lo_ms);
 }
 
-/* Calibrations that meet the time from `from_ns` on, behind the pairs. Returns: number of both. */
+static OwdTime
+begin_of (const Clocks *c, guint part)
+{
+  return c->from_ns + (c->to_ns - c->from_ns) / BINS * part;
+}
+
+/* The first part that counts for two nodes. */
 static guint
-add_ties (Clocks *c, OwdTime from_ns)
+first_part (const Clocks *c, guint from, guint a, guint b)
+{
+  return MAX (from, MAX (c->behind[a], c->behind[b]));
+}
+
+/* Calibrations that meet the time from part `from` on, behind the pairs. Returns: number of both. */
+static guint
+add_ties (Clocks *c, guint from)
 {
   guint n = c->pairs->len;
 
@@ -190,7 +206,7 @@ add_ties (Clocks *c, OwdTime from_ns)
     const Tie *tie = &g_array_index (c->ties, Tie, i);
     OwdMeshPair pair = { .a = tie->clock, .b = tie->point, .ab_ms = INFINITY, .ba_ms = INFINITY };
 
-    if (tie->found.to_ns <= from_ns)
+    if (tie->found.to_ns <= begin_of (c, first_part (c, from, tie->clock, tie->point)))
       continue;
     /* ordered: those of one clock and point follow each other */
     if (n == c->pairs->len || c->mesh[n - 1].a != pair.a || c->mesh[n - 1].b != pair.b)
@@ -198,12 +214,6 @@ add_ties (Clocks *c, OwdTime from_ns)
     tie_together (&c->mesh[n - 1], &tie->found);
   }
   return n;
-}
-
-static OwdTime
-begin_of (const Clocks *c, guint part)
-{
-  return c->from_ns + (c->to_ns - c->from_ns) / BINS * part;
 }
 
 /* From part `from` on. FALSE: some pair's bounds contradict each other. */
@@ -215,14 +225,15 @@ solve (Clocks *c, guint from)
 
   for (guint i = 0; i < c->pairs->len; i++) {
     const Pair *p = &g_array_index (c->pairs, Pair, i);
+    guint first = first_part (c, from, p->a, p->b);
 
     c->mesh[i] = (OwdMeshPair){ .a = p->a,
                                 .b = p->b,
-                                .ab_ms = least (p->least_ms[0], from),
-                                .ba_ms = least (p->least_ms[1], from),
+                                .ab_ms = least (p->least_ms[0], first),
+                                .ba_ms = least (p->least_ms[1], first),
                                 .floor_ms = floor_ms (c, p->a, p->b) };
   }
-  n = add_ties (c, begin_of (c, from));
+  n = add_ties (c, from);
   fine = owd_mesh_solve (c->mesh, n, c->trust_ms, c->names->len, c->relations, c->offsets);
   for (guint i = 0; i < n; i++)
     fine = fine && !c->relations[i].contradicts;
@@ -241,6 +252,20 @@ solve_newest (Clocks *c)
   if (from > 0 && from < BINS - 1)
     (void) solve (c, ++from);
   return from;
+}
+
+/* Points without samples have no part in this. */
+static void
+take_moves (Clocks *c, const OwdClockMove *moves, guint n_moves)
+{
+  for (guint i = 0; i < n_moves; i++) {
+    guint node = GPOINTER_TO_UINT (g_hash_table_lookup (c->nodes, moves[i].point)), part = 0;
+
+    while (part < BINS && begin_of (c, part) < moves[i].at_ns)
+      part++;
+    if (node > 0)
+      c->behind[node - 1] = MAX (c->behind[node - 1], part);
+  }
 }
 
 /* ---- what came out ---------------------------------------------------------------------------------- */
@@ -291,14 +316,14 @@ anchor_text (const Clocks *c, guint node)
 }
 
 static void
-skew_of (const Clocks *c, guint i, double ret[3])
+skew_of (const Clocks *c, guint i, guint from, double ret[3])
 {
   const Pair *p = &g_array_index (c->pairs, Pair, i);
   double bin_s = (double) (c->to_ns - c->from_ns) / (double) OWD_NS_PER_S / BINS;
   OwdMeshBound bounds[BINS];
   guint n = 0;
 
-  for (guint k = 0; k < BINS; k++)
+  for (guint k = from; k < BINS; k++)
     if (isfinite (p->least_ms[0][k]) && isfinite (p->least_ms[1][k]))
       bounds[n++] = (OwdMeshBound){ .at_s = bin_s * k,
                                     .lo_ms = c->mesh[i].floor_ms - p->least_ms[1][k],
@@ -307,22 +332,42 @@ skew_of (const Clocks *c, guint i, double ret[3])
 }
 
 static void
-add_relation (const Clocks *c, guint i, GString *json)
+json_from (GString *out, const Clocks *c, guint part)
+{
+  g_string_append_printf (out, ",\"from_ns\":\"%" G_GINT64_FORMAT "\"", begin_of (c, part));
+}
+
+static double
+count (const guint64 *n, guint from)
+{
+  guint64 sum = 0;
+
+  for (guint i = from; i < BINS; i++)
+    sum += n[i];
+  return (double) sum;
+}
+
+static void
+add_relation (const Clocks *c, guint i, guint from, GString *json)
 {
   const Pair *p = &g_array_index (c->pairs, Pair, i);
+  guint first = first_part (c, from, p->a, p->b);
   const OwdMeshPair *m = &c->mesh[i];
   const OwdMeshRelation *r = &c->relations[i];
   double theta_ms = c->offsets[p->b].offset_ms - c->offsets[p->a].offset_ms, skew[3];
 
-  skew_of (c, i, skew);
+  if (first == BINS)
+    return;
+  skew_of (c, i, first, skew);
   g_string_append (json, json->len > 1 ? ",{" : "{");
   json_name (json, "a", g_ptr_array_index (c->names, p->a));
   g_string_append_c (json, ',');
   json_name (json, "b", g_ptr_array_index (c->names, p->b));
   g_string_append_c (json, ',');
   json_name (json, "anchor", anchor_text (c, p->a));
-  json_number (json, "n_ab", (double) p->n[0]);
-  json_number (json, "n_ba", (double) p->n[1]);
+  json_from (json, c, first);
+  json_number (json, "n_ab", count (p->n[0], first));
+  json_number (json, "n_ba", count (p->n[1], first));
   json_number (json, "least_ab_ms", m->ab_ms);
   json_number (json, "least_ba_ms", m->ba_ms);
   json_number (json, "floor_ms", m->floor_ms);
@@ -342,15 +387,18 @@ add_relation (const Clocks *c, guint i, GString *json)
 }
 
 static void
-add_offset (const Clocks *c, guint i, GString *json, GString *out)
+add_offset (const Clocks *c, guint i, guint from, GString *json, GString *out)
 {
   const OwdMeshOffset *o = &c->offsets[i];
   const char *name = g_ptr_array_index (c->names, i);
+  guint first = MAX (from, c->behind[i]);
+  char text[OWD_TIME_TEXT];
 
   g_string_append (json, json->len > 1 ? ",{" : "{");
   json_name (json, "point", name);
   g_string_append_c (json, ',');
   json_name (json, "anchor", anchor_text (c, i));
+  json_from (json, c, MIN (first, BINS - 1));
   json_number (json, "offset_ms", o->offset_ms);
   json_number (json, "lo_ms", o->lo_ms);
   json_number (json, "hi_ms", o->hi_ms);
@@ -363,6 +411,12 @@ add_offset (const Clocks *c, guint i, GString *json, GString *out)
         "  ! %s is configured as ntp-trusted, but its clock cannot be right: packets would be faster "
         "than light. Check its NTP, or set ntp-trusted = no.\n",
         name);
+  if (first > from && first == BINS)
+    g_string_append_printf (out, "  ! The clock of %s was moved, or may have been, at the end: nothing binds it.\n",
+                            name);
+  else if (first > from)
+    g_string_append_printf (out, "  ! The clock of %s was moved, or may have been: only what came after %s counts.\n",
+                            name, owd_time_text (begin_of (c, first), text));
   if (o->anchor == OWD_ANCHOR_NONE)
     g_string_append_printf (out, "  %-24s no traffic in both directions binds its clock to another\n", name);
   else if (o->anchor == OWD_ANCHOR_REFERENCE && o->reference == i)
@@ -384,9 +438,9 @@ report (Clocks *c, OwdStore *store, guint from, GString *out, GError **error)
   if (from > 0)
     g_string_append (out, "  ! A clock was moved before that: nothing holds for the whole time.\n");
   for (guint i = 0; i < c->pairs->len; i++)
-    add_relation (c, i, relations);
+    add_relation (c, i, from, relations);
   for (guint i = 0; i < c->n_points; i++)
-    add_offset (c, i, offsets, out);
+    add_offset (c, i, from, offsets, out);
   for (guint i = c->n_points; i < c->names->len; i++)
     if (c->offsets[i].trust_lost)
       g_string_append_printf (
@@ -395,7 +449,7 @@ report (Clocks *c, OwdStore *store, guint from, GString *out, GError **error)
   g_string_append_c (relations, ']');
   g_string_append_c (offsets, ']');
   g_string_append_c (out, '\n');
-  return owd_store_clocks (store, from_ns, c->to_ns, relations->str, offsets->str, error);
+  return owd_store_clocks (store, c->to_ns, relations->str, offsets->str, error);
 }
 
 static void
@@ -410,10 +464,12 @@ clear (Clocks *c)
   g_free (c->relations);
   g_free (c->offsets);
   g_free (c->trust_ms);
+  g_free (c->behind);
 }
 
 gboolean
-clocks_relate (OwdStore *store, const OwdConfig *config, OwdTime from_ns, OwdTime to_ns, GString *out, GError **error)
+clocks_relate (OwdStore *store, const OwdConfig *config, OwdTime from_ns, OwdTime to_ns, const OwdClockMove *moves,
+               guint n_moves, GString *out, GError **error)
 {
   g_autoptr (GArray) rows = owd_store_least_delays (store, from_ns, to_ns, BINS, LEAST_N, error);
   g_autoptr (GArray) calibrations = rows != NULL ? owd_store_calibrations (store, from_ns, to_ns, error) : NULL;
@@ -436,11 +492,12 @@ clocks_relate (OwdStore *store, const OwdConfig *config, OwdTime from_ns, OwdTim
   c.relations = g_new0 (OwdMeshRelation, c.pairs->len + c.ties->len);
   c.offsets = g_new0 (OwdMeshOffset, c.names->len);
   c.trust_ms = g_new (double, c.names->len);
+  c.behind = g_new0 (guint, c.names->len);
+  take_moves (&c, moves, n_moves);
   for (guint i = 0; i < c.names->len; i++)
     c.trust_ms[i] = trust_of (&c, i, bound_ms);
-  if (c.pairs->len + c.ties->len > 0) {
+  if (c.pairs->len + c.ties->len > 0)
     fine = report (&c, store, solve_newest (&c), out, error);
-  }
   clear (&c);
   return fine;
 }

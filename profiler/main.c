@@ -350,24 +350,37 @@ open_store (Program *p, GError **error)
   return owd_store_open (p->db, PROGRAM, error);
 }
 
+static void
+move_clear (gpointer data)
+{
+  g_free (((OwdClockMove *) data)->point);
+}
+
 /* What samples of the time that was read say of clocks. */
 static gboolean
 write_clocks (Program *p, const GPtrArray *all, OwdStore *store, GError **error)
 {
   g_autoptr (GString) out = g_string_new (NULL);
+  g_autoptr (GArray) moves = g_array_new (FALSE, FALSE, sizeof (OwdClockMove));
   OwdTime from_ns = G_MAXINT64, to_ns = OWD_TIME_NONE;
 
+  g_array_set_clear_func (moves, move_clear);
   for (guint i = 0; i < all->len; i++) {
     const OwdProfileSummary *s = g_ptr_array_index (all, i);
 
     from_ns = MIN (from_ns, s->from_ns);
     to_ns = MAX (to_ns, s->to_ns);
+    if (s->moved_ns != OWD_TIME_NONE) {
+      OwdClockMove move = { .point = owd_config_point_name (p->config, &s->key, p->profiles), .at_ns = s->moved_ns };
+
+      g_array_append_val (moves, move);
+    }
   }
   if (p->before != NULL)
     from_ns = MAX (from_ns, p->before->until_ns);
   if (to_ns <= from_ns)
     return TRUE;
-  if (!clocks_relate (store, p->config, from_ns, to_ns, out, error))
+  if (!clocks_relate (store, p->config, from_ns, to_ns, (const OwdClockMove *) moves->data, moves->len, out, error))
     return FALSE;
   if (strcmp (p->format, "text") == 0)
     fputs (out->str, stdout);

@@ -151,6 +151,8 @@ typedef struct {
   guint32 reboots, steps, slews, segments_lost; /* lost: not kept below */
   OwdProfileSegment segment[OWD_PROFILE_SEGMENTS];
   guint n_segments;
+  OwdTime moved_ns; /* the wall clock was moved, or may have been, at last before the sending of the header received
+                     * then; OWD_TIME_NONE: no sign of it */
 
   OwdEstimate lag_start_ms[4], lag_end_ms[4]; /* receive time minus stamp: 50, 95, 99, 99.9 % */
   OwdBlunderSummary blunders;

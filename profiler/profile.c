@@ -151,11 +151,12 @@ owd_profile_free (OwdProfile *self)
 /* ---- segments -------------------------------------------------------------------------------------- */
 
 /* Why a kept segment lacks an estimate: these go into snapshots, by number from 1 on. */
-enum { WHY_NO_STEP, WHY_NO_UPTIME, WHY_ANY_SKEW, WHYS };
+enum { WHY_NO_STEP, WHY_NO_UPTIME, WHY_ANY_SKEW, WHY_DOUBT, WHYS };
 static const char *const SEGMENT_WHY[WHYS] = {
   [WHY_NO_STEP] = "no step",
   [WHY_NO_UPTIME] = "no header with an uptime",
   [WHY_ANY_SKEW] = "headers leave nearly every skew possible: too few, too short, or locked to the second",
+  [WHY_DOUBT] = "one header speaks for a clock step, and none after it for or against it",
 };
 
 static OwdEstimate
@@ -173,11 +174,11 @@ skew_estimate (const OwdProfile *self, const OwdBootFit *fit)
 {
   OwdEstimate e = estimate (-fit->skew_ppm, -fit->skew_hi95_ppm, -fit->skew_lo95_ppm, fit->headers);
 
-  if (fit->skew_hi_ppm - fit->skew_lo_ppm < self->skew_bound_ppm)
+  if (fit->skew_hi_ppm - fit->skew_lo_ppm < self->skew_bound_ppm && !fit->doubtful)
     return e;
   e.value = NAN;
   e.known = FALSE;
-  e.why = SEGMENT_WHY[WHY_ANY_SKEW];
+  e.why = SEGMENT_WHY[fit->doubtful ? WHY_DOUBT : WHY_ANY_SKEW];
   return e;
 }
 
@@ -826,6 +827,9 @@ sum_segments (const OwdProfile *self, OwdProfileSummary *s)
   s->n_segments = self->n_segments;
   s->segment[s->n_segments++] = describe_segment (self, b->segment);
   s->uptime = judge_uptime (self, &s->segment[s->n_segments - 1]);
+  s->moved_ns = s->n_segments > 1 ? self->segment_from_ns : OWD_TIME_NONE;
+  if (owd_boot_doubtful (b))
+    s->moved_ns = self->alternative_ns;
   tell_slews (s);
   if (s->uptime != OWD_UPTIME_FLOATING && s->uptime != OWD_UPTIME_NONE)
     return;

@@ -94,21 +94,20 @@ owd_store_calibrations (OwdStore *self, OwdTime from_ns, OwdTime to_ns, GError *
 }
 
 gboolean
-owd_store_clocks (OwdStore *self, OwdTime from_ns, OwdTime to_ns, const char *relations, const char *offsets,
-                  GError **error)
+owd_store_clocks (OwdStore *self, OwdTime to_ns, const char *relations, const char *offsets, GError **error)
 {
-  Text t[2];
-  const char *const values[] = { number (&t[0], from_ns), number (&t[1], to_ns), relations, offsets };
+  Text t;
+  const char *const values[] = { number (&t, to_ns), relations, offsets };
   g_autoptr (OwdTable) table = owd_store_ask (
       self, "writing clock relations",
       "WITH r AS ("
       "  INSERT INTO owd.clock_relation (from_ts, to_ts, a, b, result)"
-      "  SELECT owd.ts_of_ns ($1::bigint), owd.ts_of_ns ($2::bigint), x ->> 'a', x ->> 'b', x - 'a' - 'b'"
-      "    FROM jsonb_array_elements ($3::jsonb) x),"
+      "  SELECT owd.ts_of_ns ((x ->> 'from_ns')::bigint), owd.ts_of_ns ($1::bigint), x ->> 'a', x ->> 'b',"
+      "         x - 'a' - 'b' - 'from_ns' FROM jsonb_array_elements ($2::jsonb) x),"
       " o AS ("
       "  INSERT INTO owd.clock_offset (from_ts, to_ts, point, result)"
-      "  SELECT owd.ts_of_ns ($1::bigint), owd.ts_of_ns ($2::bigint), x ->> 'point', x - 'point'"
-      "    FROM jsonb_array_elements ($4::jsonb) x)"
+      "  SELECT owd.ts_of_ns ((x ->> 'from_ns')::bigint), owd.ts_of_ns ($1::bigint), x ->> 'point',"
+      "         x - 'point' - 'from_ns' FROM jsonb_array_elements ($3::jsonb) x)"
       " SELECT 1",
       G_N_ELEMENTS (values), values, error);
 

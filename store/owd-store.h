@@ -186,9 +186,9 @@ typedef struct {
 } OwdCalibrated;
 /* Returns: (transfer full) (element-type OwdCalibrated): windows that meet the time range, ordered by clock, point, time. */
 GArray *owd_store_calibrations (OwdStore *self, OwdTime from_ns, OwdTime to_ns, GError **error);
-/* Appends what a run found of clocks, all or nothing. relations, offsets: JSON arrays of objects, with a and b, or point,
- * and what the views owd.clock_relations and owd.clock_offsets show. */
-gboolean owd_store_clocks (OwdStore *self, OwdTime from_ns, OwdTime to_ns, const char *relations, const char *offsets,
+/* Appends what a run found of clocks up to to_ns, all or nothing. relations, offsets: JSON arrays of objects, with a and
+ * b, or point, from_ns, and what the views owd.clock_relations and owd.clock_offsets show. */
+gboolean owd_store_clocks (OwdStore *self, OwdTime to_ns, const char *relations, const char *offsets,
                            GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
 /* ---- the front end's side ---------------------------------------------------------------------- */

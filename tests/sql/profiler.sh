@@ -42,8 +42,8 @@ kept=$("$OWD_PG_BIN/psql" -X -A -t -c "SELECT concat_ws (',', count (*), bool_an
 expect 0 "$bin/oneway" doctor
 grep -q 'It rebooted 1 time' "$dir/out" || fail "the doctor does not tell the reboot: $(cat "$dir/out")"
 
-# a calibration by a probe whose clock states 3 ms anchors the exporter's clock; one that is not synchronised does not
-"$OWD_PG_BIN/psql" -X -A -t -q -c "SELECT owd.load_calibration_lines (format ('{\"point\":\"198.18.0.%s\",\"clock\":\"%s\",\"from\":\"2026-01-05T00:01:00Z\",\"to\":\"2026-01-05T00:02:00Z\",\"lo_ms\":4,\"hi_ms\":5,\"clock_error_ms\":%s}', i, c, e)) FROM (VALUES (1, 'a', 3), (2, 'b', 16000)) v (i, c, e)" >/dev/null
+# a calibration by a probe whose clock states 3 ms anchors the exporter's clock; one that is not synchronised does not; both behind the reboot
+"$OWD_PG_BIN/psql" -X -A -t -q -c "SELECT owd.load_calibration_lines (format ('{\"point\":\"198.18.0.%s\",\"clock\":\"%s\",\"from\":\"2026-01-05T00:04:00Z\",\"to\":\"2026-01-05T00:05:00Z\",\"lo_ms\":4,\"hi_ms\":5,\"clock_error_ms\":%s}', i, c, e)) FROM (VALUES (1, 'a', 3), (2, 'b', 16000)) v (i, c, e)" >/dev/null
 expect 0 "$bin/oneway-profiler" --log "$dir/log" --db ''
 grep -q '198.18.0.1 .*in \[+1.000, +8.000\], against probe$' "$dir/out" || fail "the probe's clock is no anchor: $(cat "$dir/out")"
 grep -q '198.18.0.2 .*against probe b$\|198.18.0.2 .*reference' "$dir/out" || fail "a clock that states nothing: $(cat "$dir/out")"
