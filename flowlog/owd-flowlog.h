@@ -48,7 +48,8 @@ OwdLogWriter *owd_log_writer_open (const char *dir, const OwdLogOptions *options
 guint owd_log_writer_partitions (const OwdLogWriter *self);
 /* Bytes that recovery cut from torn tails at open, and how many partitions had one. */
 guint64 owd_log_writer_cut_bytes (const OwdLogWriter *self, guint *ret_partitions);
-/* fdatasync of everything flushed so far. May run in another thread than the appenders'. */
+/* fdatasync of all records flushed so far; where only heartbeats came since the last time, the disk is left alone. May
+ * run in another thread than the appenders'. */
 gboolean owd_log_writer_sync (OwdLogWriter *self, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 /* Removes whole closed segments from the front: those whose newest block time lies before `before` (OWD_TIME_NONE: no
  * limit by age), then the oldest until at most max_bytes (0: no limit by size) are left. Never touches an open

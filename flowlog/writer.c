@@ -52,6 +52,7 @@ typedef struct {
   int fd;               /* open segment, the last of `segments`; -1: none, the next block makes one */
   guint64 reserved;     /* bytes of the open segment that have their place on the disk; G_MAXUINT64: no more of it */
   guint64 end;          /* stream offset behind the last block */
+  guint64 items_end;    /* stream offset behind the last block that is not empty, or segment's header */
   guint64 synced_end;   /* `end` as the last sync found it: what lies before is safe */
   guint64 next_base;    /* fd < 0: where the next segment starts */
   OwdTime time;         /* log time: that of the last block; never decreases */
@@ -304,7 +305,7 @@ open_segment (OwdLogWriter *self, Partition *part, GError **error)
   g_array_append_val (part->segments, segment);
   part->fd = fd;
   part->reserved = 0;
-  part->end = segment.base + segment.bytes;
+  part->end = part->items_end = segment.base + segment.bytes;
   part->names_unsynced = TRUE;
   return TRUE;
 }
@@ -353,6 +354,8 @@ write_block (Partition *part, const OwdBlockHead *head, GError **error)
 
   if (saved == 0) {
     part->end += head->bytes;
+    if (head->items > 0)
+      part->items_end = part->end;
     segment->bytes += head->bytes;
     return TRUE;
   }
@@ -553,12 +556,13 @@ sync_closed (const Partition *part, guint64 base, GError **error)
   return sync_fd (fd, path, error);
 }
 
-/* The disk is waited for without the lock: appenders go on. Where nothing was added, it is not asked. */
+/* The disk is waited for without the lock: appenders go on. Where nothing was added it is not asked, nor for
+ * heartbeats alone, unless with_empty: who forgets one knows less of the time, and of no record. */
 static gboolean
-sync_partition (Partition *part, GError **error)
+sync_partition (Partition *part, gboolean with_empty, GError **error)
 {
   GArray *unsynced;
-  gboolean names, ok = TRUE;
+  gboolean names, is_safe, ok = TRUE;
   guint64 end;
   int fd = -1;
 
@@ -568,7 +572,8 @@ sync_partition (Partition *part, GError **error)
   part->unsynced = g_array_new (FALSE, FALSE, sizeof (guint64));
   names = part->names_unsynced;
   part->names_unsynced = FALSE;
-  if (part->fd >= 0 && end != part->synced_end) {
+  is_safe = part->fd >= 0 && part->synced_end >= (with_empty ? end : part->items_end);
+  if (part->fd >= 0 && !is_safe) {
     fd = fcntl (part->fd, F_DUPFD_CLOEXEC, 0);
     if (fd < 0) {
       owd_log_set_errno (error, errno, "cannot sync", part->dir);
@@ -585,9 +590,9 @@ sync_partition (Partition *part, GError **error)
     close (fd);
   ok = ok && (!names || owd_log_sync_dir (part->dir, error));
   pthread_mutex_lock (&part->lock);
-  if (ok) {
+  if (ok && !is_safe)
     part->synced_end = end;
-  } else {
+  if (!ok) {
     g_array_append_vals (part->unsynced, unsynced->data, unsynced->len);
     part->names_unsynced |= names;
   }
@@ -600,7 +605,7 @@ gboolean
 owd_log_writer_sync (OwdLogWriter *self, GError **error)
 {
   for (guint i = 0; i < self->meta.partitions; i++)
-    if (!sync_partition (&self->partitions[i], error))
+    if (!sync_partition (&self->partitions[i], FALSE, error))
       return FALSE;
   return TRUE;
 }
@@ -698,7 +703,7 @@ end_cleanly (OwdLogWriter *self, Partition *part)
 {
   OwdBlockHead last = { .bytes = sizeof last, .flags = OWD_BLOCK_LAST, .magic = OWD_BLOCK_MAGIC };
 
-  if (!sync_partition (part, NULL))
+  if (!sync_partition (part, TRUE, NULL))
     return;
   last.time = part->time;
   last.offset = part->end;

@@ -932,7 +932,7 @@ sync_where_something_is_new (void **state)
   assert_int_equal (syncs_of (writer), 4);
   assert_int_equal (syncs_of (writer), 0);
   beat (a, testlog_header (500).recv_ns + S);
-  assert_int_equal (syncs_of (writer), 4);
+  assert_int_equal (syncs_of (writer), 0);
   assert_int_equal (testlog_append (a, 501, 20000), OWD_STATUS_OK); /* over several segments */
   flush (a, testlog_header (20000).recv_ns);
   assert_true (syncs_of (writer) >= 4);
@@ -941,6 +941,24 @@ sync_where_something_is_new (void **state)
   before = g_atomic_int_get (&n_syncs);
   owd_log_writer_free (writer); /* marks its end as a clean one */
   assert_int_equal (g_atomic_int_get (&n_syncs), before);
+}
+
+/* The mark of a clean end says that all before it is safe: heartbeats, too. */
+static void
+sync_before_a_clean_end (void **state)
+{
+  OwdLogWriter *writer = open_writer (*state, 4, 4096);
+  OwdLogAppender *a = owd_log_appender_new (writer);
+  gint before;
+
+  beat (a, testlog_header (1).recv_ns);
+  assert_int_equal (syncs_of (writer), 4); /* segments are new */
+  beat (a, testlog_header (1).recv_ns + S);
+  assert_int_equal (syncs_of (writer), 0);
+  before = g_atomic_int_get (&n_syncs);
+  owd_log_appender_free (a);
+  owd_log_writer_free (writer);
+  assert_int_equal (g_atomic_int_get (&n_syncs), before + 4);
 }
 
 #define TEST(f) cmocka_unit_test_setup_teardown (f, make_dir, remove_dir)
@@ -974,6 +992,7 @@ main (void)
     TEST (time_is_the_least_promise),
     TEST (threads),
     TEST (sync_where_something_is_new),
+    TEST (sync_before_a_clean_end),
   };
 
   return cmocka_run_group_tests (tests, NULL, NULL);
