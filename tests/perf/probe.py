@@ -5,7 +5,7 @@
 usage: probe.py [--program FILE] [--irtt FILE] [--rounds N] [--rates PPS,...]
 
 Both senders at 10 ms and 1 ms; when their packets leave is told by one and the same observer, a packet socket's kernel
-stamps. Told: error of the time between departures (median, 95 %), packets sent of those wanted, CPU of both ends. Then
+stamps, by their size: neither irtt's handshake nor our queries are part of the schedule. Told: error of the time between departures (median, 95 %), packets sent of those wanted, CPU of both ends. Then
 the reflector alone: how much of a flood it answers, and at what cost, whoever asks.
 """
 import argparse
@@ -23,10 +23,11 @@ import time
 
 SO_TIMESTAMPNS = 35
 SCHEDULES = ((10, 500), (1, 3000))  # ms, packets
+SIZE = 72  # of their payload
 
 
 class Observer:
-    """Kernel stamps of UDP packets to a port on loopback, as they leave."""
+    """Kernel stamps of UDP packets of SIZE to a port on loopback, as they leave."""
 
     def __init__(self, port):
         self.port = port
@@ -48,7 +49,7 @@ class Observer:
                 continue
             if address[2] != socket.PACKET_OUTGOING or len(data) < 28 or data[9] != 17:
                 continue
-            if struct.unpack_from('!H', data, 22)[0] == self.port:
+            if struct.unpack_from('!HH', data, 22) == (self.port, 8 + SIZE):
                 self.stamps += [struct.unpack('qq', c[2][:16]) for c in control if c[1] == SO_TIMESTAMPNS]
 
     def end(self):
@@ -92,17 +93,15 @@ def measure(client, server, port, interval_ms, packets):
 
 def ours(program, interval_ms, packets):
     server, port = reflector(program)
-    return measure([program, 'send', '-i', f'{interval_ms}ms', '-c', str(packets), '--size', '72', f'127.0.0.1:{port}'],
+    return measure([program, 'send', '-i', f'{interval_ms}ms', '-c', str(packets), '--size', str(SIZE), f'127.0.0.1:{port}'],
                    server, port, interval_ms, packets)
 
 
 def theirs(irtt, interval_ms, packets, port=42112):
     server = quiet([irtt, 'server', '-b', f'127.0.0.1:{port}', '-i', '1ms'])
     time.sleep(0.5)
-    result = measure([irtt, 'client', '-q', '-i', f'{interval_ms}ms', '-d', f'{interval_ms * packets}ms', '-l', '72',
-                      f'127.0.0.1:{port}'], server, port, interval_ms, packets)
-    result['sent'] -= 3 if result['sent'] > packets else 0  # its handshake
-    return result
+    return measure([irtt, 'client', '-q', '-i', f'{interval_ms}ms', '-d', f'{interval_ms * packets}ms', '-l', str(SIZE),
+                    f'127.0.0.1:{port}'], server, port, interval_ms, packets)
 
 
 def compare(program, irtt, rounds):
@@ -126,7 +125,7 @@ def flood(program, rate, seconds=3):
     n = int(rate * seconds)
     burst = max(rate // 1000, 1)
     sender = subprocess.run([program, 'send', '--schedule', 'train', '--burst', str(burst), '-i', '1ms', '-c', str(n),
-                             '--timeout', '500ms', '--format', 'json', '--no-packets', f'127.0.0.1:{port}'],
+                             '--timeout', '500ms', '--no-reports', '--format', 'json', '--no-packets', f'127.0.0.1:{port}'],
                             capture_output=True, text=True, check=False)
     used = cpu(server)
     answered = int(re.search(r'answered (\d+)', server.stderr.read()).group(1))
@@ -146,7 +145,7 @@ def main():
     if args.irtt is None:
         print('LEFT OUT: irtt is not installed (Debian package irtt)')
     compare(args.program, args.irtt, args.rounds)
-    for rate in args.rates.split(','):
+    for rate in filter(None, args.rates.split(',')):
         flood(args.program, int(rate))
     return 0
 
