@@ -102,7 +102,8 @@ add_life (const OwdProbeLife *life, OwdProbeFates *fates)
 {
   const OwdProbeArrivals *a = &life->known.sums;
   guint64 left = life->left - MIN (life->left, life->left_before);
-  guint64 missing = left - MIN (left, a->arrived), doubtful = a->unsure + life->close;
+  guint64 missing = left - MIN (left, a->arrived);
+  guint64 doubtful = a->unsure + life->close + life->known.query.behind;
 
   fates->lost += life->lost - MIN (life->lost, life->lost_before);
   fates->up_lo += missing - MIN (missing, doubtful);
@@ -138,15 +139,15 @@ offer (OwdProbeLife *life, const OwdProbeReport *report)
 }
 
 OwdProbeReportVerdict
-owd_probe_ledger_report (OwdProbeLedger *self, const OwdProbeArrivals *sums, guint32 query, guint32 unsent,
+owd_probe_ledger_report (OwdProbeLedger *self, const OwdProbeArrivals *sums, const OwdProbeQuery *query, guint32 unsent,
                          guint32 next)
 {
-  OwdProbeReport report = { .used = TRUE, .through = query, .sums = *sums };
+  OwdProbeReport report = { .used = TRUE, .through = query->number, .query = *query, .sums = *sums };
   OwdProbeLife *life = NULL;
 
   if (!is_sound (sums, next))
     return OWD_PROBE_REPORT_NONSENSE;
-  if (sums->arrived > 0 && (gint32) (sums->highest - query) > 0)
+  if (sums->arrived > 0 && (gint32) (sums->highest - query->number) > 0)
     report.through = sums->highest;
   for (guint i = 0; i < G_N_ELEMENTS (self->life); i++)
     if (self->life[i].used && self->life[i].life == sums->life && self->life[i].first == sums->first)
@@ -155,6 +156,22 @@ owd_probe_ledger_report (OwdProbeLedger *self, const OwdProbeArrivals *sums, gui
     return OWD_PROBE_REPORT_NEW_LIFE;
   offer (life != NULL ? life : begin_life (self, sums), &report);
   return OWD_PROBE_REPORT_TAKEN;
+}
+
+void
+owd_probe_ledger_answered (OwdProbeLedger *self, guint32 seq, guint32 peer_seq, OwdTime t2)
+{
+  for (guint i = 0; i < G_N_ELEMENTS (self->life); i++) {
+    OwdProbeReport *reports[] = { &self->life[i].waiting, &self->life[i].newest, &self->life[i].known };
+
+    for (guint k = 0; k < G_N_ELEMENTS (reports); k++) {
+      OwdProbeReport *r = reports[k];
+
+      if (r->used && (gint32) (seq - r->through) < 0
+          && ((gint32) (peer_seq - r->query.peer_seq) > 0 || t2 > r->query.t2))
+        r->query.behind++;
+    }
+  }
 }
 
 gboolean
@@ -226,7 +243,7 @@ enum {
   EVERY = 32, /* and only after so many packets */
   AHEAD = 64, /* a round trip's worth of packets, at the first try */
   AHEAD_MAX = 1 << 16,
-  UNHEARD = 8, /* who answers everything but so many queries will answer none */
+  UNHEARD = 8, /* who answers everything but so many queries within the timeout will answer none */
 };
 
 void
@@ -269,7 +286,7 @@ is_over (OwdProbeAsker *self, OwdTime now)
       enter_phase (self, OWD_PROBE_ASKING_MEASURING);
     break;
   case OWD_PROBE_ASKING_MEASURING:
-    if (!self->heard && self->unheard >= UNHEARD)
+    if (!self->heard && self->unheard >= UNHEARD && now - self->deaf >= self->timeout_ns)
       self->phase = OWD_PROBE_ASKING_OFF;
     break;
   case OWD_PROBE_ASKING_CLOSING:
@@ -296,7 +313,8 @@ owd_probe_asker_due (OwdProbeAsker *self, OwdTime now, const OwdProbeAskerView *
     self->first = view->next + self->ahead;
     self->ahead = MIN (2 * self->ahead, (guint32) AHEAD_MAX);
   }
-  self->unheard += view->answered > self->answered;
+  if (view->answered > self->answered && self->unheard++ == 0)
+    self->deaf = now;
   self->measured = view->measured;
   self->answered = view->answered;
   return TRUE;
@@ -313,15 +331,14 @@ owd_probe_asker_reported (OwdProbeAsker *self, guint32 query, OwdProbeReportVerd
 {
   gboolean taken = verdict == OWD_PROBE_REPORT_TAKEN;
 
+  self->heard = TRUE;
   if (verdict == OWD_PROBE_REPORT_NONSENSE)
     return;
-  self->heard = TRUE;
   self->open = taken;
   if (self->phase == OWD_PROBE_ASKING_CLOSING) {
     if (!taken || (gint32) (query - self->closing) >= 0)
       self->phase = OWD_PROBE_ASKING_OFF;
   } else if (taken) {
-    self->ahead = AHEAD;
     if (self->phase == OWD_PROBE_ASKING_OPENING)
       enter_phase (self, OWD_PROBE_ASKING_MEASURING);
   } else if (self->phase == OWD_PROBE_ASKING_MEASURING) { /* another log is wanted at once */

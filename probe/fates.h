@@ -39,13 +39,21 @@ void owd_probe_arrivals_note (OwdProbeArrivalLog *self, guint32 seq);
 typedef struct {
   guint64 left_before, lost_before; /* packets that left this machine, and of these the ones without a timely reply */
   gboolean left, lost;              /* itself; a query is neither */
-  guint64 close;                    /* lost ones that were sent so shortly before it that they may only be slower */
+  guint64 close;                    /* lost ones sent less than the timeout before it: they may have arrived since */
 } OwdProbeSettled;
+
+/* A query that was answered. */
+typedef struct {
+  guint32 number, peer_seq;
+  OwdTime t2;
+  guint64 behind; /* packets with lower numbers, answered, that arrived after it */
+} OwdProbeQuery;
 
 /* A report, and the newest packet that it tells of: the query, or one that overtook it. */
 typedef struct {
   gboolean used;
   guint32 through;
+  OwdProbeQuery query;
   OwdProbeArrivals sums;
 } OwdProbeReport;
 
@@ -75,13 +83,15 @@ typedef struct {
 typedef enum {
   OWD_PROBE_REPORT_TAKEN,
   OWD_PROBE_REPORT_NEW_LIFE, /* and a packet may have arrived unseen: nothing can be made of it */
-  OWD_PROBE_REPORT_NONSENSE,
+  OWD_PROBE_REPORT_NONSENSE, /* or of a run that is over */
 } OwdProbeReportVerdict;
 
-/* A report that has come, to query number `query`. unsent: no measured packet of this number or a higher one has left;
+/* A report that has come, as the answer to `query`. unsent: no measured packet of this number or a higher one has left;
  * next: no packet at all. */
-OwdProbeReportVerdict owd_probe_ledger_report (OwdProbeLedger *self, const OwdProbeArrivals *report, guint32 query,
-                                               guint32 unsent, guint32 next);
+OwdProbeReportVerdict owd_probe_ledger_report (OwdProbeLedger *self, const OwdProbeArrivals *report,
+                                               const OwdProbeQuery *query, guint32 unsent, guint32 next);
+/* A measured packet was answered, in time or late, by reply peer_seq; it arrived there at t2. */
+void owd_probe_ledger_answered (OwdProbeLedger *self, guint32 seq, guint32 peer_seq, OwdTime t2);
 /* Does it wait for this packet to be settled? */
 gboolean owd_probe_ledger_wants (const OwdProbeLedger *self, guint32 seq);
 void owd_probe_ledger_settled (OwdProbeLedger *self, guint32 seq, const OwdProbeSettled *settled);
@@ -111,6 +121,7 @@ typedef struct {
   gboolean heard;             /* a report has come, ever */
   guint64 measured, answered; /* packets at the last query */
   guint unheard;              /* queries without a report while packets were answered */
+  OwdTime deaf;               /* the first of them */
 } OwdProbeAsker;
 
 /* Where a session stands. */

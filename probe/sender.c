@@ -232,6 +232,15 @@ print_live (const OwdProbeSender *self)
 }
 
 static void
+advance (OwdProbeSender *self)
+{
+  OwdTime now = owd_probe_clock_real ();
+
+  for (guint i = 0; i < self->targets->len; i++)
+    owd_probe_session_advance (owd_probe_sender_target (self, i)->session, now);
+}
+
+static void
 tick (OwdProbeSender *self, OwdTime steady)
 {
   char buf[128]; /* a signalfd_siginfo */
@@ -245,8 +254,7 @@ tick (OwdProbeSender *self, OwdTime steady)
   if (self->way->tick != NULL)
     self->way->tick (self);
   ask (self);
-  for (guint i = 0; i < self->targets->len; i++)
-    owd_probe_session_advance (owd_probe_sender_target (self, i)->session, owd_probe_clock_real ());
+  advance (self);
   if (self->writer != NULL)
     owd_probe_writer_tick (self->writer, steady);
   if (self->dirty)
@@ -311,8 +319,11 @@ wait_for_replies (OwdProbeSender *self)
 
   self->stop = FALSE;
   drain (self);
-  while (!self->stop && waiting (self) && owd_probe_clock_steady () < end)
-    look_after (self, end);
+  /* the clock that is set tells what is given up: the two may differ a little */
+  while (!self->stop && waiting (self) && owd_probe_clock_steady () < end + TICK_NS) {
+    look_after (self, MAX (end, owd_probe_clock_steady () + ASK_NS));
+    advance (self);
+  }
   for (guint i = 0; i < self->targets->len; i++)
     owd_probe_session_close (owd_probe_sender_target (self, i)->session);
   wait_for_reports (self);

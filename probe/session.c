@@ -90,7 +90,6 @@ struct OwdProbeSession {
   guint64 revived; /* given up as not left, and then answered */
   OwdProbeLedger ledger;
   OwdProbeAsker asker;
-  gint64 rtt_min, rtt_max;         /* of all that count; OWD_TIME_NONE */
   guint64 differs, same_after_gap; /* evidence about the reflector's way to count */
   gboolean any_answer;
   guint32 highest;               /* of our numbers answered so far */
@@ -130,7 +129,7 @@ owd_probe_session_new (const OwdProbeSessionConfig *cfg, OwdProbeSampleSink sink
   self->schedule = owd_probe_histogram_new (FALSE);
   self->sum.hops_up_min = self->sum.hops_up_max = self->sum.hops_down_min = self->sum.hops_down_max = -1;
   self->sum.own_error_ns = self->sum.peer_error_ns = -1;
-  self->sum.first_rtt_ns = self->rtt_min = self->rtt_max = OWD_TIME_NONE;
+  self->sum.first_rtt_ns = OWD_TIME_NONE;
   self->sum.offset_lo_ns = self->sum.offset_hi_ns = OWD_TIME_NONE;
   return self;
 }
@@ -295,8 +294,6 @@ static void
 add_delays (OwdProbeSession *self, const Slot *s)
 {
   owd_probe_histogram_add (self->rtt, s->rtt);
-  self->rtt_min = self->rtt_min == OWD_TIME_NONE ? s->rtt : MIN (self->rtt_min, s->rtt);
-  self->rtt_max = self->rtt_max == OWD_TIME_NONE ? s->rtt : MAX (self->rtt_max, s->rtt);
   if (s->up != OWD_TIME_NONE) {
     owd_probe_histogram_add (self->up, s->up);
     owd_probe_histogram_add (self->down, s->down);
@@ -491,10 +488,10 @@ mark (OwdProbeSession *self, guint32 peer_seq, const Slot *s)
 
 /* ---- what the reflector reports ----------------------------------------------------------------- */
 
-/* Packets given up that were sent before s by less than replies have differed: they may still have been on their way
- * when the reflector spoke of s. */
+/* Packets given up that were sent before s by less than the timeout: they may still have been on their way when the
+ * reflector spoke of s. */
 static guint64
-given_up_close_to (const OwdProbeSession *self, const Slot *s, gint64 spread)
+given_up_close_to (const OwdProbeSession *self, const Slot *s)
 {
   guint64 before = s->given_up_before;
   guint32 near = 0, far = MIN (self->mask, s->seq); /* how many numbers back */
@@ -503,7 +500,7 @@ given_up_close_to (const OwdProbeSession *self, const Slot *s, gint64 spread)
     guint32 back = far - (far - near) / 2;
     const Slot *other = slot_of (self, s->seq - back);
 
-    if (other == NULL || s->t1 - other->t1 > spread) {
+    if (other == NULL || s->t1 - other->t1 >= self->cfg.timeout_ns) {
       far = back - 1;
       continue;
     }
@@ -518,7 +515,6 @@ static void
 enter (OwdProbeSession *self, guint32 seq)
 {
   const Slot *s = slot_of (self, seq);
-  gint64 spread_ns = self->rtt_min != OWD_TIME_NONE ? self->rtt_max - self->rtt_min : 0;
   OwdProbeSettled settled;
 
   if (s == NULL || (gint32) (seq - self->first) >= 0 || !owd_probe_ledger_wants (&self->ledger, seq))
@@ -527,21 +523,39 @@ enter (OwdProbeSession *self, guint32 seq)
                                .lost_before = s->given_up_before,
                                .left = s->counted_left,
                                .lost = s->counted_lost,
-                               .close = given_up_close_to (self, s, spread_ns) };
+                               .close = given_up_close_to (self, s) };
   owd_probe_ledger_settled (&self->ledger, seq, &settled);
 }
 
-static void
-take_report (OwdProbeSession *self, const OwdProbeArrivals *report, guint32 query)
+/* Packets sent before number `through` that the reflector answered after its reply peer_seq, and whose replies were
+ * faster. */
+static guint64
+answered_behind (const OwdProbeSession *self, guint32 peer_seq, guint32 through)
 {
-  OwdProbeReportVerdict verdict;
+  guint32 from = MAX ((gint32) (peer_seq + 1 - self->mark_next), -(gint32) self->mask) + self->mark_next;
+  guint64 n = 0;
 
-  if (report->run != self->asker.run)
-    return;
-  verdict = owd_probe_ledger_report (&self->ledger, report, query, self->unsent, self->next);
+  for (guint32 k = from; (gint32) (self->mark_next - k) > 0; k++) {
+    const Mark *m = &self->marks[k & self->mask];
+    const Slot *s = m->came && m->peer_seq == k ? slot_of (self, m->seq) : NULL;
+
+    n += s != NULL && !s->query && s->peer_seq == k && (gint32) (s->seq - through) < 0;
+  }
+  return n;
+}
+
+static void
+take_report (OwdProbeSession *self, const Slot *query, guint32 peer_seq, OwdTime t2, const OwdProbeArrivals *report)
+{
+  OwdProbeQuery q = { .number = query->seq, .peer_seq = peer_seq, .t2 = t2 };
+  OwdProbeReportVerdict verdict = OWD_PROBE_REPORT_NONSENSE;
+
+  q.behind = answered_behind (self, peer_seq, MAX (query->seq, report->highest));
+  if (report->run == self->asker.run)
+    verdict = owd_probe_ledger_report (&self->ledger, report, &q, self->unsent, self->next);
   self->sum.reports += verdict == OWD_PROBE_REPORT_TAKEN;
-  owd_probe_asker_reported (&self->asker, query, verdict);
-  enter (self, query);
+  owd_probe_asker_reported (&self->asker, query->seq, verdict);
+  enter (self, query->seq);
   enter (self, report->highest);
 }
 
@@ -849,13 +863,14 @@ owd_probe_session_expects (const OwdProbeSession *self, const OwdProbeReply *rep
 }
 
 static OwdStatus
-query_answered (OwdProbeSession *self, Slot *s, const OwdProbeReply *r)
+query_answered (OwdProbeSession *self, Slot *s, const OwdProbeReply *r, OwdTime t4)
 {
   gboolean first = s->state == SLOT_SENT;
+  guint32 flags = 0;
 
   s->state = SLOT_ANSWERED;
   if ((r->got & OWD_PROBE_ASK_ARRIVALS) != 0)
-    take_report (self, &r->arrivals, s->seq);
+    take_report (self, s, r->seq, peer_time (r->t2, r->error.ptp, t4, &flags), &r->arrivals);
   else
     owd_probe_asker_refused (&self->asker);
   return first ? OWD_STATUS_OK : OWD_STATUS_DUPLICATE;
@@ -868,6 +883,7 @@ owd_probe_session_reply (OwdProbeSession *self, const OwdProbeReply *r, const Ow
   guint32 flags;
   Slot *s = match (self, r, &t3, &flags);
   MarkResult marked = MARK_NEW;
+  guint32 ignored = 0;
 
   if (s == NULL) {
     self->sum.foreign++;
@@ -879,7 +895,9 @@ owd_probe_session_reply (OwdProbeSession *self, const OwdProbeReply *r, const Ow
     self->same_after_gap += r->seq == s->seq && self->left_out >= 0 && s->seq > (guint32) self->left_out;
   }
   if (s->query)
-    return query_answered (self, s, r);
+    return query_answered (self, s, r, a->t4);
+  if (s->state == SLOT_SENT || s->state == SLOT_LOST)
+    owd_probe_ledger_answered (&self->ledger, s->seq, r->seq, peer_time (r->t2, r->error.ptp, a->t4, &ignored));
   if (s->state != SLOT_SENT)
     return again (self, s, r->seq, marked);
   s->flags |= flags | r->flags;

@@ -117,6 +117,7 @@ class LockStep(Answering):
     def __init__(self, port):
         super().__init__(self.hand_on)
         self.there = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.there.settimeout(20)
         self.there.connect(('127.0.0.1', port))
 
     def hand_on(self, data, _):
