@@ -4,6 +4,8 @@
  */
 #include "owd-clock.h"
 
+#include <math.h>
+
 /* IE 160 moves by a ms between reports on some devices; more is another boot. */
 #define INIT_JITTER_MS 5
 
@@ -140,14 +142,17 @@ owd_clock_header (OwdClock *self, const OwdHeader *header, double skew_bound_ppm
   return event;
 }
 
-static void
+/* TRUE: it was one of those that count. */
+static gboolean
 learn_stamp (OwdResolution *grids, OwdStampKind kind, guint64 raw)
 {
   OwdGrid grid;
   guint64 us;
 
-  if (raw != 0 && grid_of (kind, raw, &grid, &us))
-    owd_resolution_add (&grids[grid], us);
+  if (raw == 0 || !grid_of (kind, raw, &grid, &us) || !owd_resolution_offer (&grids[grid]))
+    return FALSE;
+  owd_resolution_use (&grids[grid], us);
+  return TRUE;
 }
 
 /* A packet cannot be seen after the export of its record. Where stamps lie behind the header's uptime, that uptime was
@@ -177,13 +182,17 @@ learn_lag (OwdClock *self, const OwdFlow *flow)
     grow_lag (self, found_ms);
 }
 
-void
+gboolean
 owd_clock_learn (OwdClock *self, const OwdFlow *flow)
 {
+  gint64 lag_ms = self->lag.lag_ms;
+  gboolean start, end;
+
   learn_lag (self, flow);
-  learn_stamp (self->stamp[OWD_STAMP_START], flow->start_kind, flow->start_raw);
-  learn_stamp (self->stamp[OWD_STAMP_END], flow->end_kind, flow->end_raw);
+  start = learn_stamp (self->stamp[OWD_STAMP_START], flow->start_kind, flow->start_raw);
+  end = learn_stamp (self->stamp[OWD_STAMP_END], flow->end_kind, flow->end_raw);
   learn_init (self, flow->init_ms);
+  return start || end || lag_ms != self->lag.lag_ms;
 }
 
 OwdStep
@@ -213,7 +222,8 @@ read_around_step (const OwdBoot *boot, gint64 uptime_ms, OwdInstant *i)
   gboolean later = uptime_ms >= boot->segment_uptime_ms, either;
   gint64 lo_ns, hi_ns;
 
-  if ((i->segment == boot->segment && later) || (i->segment + 1 == boot->segment && uptime_ms <= boot->before_step_ms)
+  if (!boot->stepped || (i->segment == boot->segment && later)
+      || (i->segment + 1 == boot->segment && uptime_ms <= boot->before_step_ms)
       || !owd_boot_around_step (boot, i->segment, uptime_ms, &lo_ns, &hi_ns, &either))
     return FALSE;
   *i = (OwdInstant){ .lo_ns = lo_ns + uptime_ms * OWD_NS_PER_MS,
@@ -235,13 +245,24 @@ place_likely (const OwdClock *self, OwdInstant *i)
                    - i->boot_ns;
 }
 
+/* Absolute stamps, or relative to the export time alone. */
+static OwdTime
+claim (const OwdClock *self, const OwdFlow *flow, OwdStampKind kind, guint64 raw)
+{
+  OwdHeader h;
+
+  if (kind == OWD_STAMP_UNIX_MS && raw < G_MAXINT64 / OWD_NS_PER_MS) /* most; these need no header */
+    return (gint64) raw * OWD_NS_PER_MS;
+  h = (OwdHeader){ .export_s = (guint32) (self->export_ns / OWD_NS_PER_S),
+                   .export_frac_ns = (guint32) (self->export_ns % OWD_NS_PER_S) };
+  return owd_flow_claim (&h, flow, kind, raw);
+}
+
 gboolean
 owd_clock_instant (const OwdClock *self, const OwdFlow *flow, OwdStampEnd which, OwdInstant *ret_instant)
 {
   OwdStampKind kind = which == OWD_STAMP_START ? flow->start_kind : flow->end_kind;
   guint64 raw = which == OWD_STAMP_START ? flow->start_raw : flow->end_raw;
-  OwdHeader h = { .export_s = (guint32) (self->export_ns / OWD_NS_PER_S),
-                  .export_frac_ns = (guint32) (self->export_ns % OWD_NS_PER_S) };
   OwdTime t;
 
   if (kind == OWD_STAMP_NONE)
@@ -268,8 +289,7 @@ owd_clock_instant (const OwdClock *self, const OwdFlow *flow, OwdStampEnd which,
     place_likely (self, ret_instant);
     return TRUE;
   }
-  /* absolute, or relative to the export time alone */
-  t = owd_flow_claim (&h, flow, kind, raw);
+  t = claim (self, flow, kind, raw);
   if (t == OWD_TIME_NONE)
     return FALSE;
   *ret_instant = (OwdInstant){ .lo_ns = t }; /* IE 158, 159 count from the header's seconds as they stand there */
@@ -288,4 +308,70 @@ owd_clock_refine (const OwdClock *self, OwdInstant *instant)
     instant->boot_ns = lo_ns;
   }
   place_likely (self, instant);
+}
+
+#define SPAN_BACK_MS G_GINT64_CONSTANT (120000) /* longer than most records wait */
+#define SPAN_AHEAD_MS G_GINT64_CONSTANT (10000)
+
+/* The corner with the extreme value at an uptime; sign 1: the largest. */
+static guint
+extreme (const OwdBootLines *l, gint64 uptime_ms, double sign)
+{
+  guint found = 0;
+  double most = -INFINITY;
+
+  for (guint i = 0; i < l->n; i++) {
+    double v = sign * (l->corner[i].offset_ns + l->corner[i].skew_ppm * (double) (uptime_ms - l->ref_uptime_ms));
+
+    if (v > most) {
+      most = v;
+      found = i;
+    }
+  }
+  return found;
+}
+
+/* Between two uptimes the extreme one moves from corner to corner, against the order in which the polygon has them:
+ * from large skews to small ones for the least, from small ones to large ones for the largest. FALSE: over too many. */
+static gboolean
+extreme_corners (const OwdBootLines *l, gint64 from_ms, gint64 to_ms, double sign, OwdClockSpanLine ret[OWD_SPAN_LINES])
+{
+  guint corner = extreme (l, from_ms, sign), last = extreme (l, to_ms, sign);
+
+  for (guint i = 0; i < OWD_SPAN_LINES; i++) {
+    ret[i] = (OwdClockSpanLine){ l->corner[corner].skew_ppm, l->corner[corner].offset_ns };
+    if (corner != last)
+      corner = corner > 0 ? corner - 1 : l->n - 1;
+    else if (i + 1 == OWD_SPAN_LINES)
+      return TRUE;
+  }
+  return FALSE;
+}
+
+void
+owd_clock_span (const OwdClock *self, OwdClockSpan *ret_span)
+{
+  const OwdBoot *boot = &self->boot;
+  const OwdBootLines *l = &boot->main;
+  gint64 from_ms = boot->use_uptime_ms - SPAN_BACK_MS, to_ms = boot->use_uptime_ms + SPAN_AHEAD_MS, lo_ns, hi_ns;
+
+  ret_span->segment = 0;
+  if (boot->stepped)
+    from_ms = MAX (from_ms, boot->segment_uptime_ms);
+  if (l->headers == 0 || owd_boot_doubtful (boot) || from_ms >= to_ms
+      || !extreme_corners (l, from_ms, to_ms, -1, ret_span->lo)
+      || !extreme_corners (l, from_ms, to_ms, 1, ret_span->hi))
+    return;
+  ret_span->from_ms = from_ms;
+  ret_span->length_ms = to_ms - from_ms;
+  ret_span->ref_uptime_ms = l->ref_uptime_ms;
+  /* what owd_boot_at() adds on either side */
+  ret_span->lo_ref_ns = ret_span->hi_ref_ns = 0;
+  if (!owd_clock_span_at (ret_span, to_ms - 1, &lo_ns, &hi_ns)
+      || !owd_boot_at (boot, boot->segment, to_ms - 1, &ret_span->lo_ref_ns, &ret_span->hi_ref_ns))
+    return;
+  ret_span->lo_ref_ns -= lo_ns;
+  ret_span->hi_ref_ns -= hi_ns;
+  ret_span->told = boot->likely[0].segment == boot->segment;
+  ret_span->segment = boot->segment;
 }

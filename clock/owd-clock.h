@@ -27,13 +27,17 @@
 
 #include "owd-prior.h"
 
+#include <math.h>
+
 G_BEGIN_DECLS
 
 /* ---- resolution: step of a stamp from its residues ------------------------------------------------ */
 
 #define OWD_STEP_CANDIDATES 27
 #define OWD_STEP_LARGEST_US G_GINT64_CONSTANT (1024000)
-#define OWD_STEP_KNOWN 32 /* stamps */
+#define OWD_STEP_KNOWN 32    /* stamps */
+#define OWD_STEP_USE_ALL 128 /* so many, then */
+#define OWD_STEP_USE_ONE_IN 64
 
 /* One candidate step: majority vote over residues. */
 typedef struct {
@@ -53,6 +57,15 @@ typedef struct {
 
 /* us: the stamp in microseconds of its own time scale (any origin that does not move). */
 void owd_resolution_add (OwdResolution *self, guint64 us);
+/* The same in two steps: a stamp is offered, and is only looked at where this is TRUE, by owd_resolution_use(). */
+static inline gboolean
+owd_resolution_offer (OwdResolution *self)
+{
+  if (self->seen < G_MAXUINT32)
+    self->seen++;
+  return self->seen <= OWD_STEP_USE_ALL || self->seen % OWD_STEP_USE_ONE_IN == 0;
+}
+void owd_resolution_use (OwdResolution *self, guint64 us);
 /* Largest step in ns that is consistent with at least three of four stamps, at least floor_ns; with no stamps: the
  * largest candidate. Conservative: shrinks while evidence comes. */
 static inline gint64
@@ -236,13 +249,56 @@ void owd_clock_prior (OwdClock *self, const OwdPrior *prior);
 /* The header of a datagram, before its records. */
 OwdBootEvent owd_clock_header (OwdClock *self, const OwdHeader *header, double skew_bound_ppm);
 /* A record of the current datagram: learns the steps of its stamps. */
-void owd_clock_learn (OwdClock *self, const OwdFlow *flow);
+/* TRUE: owd_clock_step() or owd_clock_span() may say something else now. */
+gboolean owd_clock_learn (OwdClock *self, const OwdFlow *flow);
 /* Absolute time of one stamp of a record of the current datagram. FALSE where none can be given: no stamp, or uptime
  * without any base. */
 gboolean owd_clock_instant (const OwdClock *self, const OwdFlow *flow, OwdStampEnd which, OwdInstant *ret_instant);
 /* The same instant with what later headers have shown, by the boot time as it was then: at first that of the datagram
  * is taken, which a skew of 60 ppm has moved by 4 ms within a minute. */
 void owd_clock_refine (const OwdClock *self, OwdInstant *instant);
+
+#define OWD_SPAN_LINES 5
+
+typedef struct {
+  double skew_ppm, offset_ns;
+} OwdClockSpanLine;
+
+/* owd_clock_refine() for whoever has many stamps of one time: on a stretch of uptime the edges of the boot interval lie
+ * on the lines of few corners, and the others need not be looked at. The same to the nanosecond, but where two lines
+ * are equal to within the rounding of a double. Holds until the clock gets its next header, record to learn from, or
+ * profile. */
+typedef struct {
+  guint32 segment; /* of stamps that it is for; 0: none */
+  gboolean told;   /* the boot time's likeliest place is a profile's: owd_boot_likely() knows it, not the middle */
+  gint64 from_ms, length_ms;
+  gint64 ref_uptime_ms, lo_ref_ns, hi_ref_ns;
+  OwdClockSpanLine lo[OWD_SPAN_LINES], hi[OWD_SPAN_LINES]; /* the last one repeated */
+} OwdClockSpan;
+
+void owd_clock_span (const OwdClock *self, OwdClockSpan *ret_span);
+
+/* [lo, hi) of the boot time at an uptime. FALSE: not in the span. */
+static inline gboolean
+owd_clock_span_at (const OwdClockSpan *self, gint64 uptime_ms, gint64 *ret_lo_ns, gint64 *ret_hi_ns)
+{
+  double u = (double) (uptime_ms - self->ref_uptime_ms), lo = INFINITY, hi = -INFINITY;
+  gint64 floor_ns, ceil_ns;
+
+  if ((guint64) (uptime_ms - self->from_ms) >= (guint64) self->length_ms)
+    return FALSE;
+  for (guint i = 0; i < OWD_SPAN_LINES; i++) {
+    lo = MIN (lo, self->lo[i].offset_ns + self->lo[i].skew_ppm * u);
+    hi = MAX (hi, self->hi[i].offset_ns + self->hi[i].skew_ppm * u);
+  }
+  floor_ns = (gint64) lo;
+  ceil_ns = (gint64) hi;
+  floor_ns -= (double) floor_ns > lo;
+  ceil_ns += (double) ceil_ns < hi;
+  *ret_lo_ns = self->lo_ref_ns + floor_ns;
+  *ret_hi_ns = self->hi_ref_ns + MAX (ceil_ns, floor_ns + 1);
+  return TRUE;
+}
 
 G_END_DECLS
 

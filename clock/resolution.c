@@ -21,8 +21,6 @@ static const guint32 CANDIDATE_US[OWD_STEP_CANDIDATES] = {
 };
 
 #define ALL_US 128000000 /* a multiple of each candidate: residues of the remainder are those of the stamp */
-#define USE_ALL 128
-#define USE_ONE_IN 64
 
 /* The leading residue has led for most of the time, and three of four stamps agree with it. */
 static gboolean
@@ -43,12 +41,15 @@ residues (guint32 rest, guint32 ret[OWD_STEP_CANDIDATES])
 void
 owd_resolution_add (OwdResolution *self, guint64 us)
 {
+  if (owd_resolution_offer (self))
+    owd_resolution_use (self, us);
+}
+
+void
+owd_resolution_use (OwdResolution *self, guint64 us)
+{
   guint32 rest, residue[OWD_STEP_CANDIDATES];
 
-  if (self->seen < G_MAXUINT32)
-    self->seen++;
-  if (self->seen > USE_ALL && self->seen % USE_ONE_IN != 0)
-    return;
   self->n++;
   self->step_us = 0;
   rest = (guint32) (us % ALL_US);

@@ -13,7 +13,7 @@
  * still find the one before it. */
 #define KEEP_NS (G_GINT64_CONSTANT (75) * OWD_NS_PER_S)
 #define KEEP_MORE_NS (G_GINT64_CONSTANT (15) * OWD_NS_PER_S)
-#define SNAPSHOT_MAGIC G_GUINT64_CONSTANT (0x353056504f44574f) /* "OWDOPV05" */
+#define SNAPSHOT_MAGIC G_GUINT64_CONSTANT (0x363056504f44574f) /* "OWDOPV06" */
 
 static void
 discard (void *user, const OwdSample *sample)
@@ -64,6 +64,7 @@ owd_correlator_reset (OwdCorrelator *self)
   room_free (self->rec, self->config.max_waiting * sizeof *self->rec);
   room_free (self->bucket, self->n_buckets * sizeof *self->bucket);
   g_free (self->pair);
+  g_free (self->pair_slot);
   room_free (self->side, SIDES * sizeof *self->side);
   order_clear (&self->pending);
   g_free (self->turn);
@@ -137,6 +138,7 @@ state_index (OwdCorrelator *self, const OwdStateKey *key)
   }
   memset (&self->state[self->n_states], 0, sizeof (State));
   self->state[self->n_states].key = *key;
+  self->state[self->n_states].shared = TRUE; /* until it has shown otherwise */
   prior_attach (self, &self->state[self->n_states]);
   g_hash_table_insert (self->by_key, g_memdup2 (key, sizeof *key), GUINT_TO_POINTER (self->n_states + 1));
   return self->n_states++;
@@ -183,6 +185,7 @@ owd_correlator_header (OwdCorrelator *self, const OwdHeader *header)
   s->last_ns = MAX (s->last_ns, header->recv_ns);
   prior_update (self, s, header->recv_ns);
   (void) owd_clock_header (&s->clock, header, self->config.skew_bound_ppm);
+  delay_renew (s);
   if (self->log_time == OWD_TIME_NONE)
     self->log_time = header->recv_ns;
   self->arrival_ns = MAX (self->arrival_ns, header->recv_ns);
@@ -226,14 +229,15 @@ owd_correlator_flow (OwdCorrelator *self, const OwdFlow *flow)
     s->sampling = flow->sampling;
   if (!shed_takes (self, (guint32) hashes.undirected))
     return OWD_STATUS_FULL;
-  owd_clock_learn (&s->clock, flow);
+  if (owd_clock_learn (&s->clock, flow))
+    delay_renew (s);
   if (!owd_clock_instant (&s->clock, flow, OWD_STAMP_START, &start)
       || !owd_clock_instant (&s->clock, flow, OWD_STAMP_END, &end)) {
     self->counters.no_clock++;
     return OWD_STATUS_MALFORMED;
   }
   if (flow->packets == 0 || !(flow->flags & OWD_FLOW_PACKETS) || !(flow->flags & OWD_FLOW_OCTETS)
-      || is_nonsense (s, &start, &end, owd_clock_step (&s->clock, flow->end_kind, OWD_STAMP_END).bound_ns)) {
+      || is_nonsense (s, &start, &end, s->step[OWD_STAMP_END][flow->end_kind % OWD_STAMP_KINDS].bound_ns)) {
     self->counters.nonsense++;
     return OWD_STATUS_MALFORMED;
   }
@@ -359,7 +363,7 @@ typedef struct {
   guint64 magic;
   guint32 sizes[6]; /* of the structures, so that another build's snapshot is refused */
   guint32 n_states, n_known_priors, recs_size, used, free_head, fresh, oldest, youngest, n_buckets;
-  guint32 n_pairs, pairs_size, n_chunks, n_slots, chunk_far, chunk_free, n_near, n_sides, some_shared;
+  guint32 n_pairs, n_chunks, n_slots, chunk_far, chunk_free, n_near, n_sides, some_shared;
   gint64 slot_ns, first_slot, decided_slot, judged_slot;
   OwdTime log_time, watermark, horizon_at, arrival_ns, kept_since;
   gint64 horizon_ns;
@@ -417,7 +421,6 @@ owd_correlator_save (const OwdCorrelator *self, OwdSaveFunc write, void *user)
   s.n_buckets = self->n_buckets;
   s.shed = self->shed;
   s.n_pairs = self->n_pairs;
-  s.pairs_size = self->pairs_size;
   s.n_chunks = self->pending.n_chunks;
   s.n_slots = self->pending.head != NULL ? SLOTS : 0;
   s.chunk_far = self->pending.far;
@@ -442,7 +445,7 @@ owd_correlator_save (const OwdCorrelator *self, OwdSaveFunc write, void *user)
          && write (user, self->prior, self->n_known_priors * sizeof *self->prior)
          && write (user, self->rec, self->fresh * sizeof *self->rec)
          && write (user, self->bucket, self->n_buckets * sizeof *self->bucket)
-         && write (user, self->pair, self->pairs_size * sizeof *self->pair)
+         && write (user, self->pair, self->n_pairs * sizeof *self->pair)
          && write (user, self->side, s.n_sides * sizeof *self->side)
          && write (user, self->suspect, sizeof self->suspect)
          && write (user, self->pending.head, s.n_slots * sizeof *self->pending.head)
@@ -455,7 +458,7 @@ is_ours (const OwdCorrelator *self, const Snapshot *s)
   return s->magic == SNAPSHOT_MAGIC && memcmp (s->sizes, SIZES, sizeof SIZES) == 0 && s->n_states < G_MAXUINT16
          && s->fresh <= s->recs_size && (s->n_sides == 0 || s->n_sides == SIDES)
          && (s->n_slots == 0 || s->n_slots == SLOTS) && s->recs_size <= self->config.max_waiting
-         && (s->n_buckets & (s->n_buckets - 1)) == 0 && (s->pairs_size & (s->pairs_size - 1)) == 0;
+         && (s->n_buckets & (s->n_buckets - 1)) == 0;
 }
 
 gboolean
@@ -471,13 +474,13 @@ owd_correlator_load (OwdCorrelator *self, OwdLoadFunc read, void *user, GError *
   self->states_size = self->n_states = s.n_states;
   self->recs_size = s.recs_size;
   self->n_buckets = s.n_buckets;
-  self->pairs_size = s.pairs_size;
+  self->n_pairs = s.n_pairs;
   self->state = g_new (State, s.n_states);
   self->n_known_priors = s.n_known_priors;
   self->prior = g_new (OwdPrior, s.n_known_priors);
   self->rec = room_new (self->config.max_waiting * sizeof *self->rec);
   self->bucket = room_new (s.n_buckets * sizeof *self->bucket);
-  self->pair = g_new (Pair, s.pairs_size);
+  self->pair = g_new (Pair, s.n_pairs);
   self->side = s.n_sides > 0 ? room_new (SIDES * sizeof *self->side) : NULL;
   self->pending = (Pending){ .slot_ns = s.slot_ns,
                              .first = s.first_slot,
@@ -493,7 +496,7 @@ owd_correlator_load (OwdCorrelator *self, OwdLoadFunc read, void *user, GError *
       || !read (user, self->prior, s.n_known_priors * sizeof *self->prior)
       || !read (user, self->rec, s.fresh * sizeof *self->rec)
       || !read (user, self->bucket, s.n_buckets * sizeof *self->bucket)
-      || !read (user, self->pair, s.pairs_size * sizeof *self->pair)
+      || !read (user, self->pair, s.n_pairs * sizeof *self->pair)
       || !read (user, self->side, s.n_sides * sizeof *self->side) || !read (user, self->suspect, sizeof self->suspect)
       || !read (user, self->pending.head, s.n_slots * sizeof *self->pending.head)
       || !load_chunks (&self->pending, read, user)) {
@@ -508,7 +511,6 @@ owd_correlator_load (OwdCorrelator *self, OwdLoadFunc read, void *user, GError *
   self->oldest = s.oldest;
   self->youngest = s.youngest;
   self->shed = s.shed;
-  self->n_pairs = s.n_pairs;
   self->log_time = s.log_time;
   self->watermark = s.watermark;
   self->horizon_at = s.horizon_at;

@@ -17,37 +17,26 @@
 
 #define WIDE_CLOCK_NS (20 * OWD_NS_PER_MS)
 
-Stamp
-stamp_of (const Rec *rec, OwdStampEnd which)
+void
+delay_renew (State *s)
 {
-  return (Stamp){
-    .lo_ns = which == OWD_STAMP_START ? rec->start_ns : rec->end_ns,
-    .boot_ns = rec->boot_ns,
-    .clock_us = rec->clock_us,
-    .likely_us = rec->clock_us / 2,
-    .state = rec->state,
-    .segment = rec->segment,
-    .kind = which == OWD_STAMP_START ? rec->kinds & 15 : rec->kinds >> 4,
-    .which = (guint8) which,
-    .ttl = rec->ttl,
-    .card = rec->card,
-  };
+  for (guint which = 0; which < 2; which++)
+    for (guint kind = 0; kind < OWD_STAMP_KINDS; kind++)
+      s->step[which][kind] = owd_clock_step (&s->clock, kind, which);
+  owd_clock_span (&s->clock, &s->span);
 }
 
-void
-stamp_refine (const OwdCorrelator *self, Stamp *stamp)
+/* A stamp that the state's span is not for. */
+static void
+refine_far (const OwdClock *clock, Stamp *stamp)
 {
-  OwdInstant i;
+  OwdInstant i = { .lo_ns = stamp->lo_ns,
+                   .clock_ns = stamp->clock_us * OWD_NS_PER_US,
+                   .boot_ns = stamp->boot_ns,
+                   .segment = stamp->segment,
+                   .either = stamp->either };
 
-  if (stamp->segment == 0) /* as it is */
-    return;
-  i = (OwdInstant){ .lo_ns = stamp->lo_ns,
-                    .clock_ns = stamp->clock_us * OWD_NS_PER_US,
-                    .boot_ns = stamp->boot_ns,
-                    .segment = stamp->segment,
-                    .either = stamp->either };
-
-  owd_clock_refine (&self->state[stamp->state].clock, &i);
+  owd_clock_refine (clock, &i);
   stamp->lo_ns = i.lo_ns;
   stamp->boot_ns = i.boot_ns;
   stamp->segment = i.segment <= G_MAXUINT16 ? (guint16) i.segment : 0;
@@ -56,13 +45,41 @@ stamp_refine (const OwdCorrelator *self, Stamp *stamp)
   stamp->clock_us = (guint32) ((i.clock_ns + OWD_NS_PER_US - 1) / OWD_NS_PER_US);
 }
 
-static OwdStep
-step_of (const OwdCorrelator *self, const Stamp *s)
+static inline void
+refine (const OwdCorrelator *self, Stamp *stamp)
 {
-  return owd_clock_step (&self->state[s->state].clock, s->kind, s->which);
+  const State *s = &self->state[stamp->state];
+  gint64 up_ns = stamp->lo_ns - stamp->boot_ns, up_ms = up_ns / OWD_NS_PER_MS, lo_ns, hi_ns, likely_ns;
+
+  if (stamp->segment == 0) /* as it is */
+    return;
+  if (s->span.segment != stamp->segment || !owd_clock_span_at (&s->span, up_ms, &lo_ns, &hi_ns)) {
+    refine_far (&s->clock, stamp);
+    return;
+  }
+  likely_ns = (hi_ns - lo_ns) / 2;
+  if (s->span.told)
+    likely_ns = owd_boot_likely (&s->clock.boot, stamp->segment, up_ms, lo_ns, hi_ns) - lo_ns;
+  stamp->lo_ns = lo_ns + up_ns;
+  stamp->boot_ns = lo_ns;
+  stamp->either = FALSE;
+  stamp->likely_us = (guint32) (likely_ns / OWD_NS_PER_US);
+  stamp->clock_us = (guint32) ((hi_ns - lo_ns + OWD_NS_PER_US - 1) / OWD_NS_PER_US);
 }
 
-static const Card *
+void
+stamp_refine (const OwdCorrelator *self, Stamp *stamp)
+{
+  refine (self, stamp);
+}
+
+static inline const OwdStep *
+step_of (const OwdCorrelator *self, const Stamp *s)
+{
+  return &self->state[s->state].step[s->which][s->kind];
+}
+
+static inline const Card *
 card_of (const OwdCorrelator *self, const Stamp *s)
 {
   static const Card NONE = { 0 };
@@ -70,7 +87,7 @@ card_of (const OwdCorrelator *self, const Stamp *s)
   return s->card > 0 ? &self->state[s->state].card[s->card - 1] : &NONE;
 }
 
-static gint64
+static inline gint64
 card_width (const OwdCorrelator *self, const Stamp *s)
 {
   const Card *card = card_of (self, s);
@@ -85,7 +102,7 @@ clock_of (const OwdCorrelator *self, const Stamp *s)
   return s->clock_us * OWD_NS_PER_US + card_width (self, s);
 }
 
-static gint64
+static inline gint64
 best (const OwdCorrelator *self, const Stamp *s, const OwdStep *step)
 {
   return s->lo_ns + s->likely_us * OWD_NS_PER_US + card_width (self, s) / 2 + step->likely_ns / 2;
@@ -103,23 +120,37 @@ ahead_of (const OwdCorrelator *self, const Stamp *s)
 gint64
 stamp_best_ns (const OwdCorrelator *self, const Stamp *stamp)
 {
-  OwdStep step = step_of (self, stamp);
+  return best (self, stamp, step_of (self, stamp));
+}
 
-  return best (self, stamp, &step);
+static inline void
+see (const OwdCorrelator *self, const Stamp *a, const Stamp *b, Seen *ret_seen)
+{
+  const OwdStep *sa = step_of (self, a), *sb = step_of (self, b);
+
+  *ret_seen = (Seen){
+    .delta_ns = best (self, b, sb) - best (self, a, sa),
+    .step_ns = sa->bound_ns + sb->bound_ns + card_width (self, a) + card_width (self, b),
+    .clock_ns = (a->clock_us + b->clock_us) * OWD_NS_PER_US,
+    .ttl_a = a->ttl,
+    .ttl_b = b->ttl,
+  };
 }
 
 void
 delay_see (const OwdCorrelator *self, const Stamp *a, const Stamp *b, Seen *ret_seen)
 {
-  OwdStep sa = step_of (self, a), sb = step_of (self, b);
+  see (self, a, b, ret_seen);
+}
 
-  *ret_seen = (Seen){
-    .delta_ns = best (self, b, &sb) - best (self, a, &sa),
-    .step_ns = sa.bound_ns + sb.bound_ns + card_width (self, a) + card_width (self, b),
-    .clock_ns = (a->clock_us + b->clock_us) * OWD_NS_PER_US,
-    .ttl_a = a->ttl,
-    .ttl_b = b->ttl,
-  };
+void
+delay_see_records (const OwdCorrelator *self, const Rec *a, const Rec *b, OwdStampEnd which, Seen *ret_seen)
+{
+  Stamp sa = stamp_of (a, which), sb = stamp_of (b, which);
+
+  refine (self, &sa);
+  refine (self, &sb);
+  see (self, &sa, &sb, ret_seen);
 }
 
 static double
@@ -131,20 +162,20 @@ square (gint64 ns)
 void
 delay_sample (const OwdCorrelator *self, const Stamp *up, const Stamp *down, OwdSample *ret_sample)
 {
-  OwdStep su = step_of (self, up), sd = step_of (self, down);
+  const OwdStep *su = step_of (self, up), *sd = step_of (self, down);
   gint64 wu = clock_of (self, up), wd = clock_of (self, down);
   gint64 cu = self->state[up->state].clock.prior.cards_ns, cd = self->state[down->state].clock.prior.cards_ns;
   gint64 apart = down->lo_ns - up->lo_ns;
   guint16 flags = 0;
 
   *ret_sample = (OwdSample){
-    .ts = best (self, up, &su),
-    .owd_ns = best (self, down, &sd) - best (self, up, &su),
-    .lo_ns = apart - wu - su.bound_ns - (cu + cd) / 2,
-    .hi_ns = apart + wd + sd.bound_ns + (cu + cd) / 2,
+    .ts = best (self, up, su),
+    .owd_ns = best (self, down, sd) - best (self, up, su),
+    .lo_ns = apart - wu - su->bound_ns - (cu + cd) / 2,
+    .hi_ns = apart + wd + sd->bound_ns + (cu + cd) / 2,
     .sigma_ns = llround (sqrt (
-        (square (su.bound_ns) + square (sd.bound_ns) + square (wu) + square (wd) + square (cu) + square (cd)) / 12)),
-    .bias_ns = (su.likely_ns - sd.likely_ns) / 2 + ahead_of (self, down) - ahead_of (self, up),
+        (square (su->bound_ns) + square (sd->bound_ns) + square (wu) + square (wd) + square (cu) + square (cd)) / 12)),
+    .bias_ns = (su->likely_ns - sd->likely_ns) / 2 + ahead_of (self, down) - ahead_of (self, up),
     .src = up->state,
     .dst = down->state,
   };
@@ -152,7 +183,7 @@ delay_sample (const OwdCorrelator *self, const Stamp *up, const Stamp *down, Owd
     flags |= OWD_SAMPLE_NEGATIVE;
   if (MAX (wu, wd) > WIDE_CLOCK_NS)
     flags |= OWD_SAMPLE_WIDE_CLOCK;
-  if (!su.known || !sd.known)
+  if (!su->known || !sd->known)
     flags |= OWD_SAMPLE_NO_RESOLUTION;
   ret_sample->flags = flags;
 }

@@ -26,8 +26,8 @@
  * Invariants. A level that lasts is delivered from its first sample on, as its samples support each other. The verdict
  * depends on stamps and flows, not on the order of their arrival.
  *
- * Cost. One entry per sample, and one look at a dozen bins of at most LEVEL_SIZE entries for each slice of time (62 ms) of
- * a path: who passes within it has the same company.
+ * Cost. One entry per sample, and one look at a dozen bins of at most LEVEL_SIZE entries for each slice of time (62 ms)
+ * of a path: who passes within it has the same company.
  */
 #include "internal.h"
 
@@ -106,7 +106,7 @@ bin_add (LevelBin *bin, const Neighbour *new)
 void
 gate_note (OwdCorrelator *self, const Waiting *w, gint64 delta_ns)
 {
-  Pair *pair = pair_get (self, w->a.state, w->b.state);
+  Pair *pair = &self->pair[w->pair];
   gint64 number = bin_of (self, w->ts);
   LevelBin *bin = &pair->level[w->travel == TRAVELS_BACK][number & (LEVEL_BINS - 1)];
   Neighbour new = { .delta_us = in_us (delta_ns),
@@ -218,6 +218,10 @@ find_company (const LevelBin *bins, gint64 slice, gint32 but, Company *c)
     c->level_us[i] = is_before ? before.delta_us[i] : after.delta_us[k];
     c->flow[i] = is_before ? before.flow[i] : after.flow[k];
   }
+  for (guint i = 0; i < NEIGHBOURS && c->n > 0 && c->n < NEIGHBOURS; i++) {
+    if (c->level_us[i] == NOBODY)
+      c->flow[i] = before.n > 0 ? before.flow[0] : after.flow[0];
+  }
   c->median_us = ranked (c->level_us, (gint32) c->n / 2);
   for (guint i = 0; i < NEIGHBOURS; i++) {
     gint64 off = (gint64) c->level_us[i] - c->median_us;
@@ -227,14 +231,22 @@ find_company (const LevelBin *bins, gint64 slice, gint32 but, Company *c)
   c->spread_us = ranked (off_us, (gint32) c->n * 3 / 4); /* one of four may be a bad stamp itself */
 }
 
+typedef gint16 Tags __attribute__ ((vector_size (16)));
+
+/* No flow stands where nobody does: find_company() repeats one there. */
 static gboolean
 is_among (const Company *c, guint16 flow)
 {
-  gboolean found = FALSE;
+  const gint16 one = (gint16) flow;
+  const Tags tags = { one, one, one, one, one, one, one, one };
+  Tags first, last; /* they overlap */
+  guint64 found[2];
 
-  for (guint i = 0; i < NEIGHBOURS; i++)
-    found |= c->level_us[i] != NOBODY && c->flow[i] == flow;
-  return found;
+  memcpy (&first, c->flow, sizeof first);
+  memcpy (&last, &c->flow[NEIGHBOURS - 8], sizeof last);
+  first = (Tags) ((first == tags) | (last == tags));
+  memcpy (found, &first, sizeof found);
+  return c->n > 0 && (found[0] | found[1]) != 0;
 }
 
 /* Where many pass, most samples of a slice have the same company. own: for a flow that would keep itself company. */
@@ -324,11 +336,12 @@ ask_company (const Company *c, const Habits *habits, const Waiting *w, const See
 static Verdict
 ask_lately (Recent *lately, const Habits *habits, const Waiting *w, const Seen *seen)
 {
-  gint64 median_us = lately->median / OWD_NS_PER_US, delta_us = seen->delta_ns / OWD_NS_PER_US;
+  gint64 median_ns = recent_median (lately), median_us = median_ns / OWD_NS_PER_US,
+         delta_us = seen->delta_ns / OWD_NS_PER_US;
   guint16 flow = flow_tag (w->flow);
 
   if (lately->n < LATELY_ENOUGH
-      || ABS (seen->delta_ns - lately->median) <= MAX (FAR_MADS * recent_mad (lately), seen->step_ns))
+      || ABS (seen->delta_ns - median_ns) <= MAX (FAR_MADS * recent_mad (lately), seen->step_ns))
     return VERDICT_FINE;
   for (guint32 i = 1, others = 0; i <= MIN (habits->n, HABITS) && others < LAST; i++) {
     const Neighbour *v = &habits->v[(habits->n - i) % HABITS];
@@ -389,7 +402,7 @@ suspect_find (OwdCorrelator *self, const Waiting *w, const Stamp *s)
 void
 gate_judge (OwdCorrelator *self, Waiting *w)
 {
-  Pair *pair = pair_get (self, w->a.state, w->b.state);
+  Pair *pair = &self->pair[w->pair];
   gboolean back = w->travel == TRAVELS_BACK;
   const Company *company;
   Company own;
@@ -401,7 +414,7 @@ gate_judge (OwdCorrelator *self, Waiting *w)
   }
   company = company_of (self, pair, w, &own);
   delay_see (self, &w->a, &w->b, &seen);
-  w->level_ns = pair->lately[back].median;
+  w->level_ns = recent_median (&pair->lately[back]);
   if (company->n >= ENOUGH)
     w->verdict = (guint8) ask_company (company, &pair->habits[back], w, &seen);
   else

@@ -64,6 +64,24 @@ typedef struct {
   guint8 either; /* as in OwdInstant */
 } Stamp;
 
+static inline Stamp
+stamp_of (const Rec *rec, OwdStampEnd which)
+{
+  return (Stamp){
+    .lo_ns = which == OWD_STAMP_START ? rec->start_ns : rec->end_ns,
+    .boot_ns = rec->boot_ns,
+    .clock_us = rec->clock_us,
+    .likely_us = rec->clock_us / 2,
+    .state = rec->state,
+    .segment = rec->segment,
+    .kind = which == OWD_STAMP_START ? rec->kinds & 15 : rec->kinds >> 4,
+    .which = (guint8) which,
+    .ttl = rec->ttl,
+    .card = rec->card,
+    .either = FALSE,
+  };
+}
+
 /* ---- exporter states ------------------------------------------------------------------------------ */
 
 #define LAG_BUCKETS 64
@@ -81,6 +99,9 @@ typedef struct {
 } Card;
 
 typedef struct {
+  gboolean shared;                  /* it may give both halves of a conversation the same stamps: match.c */
+  OwdStep step[2][OWD_STAMP_KINDS]; /* what owd_clock_step() says, kept for its many readers */
+  OwdClockSpan span;                /* likewise, owd_clock_span() */
   OwdStateKey key;
   OwdTime first_ns, last_ns;
   OwdTime prior_until_ns;       /* receive time up to which the clock's prior is the one in force */
@@ -103,8 +124,9 @@ gint64 lag_quantile_ns (const Lag *self, double share);
 
 #define RECENT 31
 
-/* Median over the last RECENT values, the upper one of two. It is kept right by counting: most values fall on the side
- * that another one has left, and nothing moves. What else is asked is asked seldom, and remembered until it changes. */
+/* Median over the last RECENT values, the upper one of two. Values are counted by the side of the median that they fall
+ * on; it is moved when somebody asks and the sides are uneven. More is put in than is asked for, and most values fall
+ * on the side that another one has left. What else is asked is asked seldom, and remembered until it changes. */
 typedef struct {
   gint64 value[RECENT]; /* ring */
   gint64 median;
@@ -115,11 +137,41 @@ typedef struct {
   gboolean mad_known, low_known;
 } Recent;
 
-void recent_add (Recent *self, gint64 value);
+static inline void
+recent_add (Recent *self, gint64 value)
+{
+  gint64 old = self->value[self->next];
+
+  if (self->n == RECENT) {
+    self->below -= old < self->median;
+    self->equal -= old == self->median;
+  } else {
+    self->n++;
+  }
+  self->value[self->next] = value;
+  self->next = self->next + 1 < RECENT ? self->next + 1 : 0;
+  self->below += value < self->median;
+  self->equal += value == self->median;
+  self->mad_known = self->low_known = FALSE;
+}
+/* Moves the median to the middle. */
+void recent_settle (Recent *self);
+/* 0 without any. */
+static inline gint64
+recent_median (Recent *self)
+{
+  if (self->n > 0 && (self->below + self->equal <= self->n / 2 || self->below > self->n / 2))
+    recent_settle (self);
+  return self->median;
+}
 /* Median of the distances from the median. */
 gint64 recent_mad (Recent *self);
-/* One in eight is smaller. */
-gint64 recent_low (Recent *self);
+
+/* All of a Recent's values lie between these, and so does its median: seldom is more than that asked for. */
+typedef struct {
+  gint64 lo, hi;               /* of the values since its ring began anew, */
+  gint64 lo_before, hi_before; /* and of the round before */
+} Reach;
 
 /* a to b, or b to a. delta of packets a to b is the larger one, by the round trip between a and b. */
 typedef enum { TRAVELS_FORWARD, TRAVELS_BACK, TRAVELS_UNKNOWN } Travel;
@@ -173,9 +225,10 @@ typedef struct {
 
 /* Two points a < b (state indices). delta is always time at b minus time at a, whatever the direction of travel. */
 typedef struct {
-  guint32 a, b;                  /* a == b: empty slot */
+  guint32 a, b;
   Recent delta;                  /* all pairs: the centre of what is plausible */
   Recent path[2];                /* by Travel, as far as it was known when the records met */
+  Reach reach[2];                /* of path */
   Recent lately[2];              /* by Travel, as decided */
   LevelBin level[2][LEVEL_BINS]; /* likewise, by time */
   Habits habits[2];              /* likewise */
@@ -218,15 +271,15 @@ typedef struct {
 void pair_ask_networks (const OwdCorrelator *self, Seen *seen);
 /* Asks memory for what that will need. */
 void pair_expect (const OwdCorrelator *self, guint32 near, guint32 wide);
-/* Learns what one half of a conversation shows of the networks that its packets come from, and asks them. */
-void pair_vote (OwdCorrelator *self, Pair *pair, Seen *seen, gint64 at_ns);
+/* Learns what one half of a conversation shows of the networks that its packets come from. */
+void pair_vote (OwdCorrelator *self, Pair *pair, const Seen *seen, gint64 at_ns);
 /* Who is upstream, as far as is known now. *ret_by_sign: it rests on the clocks' agreement alone. */
 Travel pair_travel (Pair *pair, const Seen *seen, gboolean *ret_by_sign);
 /* Is delta plausible? window_ns: for a unique key (SYN on both sides) all of it is; 0: only the neighbourhood of what
  * this pair has shown. */
-gboolean pair_plausible (const Pair *self, const Seen *seen, gint64 window_ns);
+gboolean pair_plausible (Pair *self, const Seen *seen, gint64 window_ns);
 /* How far delta is from where this pair's deltas lie. */
-gint64 pair_distance (const Pair *self, gint64 delta_ns);
+gint64 pair_distance (Pair *self, gint64 delta_ns);
 /* Learns delta. */
 void pair_learn (Pair *self, const Seen *seen, Travel travel);
 
@@ -256,6 +309,7 @@ typedef struct {
   gint64 round_trip_ns;
   gint64 level_ns;        /* where its path was, by then; delta as in Pair */
   guint32 sent_a, sent_b; /* packets of the whole flow at a and at b; 0: this tells nothing of loss */
+  guint32 pair;           /* of a and b: its place in OwdCorrelator.pair */
   guint32 bucket;
   guint32 near, wide;
   guint16 flags;
@@ -363,9 +417,11 @@ struct OwdCorrelator {
   Probe probe;
   Shed shed;
 
-  Pair *pair;
-  guint32 n_pairs, pairs_size;
-  Side *side; /* SIDES; made with the first vote */
+  Pair *pair; /* in the order in which they were met */
+  guint32 n_pairs;
+  guint32 *pair_slot; /* hash table: place in pair + 1, 0: free */
+  guint32 pair_slots; /* power of two */
+  Side *side;         /* SIDES; made with the first vote */
   Suspect suspect[SUSPECTS];
 
   Pending pending;
@@ -410,14 +466,21 @@ gboolean shed_make_room (OwdCorrelator *self);
 /* pair.c */
 /* What was learnt with this state rests on stamps that were misunderstood. */
 void pair_forget (OwdCorrelator *self, guint32 state);
-Pair *pair_get (OwdCorrelator *self, guint32 a, guint32 b);
+/* Place in self->pair of a < b; that array moves when a pair is new. */
+guint32 pair_get (OwdCorrelator *self, guint32 a, guint32 b);
+/* Makes the table of slots for self->pair, which is complete. */
+void pair_index (OwdCorrelator *self);
 /* delay.c */
-Stamp stamp_of (const Rec *rec, OwdStampEnd which);
+/* The state's clock has learnt something: what is kept of it is made anew. */
+void delay_renew (State *s);
 /* Uses what later headers have shown. */
 void stamp_refine (const OwdCorrelator *self, Stamp *stamp);
 /* Lower edge and best estimate. */
 gint64 stamp_best_ns (const OwdCorrelator *self, const Stamp *stamp);
-/* All of *ret_seen but networks and round trip. */
+/* The first or the last packet of two records, as the clocks are known now; a->state < b->state. All of *ret_seen but
+ * networks and round trip. */
+void delay_see_records (const OwdCorrelator *self, const Rec *a, const Rec *b, OwdStampEnd which, Seen *ret_seen);
+/* Likewise of two stamps as they are. */
 void delay_see (const OwdCorrelator *self, const Stamp *a, const Stamp *b, Seen *ret_seen);
 /* All of *ret_sample but kind, flow, proto and seq. */
 void delay_sample (const OwdCorrelator *self, const Stamp *up, const Stamp *down, OwdSample *ret_sample);

@@ -47,15 +47,15 @@
 
 static const guint8 TCP_FIN = 0x01, TCP_SYN = 0x02, TCP_RST = 0x04;
 
-/* Records of one key, sorted by state, then time. */
+/* Records of one key, the youngest first: of too many the oldest are left out. */
 typedef struct {
   guint n;
-  guint32 index[KEY_MAX];
+  Rec *rec[KEY_MAX];
 } Group;
 
-/* The part of a group that belongs to one state. */
+/* Some of a group that belong to one state, by time. */
 typedef struct {
-  const guint32 *index;
+  Rec *const *rec;
   guint n;
   guint16 state;
 } Part;
@@ -274,16 +274,15 @@ same_stamps (const Rec *a, const Rec *b)
 /* The other half of the record's conversation at the same point: the one that overlaps with it, the youngest of
  * several. NULL: not here. *ret_n: how many overlap. */
 static const Rec *
-other_half (const OwdCorrelator *self, const Rec *r, guint64 reverse_key, guint *ret_n)
+other_half (const Group *reverse, const Rec *r, guint *ret_n)
 {
   const Rec *found = NULL;
 
   *ret_n = 0;
-  for (guint32 i = self->bucket[r->bucket & (self->n_buckets - 1)]; i != NIL; i = self->rec[i].next) {
-    const Rec *o = &self->rec[i];
+  for (guint i = 0; i < reverse->n; i++) {
+    const Rec *o = reverse->rec[i];
 
-    if (o->key != reverse_key || o->state != r->state || o->start_ns > r->end_ns + PAUSE_NS
-        || r->start_ns > o->end_ns + PAUSE_NS)
+    if (o->state != r->state || o->start_ns > r->end_ns + PAUSE_NS || r->start_ns > o->end_ns + PAUSE_NS)
       continue;
     if (found == NULL)
       found = o;
@@ -296,11 +295,16 @@ other_half (const OwdCorrelator *self, const Rec *r, guint64 reverse_key, guint 
  * them: next to a server that answers within a fraction of a step most halves are equal by nature, though never all.
  * With coarse steps the two cannot be told apart, nor does it matter as much: taken for separate. */
 static gboolean
+may_share (const State *s)
+{
+  return s->step_ns <= TWINS_STEP_NS && (s->singles < SINGLES_ENOUGH || s->twins >= TWINS_TO_SINGLES * s->singles);
+}
+
+/* As told last. */
+static inline gboolean
 is_shared (const OwdCorrelator *self, guint16 state)
 {
-  const State *s = &self->state[state];
-
-  return s->step_ns <= TWINS_STEP_NS && (s->singles < SINGLES_ENOUGH || s->twins >= TWINS_TO_SINGLES * s->singles);
+  return self->state[state].shared;
 }
 
 guint8
@@ -311,21 +315,22 @@ match_shared (const OwdCorrelator *self, guint16 a, guint16 b)
 
 /* Once per conversation and point: the second half has come. */
 static void
-compare_twins (OwdCorrelator *self, const Rec *r, guint64 reverse_key)
+compare_twins (OwdCorrelator *self, const Rec *r, const Group *reverse)
 {
   guint n;
-  const Rec *o = other_half (self, r, reverse_key, &n);
+  const Rec *o = other_half (reverse, r, &n);
   State *s = &self->state[r->state];
-  gboolean was_shared = is_shared (self, r->state);
+  gboolean was_shared = s->shared;
 
   if (n != 1) /* of a conversation in several records the wrong ones may meet */
     return;
-  s->step_ns = owd_clock_step (&s->clock, r->kinds >> 4, OWD_STAMP_END).bound_ns;
+  s->step_ns = s->step[OWD_STAMP_END][r->kinds >> 4].bound_ns;
   if (same_stamps (r, o))
     s->twins++;
   else
     s->singles++;
-  if (is_shared (self, r->state) && !was_shared) {
+  s->shared = may_share (s);
+  if (s->shared && !was_shared) {
     self->some_shared = TRUE;
     pair_forget (self, r->state);
   }
@@ -333,6 +338,7 @@ compare_twins (OwdCorrelator *self, const Rec *r, guint64 reverse_key)
     return;
   s->twins /= 2;
   s->singles /= 2;
+  s->shared = may_share (s);
 }
 
 /* Which stamps of a record at `own`, whose like at `shared` may be those of the other half, belong to the same packets?
@@ -346,11 +352,11 @@ typedef enum {
 } Half;
 
 static Half
-usable_half (const OwdCorrelator *self, const Rec *shared, const Rec *own, guint64 reverse_key)
+usable_half (const OwdCorrelator *self, const Rec *shared, const Rec *own, const Group *reverse)
 {
   guint n_twins, n_halves;
-  const Rec *twin = other_half (self, shared, reverse_key, &n_twins);
-  const Rec *half = other_half (self, own, reverse_key, &n_halves);
+  const Rec *twin = other_half (reverse, shared, &n_twins);
+  const Rec *half = other_half (reverse, own, &n_halves);
   Half usable_stamps = 0;
   gboolean said;
 
@@ -381,37 +387,28 @@ before (const Rec *a, const Rec *b)
   return a->end_ns < b->end_ns;
 }
 
-/* All waiting records of key, sorted. A bucket lists the youngest first: of too many the oldest are left out. */
+/* By state, then time. */
 static void
-collect (const OwdCorrelator *self, guint32 bucket, guint64 key, Group *group)
+sort (const Group *group, Group *ret_sorted)
 {
-  group->n = 0;
-  for (guint32 i = self->bucket[bucket & (self->n_buckets - 1)]; i != NIL && group->n < KEY_MAX;
-       i = self->rec[i].next) {
+  ret_sorted->n = group->n;
+  for (guint i = 0; i < group->n; i++) {
     guint k;
 
-    if (self->rec[i].key != key)
-      continue;
-    for (k = group->n++; k > 0 && before (&self->rec[i], &self->rec[group->index[k - 1]]); k--)
-      group->index[k] = group->index[k - 1];
-    group->index[k] = i;
+    for (k = i; k > 0 && before (group->rec[i], ret_sorted->rec[k - 1]); k--)
+      ret_sorted->rec[k] = ret_sorted->rec[k - 1];
+    ret_sorted->rec[k] = group->rec[i];
   }
 }
 
 static Part
-part_of (const OwdCorrelator *self, const Group *group, guint from)
+part_of (const Group *sorted, guint from)
 {
-  Part side = { .index = &group->index[from], .state = self->rec[group->index[from]].state };
+  Part side = { .rec = &sorted->rec[from], .state = sorted->rec[from]->state };
 
-  while (from + side.n < group->n && self->rec[group->index[from + side.n]].state == side.state)
+  while (from + side.n < sorted->n && sorted->rec[from + side.n]->state == side.state)
     side.n++;
   return side;
-}
-
-static const Rec *
-at (const OwdCorrelator *self, const Part *side, guint i)
-{
-  return &self->rec[side->index[i]];
 }
 
 static gboolean
@@ -424,14 +421,14 @@ usable (const Rec *r, guint16 other)
 static gboolean
 begins (const OwdCorrelator *self, const Part *side, guint i)
 {
-  const Rec *r = at (self, side, i);
+  const Rec *r = side->rec[i];
 
   if (r->flags & REC_REPEATED)
     return FALSE;
   if (r->flags & REC_SYN)
     return TRUE;
   if (i > 0)
-    return r->start_ns - at (self, side, i - 1)->end_ns >= PAUSE_NS;
+    return r->start_ns - side->rec[i - 1]->end_ns >= PAUSE_NS;
   /* Nothing before it is known. That is proof only if an earlier record would still be here: it ended at most a pause
    * before this one began, and came after its end. */
   return r->start_ns - PAUSE_NS >= MAX (self->state[r->state].first_ns, MAX (self->kept_since, self->shed.since));
@@ -439,9 +436,9 @@ begins (const OwdCorrelator *self, const Part *side, guint i)
 
 /* Does it begin where a run with the other state has ended? */
 static gboolean
-continues (const OwdCorrelator *self, const Part *side, guint i, guint16 other)
+continues (const Part *side, guint i, guint16 other)
 {
-  return i > 0 && has_partner (at (self, side, i - 1), other);
+  return i > 0 && has_partner (side->rec[i - 1], other);
 }
 
 /* ---- runs ----------------------------------------------------------------------------------------- */
@@ -453,24 +450,24 @@ typedef struct {
 
 /* Extends both sides until their sums are equal. FALSE: they are not, with what is here. */
 static gboolean
-balance (const OwdCorrelator *self, const Part *x, const Part *y, Run *run)
+balance (const Part *x, const Part *y, Run *run)
 {
-  const Rec *a = at (self, x, run->xi), *b = at (self, y, run->yi);
+  const Rec *a = x->rec[run->xi], *b = y->rec[run->yi];
   guint64 px = a->packets, py = b->packets, ox = a->octets, oy = b->octets;
 
   run->xn = run->xi + 1;
   run->yn = run->yi + 1;
   while (px != py) {
     if (px < py) {
-      if (run->xn == x->n || !usable (at (self, x, run->xn), y->state))
+      if (run->xn == x->n || !usable (x->rec[run->xn], y->state))
         return FALSE;
-      a = at (self, x, run->xn++);
+      a = x->rec[run->xn++];
       px += a->packets;
       ox += a->octets;
     } else {
-      if (run->yn == y->n || !usable (at (self, y, run->yn), x->state))
+      if (run->yn == y->n || !usable (y->rec[run->yn], x->state))
         return FALSE;
-      b = at (self, y, run->yn++);
+      b = y->rec[run->yn++];
       py += b->packets;
       oy += b->octets;
     }
@@ -483,14 +480,7 @@ balance (const OwdCorrelator *self, const Part *x, const Part *y, Run *run)
 static void
 see (const OwdCorrelator *self, const Rec *x, const Rec *y, OwdStampEnd which, Seen *seen)
 {
-  Stamp sx = stamp_of (x, which), sy = stamp_of (y, which);
-
-  stamp_refine (self, &sx);
-  stamp_refine (self, &sy);
-  if (x->state < y->state)
-    delay_see (self, &sx, &sy, seen);
-  else
-    delay_see (self, &sy, &sx, seen);
+  delay_see_records (self, x->state < y->state ? x : y, x->state < y->state ? y : x, which, seen);
 }
 
 /* What was seen last of the starts of two records. */
@@ -512,28 +502,35 @@ see_start (const OwdCorrelator *self, const Rec *x, const Rec *y, Sight *sight)
 
 /* The record of y that begins with the same packet as x[xi]: G_MAXUINT if there is none, or not just one. */
 static guint
-find_start (OwdCorrelator *self, const Pair *pair, const Part *x, guint xi, const Part *y, Sight *sight)
+find_start (OwdCorrelator *self, Pair *pair, const Part *x, guint xi, const Part *y, Sight *sight)
 {
-  const Rec *r = at (self, x, xi);
-  gboolean x_begins = begins (self, x, xi), x_continues = continues (self, x, xi, y->state);
+  const Rec *r = x->rec[xi];
+  gboolean x_begins = begins (self, x, xi), x_continues = continues (x, xi, y->state);
   guint found = G_MAXUINT;
-  gint64 nearest = G_MAXINT64, second = G_MAXINT64;
+  gint64 nearest = G_MAXINT64, second = G_MAXINT64, first_delta_ns = 0;
 
   if (!usable (r, y->state) || !(x_begins || x_continues))
     return G_MAXUINT;
   for (guint j = 0; j < y->n; j++) {
-    const Rec *s = at (self, y, j);
+    const Rec *s = y->rec[j];
     gboolean unique = (r->flags & s->flags & REC_SYN) != 0;
     gint64 d;
 
     if (!usable (s, x->state))
       continue;
-    if (!(x_begins && begins (self, y, j)) && !(x_continues && continues (self, y, j, x->state)))
+    if (!(x_begins && begins (self, y, j)) && !(x_continues && continues (y, j, x->state)))
       continue;
     see_start (self, r, s, sight);
     if (!pair_plausible (pair, &sight->seen,
                          unique ? self->config.pair_window_ns + sight->seen.step_ns + sight->seen.clock_ns : 0))
       continue;
+    if (found == G_MAXUINT) { /* mostly the only one: how far it is off does not matter */
+      first_delta_ns = sight->seen.delta_ns;
+      found = j;
+      continue;
+    }
+    if (nearest == G_MAXINT64)
+      nearest = pair_distance (pair, first_delta_ns);
     d = pair_distance (pair, sight->seen.delta_ns);
     if (d < nearest) {
       second = nearest;
@@ -579,17 +576,14 @@ add_networks (const Rec *a, const Rec *b, Seen *seen)
 /* Compares with the other half of the conversation at the same two points, where that has been proven with one record
  * each: both halves vote for their sides. */
 static void
-compare_halves (OwdCorrelator *self, Pair *pair, guint32 bucket, guint64 reverse_key, const Rec *a, const Rec *b,
-                Seen *seen)
+compare_halves (OwdCorrelator *self, Pair *pair, const Group *halves, const Rec *a, const Rec *b, Seen *seen)
 {
   const Rec *ra = NULL, *rb = NULL;
   Seen reverse;
 
-  for (guint32 i = self->bucket[bucket & (self->n_buckets - 1)]; i != NIL; i = self->rec[i].next) {
-    const Rec *r = &self->rec[i];
+  for (guint i = 0; i < halves->n; i++) {
+    const Rec *r = halves->rec[i];
 
-    if (r->key != reverse_key)
-      continue;
     if (r->state == a->state && has_partner (r, b->state))
       ra = r;
     else if (r->state == b->state && has_partner (r, a->state))
@@ -631,17 +625,26 @@ deliver (OwdCorrelator *self, Pair *pair, const Rec *a, const Rec *b, OwdStampEn
 {
   guint8 proof = which == OWD_STAMP_START ? REC_SYN : REC_FIN;
   gboolean by_sign;
-  Waiting w = { .flow = a->key,
+  Waiting w = { .ts = 0, /* all members: what is not set would have to be cleared first */
+                .flow = a->key,
                 .a = stamp_of (a, which),
                 .b = stamp_of (b, which),
                 .round_trip_ns = seen->round_trip_ns,
+                .level_ns = 0,
+                .sent_a = 0,
+                .sent_b = 0,
+                .pair = (guint32) (pair - self->pair),
+                .bucket = 0,
                 .near = side_hash (a, b, a->near),
                 .wide = wide_hash (a, b),
-                .either_way = seen->near == 0,
                 .flags = flags | OWD_SAMPLE_COUNTS,
                 .kind = (guint8) kind,
                 .proto = a->proto,
-                .shared = match_shared (self, a->state, b->state) };
+                .decided = FALSE,
+                .verdict = VERDICT_NONE,
+                .travel = 0,
+                .shared = match_shared (self, a->state, b->state),
+                .either_way = seen->near == 0 };
 
   if (a->flags & b->flags & proof)
     w.flags |= OWD_SAMPLE_SYN;
@@ -653,27 +656,27 @@ deliver (OwdCorrelator *self, Pair *pair, const Rec *a, const Rec *b, OwdStampEn
 
 /* Which stamps of a run belong to the same packets at both points, given how both exporters stamp conversations. */
 static Half
-trusted_half (const OwdCorrelator *self, const Rec *a, const Rec *b, guint64 reverse_key)
+trusted_half (const OwdCorrelator *self, const Rec *a, const Rec *b, const Group *reverse)
 {
   gboolean shared_a = is_shared (self, a->state), shared_b = is_shared (self, b->state);
   const Rec *twin;
   guint n;
 
   if (shared_a != shared_b)
-    return shared_a ? usable_half (self, a, b, reverse_key) : usable_half (self, b, a, reverse_key);
+    return shared_a ? usable_half (self, a, b, reverse) : usable_half (self, b, a, reverse);
   if (!shared_a)
     return HALF_BOTH;
-  twin = other_half (self, a, reverse_key, &n);
+  twin = other_half (reverse, a, &n);
   return twin != NULL && has_partner (twin, b->state) ? HALF_NONE : HALF_BOTH;
 }
 
 /* Traffic in one direction only has nobody to share with. */
 static gboolean
-stamps_are_shared (const OwdCorrelator *self, const Rec *r, guint64 reverse_key)
+stamps_are_shared (const OwdCorrelator *self, const Rec *r, const Group *reverse)
 {
   guint n;
 
-  return is_shared (self, r->state) && other_half (self, r, reverse_key, &n) != NULL;
+  return is_shared (self, r->state) && other_half (reverse, r, &n) != NULL;
 }
 
 /* The same two stamps twice, start and end, of records a and b. */
@@ -684,10 +687,10 @@ typedef struct {
 } Bounds;
 
 static Bounds
-bounds_of (const OwdCorrelator *self, const Part *x, const Part *y, const Run *run)
+bounds_of (const Part *x, const Part *y, const Run *run)
 {
-  const Rec *xf = at (self, x, run->xi), *xl = at (self, x, run->xn - 1);
-  const Rec *yf = at (self, y, run->yi), *yl = at (self, y, run->yn - 1);
+  const Rec *xf = x->rec[run->xi], *xl = x->rec[run->xn - 1];
+  const Rec *yf = y->rec[run->yi], *yl = y->rec[run->yn - 1];
   gboolean swap = x->state > y->state;
   Bounds b = { .first_a = swap ? yf : xf,
                .first_b = swap ? xf : yf,
@@ -702,11 +705,10 @@ bounds_of (const OwdCorrelator *self, const Part *x, const Part *y, const Run *r
 /* Samples of a balanced run. FALSE: not now; its stamps contradict what the pair has shown, and each other, or the
  * other half of the conversation must come first. */
 static gboolean
-harvest (OwdCorrelator *self, Pair *pair, const Bounds *r, guint32 bucket, guint64 reverse_key, Sight *sight)
+harvest (OwdCorrelator *self, Pair *pair, const Bounds *r, const Group *reverse, Sight *sight)
 {
-  gboolean shared
-      = stamps_are_shared (self, r->first_a, reverse_key) || stamps_are_shared (self, r->first_b, reverse_key);
-  Half half = trusted_half (self, r->first_a, r->first_b, reverse_key);
+  gboolean shared = stamps_are_shared (self, r->first_a, reverse) || stamps_are_shared (self, r->first_b, reverse);
+  Half half = trusted_half (self, r->first_a, r->first_b, reverse);
   guint16 flags = r->fragments ? OWD_SAMPLE_FRAGMENT : 0;
   gboolean agree, start_fits, end_fits;
   Seen start, end;
@@ -735,7 +737,7 @@ harvest (OwdCorrelator *self, Pair *pair, const Bounds *r, guint32 bucket, guint
   }
   if (!shared) { /* else neither the source nor the other half says which way the stamped packets went */
     add_networks (r->first_a, r->first_b, &start);
-    compare_halves (self, pair, bucket, reverse_key, r->first_a, r->first_b, &start);
+    compare_halves (self, pair, reverse, r->first_a, r->first_b, &start);
     pair_ask_networks (self, &start);
     end.near = start.near;
     end.wide = start.wide;
@@ -754,16 +756,10 @@ harvest (OwdCorrelator *self, Pair *pair, const Bounds *r, guint32 bucket, guint
 /* Two whole flows with unequal totals: evidence of loss, unless another record of either turns up until its time has
  * come. Once per pair of records: when the second of them arrives. */
 static void
-note_loss (OwdCorrelator *self, const Pair *pair, const Rec *x, const Rec *y)
+note_loss (OwdCorrelator *self, Pair *pair, const Rec *x, const Rec *y)
 {
   const Rec *a = x->state < y->state ? x : y, *b = x->state < y->state ? y : x;
-  Waiting w = { .flow = a->key,
-                .a = stamp_of (a, OWD_STAMP_START),
-                .b = stamp_of (b, OWD_STAMP_START),
-                .near = side_hash (a, b, a->near),
-                .wide = wide_hash (a, b),
-                .proto = a->proto,
-                .shared = match_shared (self, a->state, b->state) };
+  Waiting w;
   Seen end;
 
   if (self->count_sink == NULL || !is_whole (a) || !is_whole (b) || a->packets == b->packets)
@@ -771,6 +767,14 @@ note_loss (OwdCorrelator *self, const Pair *pair, const Rec *x, const Rec *y)
   see (self, x, y, OWD_STAMP_END, &end);
   if (!pair_plausible (pair, &end, 0))
     return;
+  w = (Waiting){ .flow = a->key,
+                 .a = stamp_of (a, OWD_STAMP_START),
+                 .b = stamp_of (b, OWD_STAMP_START),
+                 .near = side_hash (a, b, a->near),
+                 .wide = wide_hash (a, b),
+                 .pair = (guint32) (pair - self->pair),
+                 .proto = a->proto,
+                 .shared = match_shared (self, a->state, b->state) };
   add_counts (a, b, &w);
   order_push (self, &w);
 }
@@ -793,19 +797,21 @@ match_shows_loss (const OwdCorrelator *self, const Waiting *w)
 }
 
 static void
-mark (OwdCorrelator *self, const Part *side, guint from, guint to, guint16 other)
+mark (const Part *side, guint from, guint to, guint16 other)
 {
   for (guint i = from; i < to; i++)
-    add_partner (&self->rec[side->index[i]], other);
+    add_partner (side->rec[i], other);
 }
 
-/* All runs of one key that two states can prove now. */
+/* All runs of one key that two states can prove now. newest: the record that has come. */
 static void
-pair_parts (OwdCorrelator *self, const Part *x, const Part *y, guint32 bucket, guint64 reverse_key)
+pair_parts (OwdCorrelator *self, const Part *x, const Part *y, const Rec *newest, const Group *reverse)
 {
-  Pair *pair = pair_get (self, MIN (x->state, y->state), MAX (x->state, y->state));
-  Sight sight = { .x = NULL };
+  guint32 place = pair_get (self, MIN (x->state, y->state), MAX (x->state, y->state));
+  Pair *pair = &self->pair[place];
+  Sight sight;
 
+  sight.x = sight.y = NULL;
   for (guint i = 0; i < x->n; i++) {
     guint j = find_start (self, pair, x, i, y, &sight);
     Run run = { .xi = i, .yi = j };
@@ -813,40 +819,40 @@ pair_parts (OwdCorrelator *self, const Part *x, const Part *y, guint32 bucket, g
 
     if (j == G_MAXUINT || find_start (self, pair, y, j, x, &sight) != i)
       continue;
-    if (!balance (self, x, y, &run)) {
-      if (x->index[i] == self->youngest)
-        note_loss (self, pair, at (self, x, i), at (self, y, j));
+    if (!balance (x, y, &run)) {
+      if (x->rec[i] == newest)
+        note_loss (self, pair, x->rec[i], y->rec[j]);
       continue;
     }
-    bounds = bounds_of (self, x, y, &run);
-    if (!harvest (self, pair, &bounds, bucket, reverse_key, &sight))
+    bounds = bounds_of (x, y, &run);
+    if (!harvest (self, pair, &bounds, reverse, &sight))
       continue;
     self->counters.runs++;
-    mark (self, x, run.xi, run.xn, y->state);
-    mark (self, y, run.yi, run.yn, x->state);
+    mark (x, run.xi, run.xn, y->state);
+    mark (y, run.yi, run.yn, x->state);
     i = run.xn - 1;
   }
 }
 
-/* The state of a record with all others that have seen this key. */
+/* The newest record's state with all others that have seen the key of a group. */
 static void
-pair_state (OwdCorrelator *self, const Rec *rec, guint64 key, guint64 reverse_key)
+pair_state (OwdCorrelator *self, const Rec *newest, const Group *group, const Group *reverse)
 {
-  Part own = { 0 };
-  Group group;
+  Part own = { .n = 0 };
+  Group sorted;
 
-  collect (self, rec->bucket, key, &group);
-  if (group.n < 2)
+  if (group->n < 2)
     return;
-  for (guint k = 0; k < group.n; k += part_of (self, &group, k).n) {
-    if (self->rec[group.index[k]].state == rec->state)
-      own = part_of (self, &group, k);
+  sort (group, &sorted);
+  for (guint k = 0; k < sorted.n && own.n == 0; k++) {
+    if (sorted.rec[k]->state == newest->state)
+      own = part_of (&sorted, k);
   }
-  for (guint k = 0; k < group.n && own.n > 0;) {
-    Part other = part_of (self, &group, k);
+  for (guint k = 0; k < sorted.n && own.n > 0;) {
+    Part other = part_of (&sorted, k);
 
-    if (other.state != rec->state)
-      pair_parts (self, &own, &other, rec->bucket, reverse_key);
+    if (other.state != newest->state)
+      pair_parts (self, &own, &other, newest, reverse);
     k += other.n;
   }
 }
@@ -861,30 +867,50 @@ same_uptimes (const Rec *a, const Rec *b)
          && a->end_ns - a->boot_ns == b->end_ns - b->boot_ns;
 }
 
-/* Looks at the new record beside its elders of the same point: the same once more, a repeated start, or an overlap. */
+/* Looks at the new record beside an elder of the same point: the same once more, a repeated start, or an overlap. */
 static OwdStatus
-compare_with_elders (OwdCorrelator *self, Rec *r)
+compare_with_elder (OwdCorrelator *self, Rec *r, Rec *o)
 {
+  gboolean same_start = ABS (o->start_ns - r->start_ns) <= SAME_NS;
+
+  if (o->packets == r->packets && o->octets == r->octets
+      && (same_uptimes (o, r) || ABS (o->end_ns - r->end_ns) <= OVERLAP_NS))
+    return OWD_STATUS_DUPLICATE;
+  if (same_start && r->end_ns > o->end_ns + OVERLAP_NS) {
+    r->flags |= REC_REPEATED;
+    r->flags &= (guint8) ~REC_SYN;
+    r->start_ns = MAX (r->start_ns, o->end_ns);
+  } else if (r->start_ns + OVERLAP_NS < o->end_ns && o->start_ns + OVERLAP_NS < r->end_ns) {
+    r->flags |= REC_OVERLAP;
+    o->flags |= REC_OVERLAP;
+    self->counters.overlaps++;
+  }
+  return OWD_STATUS_OK;
+}
+
+static void
+group_add (Group *group, Rec *r)
+{
+  if (group->n < KEY_MAX)
+    group->rec[group->n++] = r;
+}
+
+/* One walk over the new record's bucket: it is compared with its elders, and the conversation gathered, the new one
+ * first. */
+static OwdStatus
+gather (OwdCorrelator *self, Rec *r, guint64 reverse_key, Group *own, Group *reverse)
+{
+  own->n = reverse->n = 0;
+  group_add (own, r);
   for (guint32 i = *bucket_of (self, r->bucket); i != NIL; i = self->rec[i].next) {
     Rec *o = &self->rec[i];
-    gboolean same_start;
 
-    if (o->key != r->key || o->state != r->state)
-      continue;
-    same_start = ABS (o->start_ns - r->start_ns) <= SAME_NS;
-    if (o->packets == r->packets && o->octets == r->octets
-        && (same_uptimes (o, r) || ABS (o->end_ns - r->end_ns) <= OVERLAP_NS))
-      return OWD_STATUS_DUPLICATE;
-    if (same_start && r->end_ns > o->end_ns + OVERLAP_NS) {
-      r->flags |= REC_REPEATED;
-      r->flags &= (guint8) ~REC_SYN;
-      r->start_ns = MAX (r->start_ns, o->end_ns);
-      continue;
-    }
-    if (r->start_ns + OVERLAP_NS < o->end_ns && o->start_ns + OVERLAP_NS < r->end_ns) {
-      r->flags |= REC_OVERLAP;
-      o->flags |= REC_OVERLAP;
-      self->counters.overlaps++;
+    if (o->key == r->key) {
+      if (o->state == r->state && compare_with_elder (self, r, o) == OWD_STATUS_DUPLICATE)
+        return OWD_STATUS_DUPLICATE;
+      group_add (own, o);
+    } else if (o->key == reverse_key) {
+      group_add (reverse, o);
     }
   }
   return OWD_STATUS_OK;
@@ -945,9 +971,17 @@ match_add (OwdCorrelator *self, const OwdFlow *flow, const OwdFlowHashes *hashes
 {
   gint64 clock_ns = MAX (start->clock_ns, end->clock_ns), start_ns = start->lo_ns;
   gboolean one_clock = by_one_clock (start, end, &start_ns);
-  guint32 i;
+  guint32 i = slot_take (self);
+  Group own, reverse;
+  Rec *rec;
 
-  Rec rec = {
+  if (i == NIL) {
+    self->counters.shed++;
+    return OWD_STATUS_FULL;
+  }
+  rec = &self->rec[i];
+  *rec = (Rec){
+    /* all members: what is not set would have to be cleared first */
     .key = hashes->forward,
     .start_ns = start_ns,
     .end_ns = end->lo_ns,
@@ -966,27 +1000,21 @@ match_add (OwdCorrelator *self, const OwdFlow *flow, const OwdFlowHashes *hashes
     .proto = flow->proto,
     .kinds = (guint8) (flow->start_kind | flow->end_kind << 4),
     .ttl = flow->ttl_min == flow->ttl_max ? flow->ttl_min : 0,
+    .partner = { G_MAXUINT16, G_MAXUINT16, G_MAXUINT16, G_MAXUINT16, G_MAXUINT16 },
+    .next = NIL,
+    .younger = NIL,
   };
 
-  for (guint k = 0; k < PARTNERS; k++)
-    rec.partner[k] = G_MAXUINT16;
-  i = slot_take (self);
-  if (i == NIL) {
-    self->counters.shed++;
-    return OWD_STATUS_FULL;
-  }
-  if (compare_with_elders (self, &rec) == OWD_STATUS_DUPLICATE) {
-    self->rec[i].next = self->free_head;
+  if (gather (self, rec, hashes->reverse, &own, &reverse) == OWD_STATUS_DUPLICATE) {
+    rec->next = self->free_head;
     self->free_head = i;
     self->counters.duplicates++;
     return OWD_STATUS_DUPLICATE;
   }
-  self->rec[i] = rec;
   insert (self, i);
-
-  compare_twins (self, &self->rec[i], hashes->reverse);
-  pair_state (self, &rec, rec.key, hashes->reverse);
-  if (is_shared (self, rec.state) || self->some_shared)
-    pair_state (self, &rec, hashes->reverse, rec.key);
+  compare_twins (self, rec, &reverse);
+  pair_state (self, rec, &own, &reverse);
+  if (is_shared (self, rec->state) || self->some_shared)
+    pair_state (self, rec, &reverse, &own);
   return OWD_STATUS_OK;
 }

@@ -298,7 +298,7 @@ travel_of (OwdCorrelator *self, const Waiting *w, Seen *seen, gboolean *ret_by_s
   /* it has turned out since whose stamps may belong to packets of the other direction */
   if (shared != 0 && shared != w->shared)
     return TRAVELS_UNKNOWN;
-  return pair_travel (pair_get (self, w->a.state, w->b.state), seen, ret_by_sign);
+  return pair_travel (&self->pair[w->pair], seen, ret_by_sign);
 }
 
 /* Told of when the watermark moves next, as it belongs to an instant that is still open. */
@@ -312,17 +312,17 @@ count_late (OwdCorrelator *self, const Waiting *w)
   self->counters.late++;
   if (travel == TRAVELS_UNKNOWN || self->count_sink == NULL)
     return;
-  pair_get (self, w->a.state, w->b.state)->late[travel == TRAVELS_BACK]++;
+  self->pair[w->pair].late[travel == TRAVELS_BACK]++;
   self->n_late++;
 }
 
 static void
 emit_late (OwdCorrelator *self)
 {
-  for (guint32 i = 0; i < self->pairs_size && self->n_late > 0; i++) {
+  for (guint32 i = 0; i < self->n_pairs && self->n_late > 0; i++) {
     Pair *pair = &self->pair[i];
 
-    for (guint back = 0; back < 2 && pair->a != pair->b; back++) {
+    for (guint back = 0; back < 2; back++) {
       OwdCount count = { .ts = self->pending.first * self->pending.slot_ns,
                          .src = back ? pair->b : pair->a,
                          .dst = back ? pair->a : pair->b,
@@ -465,7 +465,7 @@ emit (OwdCorrelator *self, const Waiting *w)
   }
   if (w->verdict == VERDICT_LONELY)
     delay_widen (&out, forward ? w->level_ns : -w->level_ns);
-  if (!thin_keeps (self, &pair_get (self, w->a.state, w->b.state)->thin[w->travel], &out))
+  if (!thin_keeps (self, &self->pair[w->pair].thin[w->travel], &out))
     out.flags |= OWD_SAMPLE_EXCESS;
   out.seq = ++self->seq;
   self->counters.samples++;

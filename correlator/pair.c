@@ -50,8 +50,10 @@ move_median (Recent *self, gboolean up)
   for (guint i = 0; i < self->n; i++) {
     gint64 v = self->value[i];
 
-    if (up ? v > self->median && v < nearest : v < self->median && v > nearest)
-      nearest = v;
+    if (up)
+      nearest = v > self->median ? MIN (v, nearest) : nearest;
+    else
+      nearest = v < self->median ? MAX (v, nearest) : nearest;
   }
   for (guint i = 0; i < self->n; i++)
     equal += self->value[i] == nearest;
@@ -64,21 +66,8 @@ move_median (Recent *self, gboolean up)
 }
 
 void
-recent_add (Recent *self, gint64 value)
+recent_settle (Recent *self)
 {
-  gint64 old = self->value[self->next];
-
-  if (self->n == RECENT) {
-    self->below -= old < self->median;
-    self->equal -= old == self->median;
-  } else {
-    self->n++;
-  }
-  self->value[self->next] = value;
-  self->next = self->next + 1 < RECENT ? self->next + 1 : 0;
-  self->below += value < self->median;
-  self->equal += value == self->median;
-  self->mad_known = self->low_known = FALSE;
   while (self->below + self->equal <= self->n / 2)
     move_median (self, TRUE);
   while (self->below > self->n / 2)
@@ -103,18 +92,19 @@ ranked (gint64 *value, guint n, guint k)
 gint64
 recent_mad (Recent *self)
 {
-  gint64 off[RECENT];
+  gint64 off[RECENT], median = recent_median (self);
 
   if (self->mad_known)
     return self->mad;
   for (guint i = 0; i < self->n; i++)
-    off[i] = ABS (self->value[i] - self->median);
+    off[i] = ABS (self->value[i] - median);
   self->mad = ranked (off, self->n, self->n / 2);
   self->mad_known = TRUE;
   return self->mad;
 }
 
-gint64
+/* One in eight is smaller. */
+static gint64
 recent_low (Recent *self)
 {
   gint64 value[RECENT];
@@ -128,23 +118,50 @@ recent_low (Recent *self)
 }
 
 gint64
-pair_distance (const Pair *self, gint64 delta_ns)
+pair_distance (Pair *self, gint64 delta_ns)
 {
-  gint64 d = ABS (delta_ns - (self->delta.n >= CENTRE_ENOUGH ? self->delta.median : 0));
+  gint64 d = ABS (delta_ns - (self->delta.n >= CENTRE_ENOUGH ? recent_median (&self->delta) : 0));
 
   for (guint t = 0; t < 2; t++) {
     if (self->path[t].n > 0)
-      d = MIN (d, ABS (delta_ns - self->path[t].median));
+      d = MIN (d, ABS (delta_ns - recent_median (&self->path[t])));
   }
   return d;
 }
 
+/* first: the ring that the value goes into begins anew with it. */
+static void
+reach_add (Reach *self, gint64 value, gboolean first)
+{
+  if (first) {
+    self->lo_before = self->lo;
+    self->hi_before = self->hi;
+    self->lo = self->hi = value;
+    return;
+  }
+  self->lo = MIN (self->lo, value);
+  self->hi = MAX (self->hi, value);
+}
+
+/* Whatever their median is. */
+static gboolean
+is_near_all (const Reach *reach, gint64 value, gint64 near_ns)
+{
+  return value - MIN (reach->lo, reach->lo_before) <= near_ns && MAX (reach->hi, reach->hi_before) - value <= near_ns;
+}
+
 gboolean
-pair_plausible (const Pair *self, const Seen *seen, gint64 window_ns)
+pair_plausible (Pair *self, const Seen *seen, gint64 window_ns)
 {
   gint64 near_ns = (self->delta.n < CENTRE_ENOUGH ? WEAK_FIRST_NS : WEAK_NS) + seen->step_ns;
 
-  return window_ns > 0 ? ABS (seen->delta_ns) <= window_ns : pair_distance (self, seen->delta_ns) <= near_ns;
+  if (window_ns > 0)
+    return ABS (seen->delta_ns) <= window_ns;
+  for (guint t = 0; t < 2; t++) {
+    if (self->path[t].n > 0 && is_near_all (&self->reach[t], seen->delta_ns, near_ns))
+      return TRUE;
+  }
+  return pair_distance (self, seen->delta_ns) <= near_ns;
 }
 
 static gint64
@@ -207,7 +224,8 @@ side_spread (const Side *s)
   return s->squares + MAX (s->cell_squares, square (s->cell_sum_ns));
 }
 
-static void
+/* The network's place; NULL: it has none yet. */
+static const Side *
 side_vote (OwdCorrelator *self, guint32 side, gint64 round_trip_ns, gint64 cell)
 {
   Side *s = side_find (self, side);
@@ -215,7 +233,7 @@ side_vote (OwdCorrelator *self, guint32 side, gint64 round_trip_ns, gint64 cell)
   if (s == NULL)
     s = side_take (self, side);
   if (s == NULL)
-    return;
+    return NULL;
   if (cell != s->cell) {
     s->squares = side_spread (s);
     s->cell_squares = 0;
@@ -231,6 +249,7 @@ side_vote (OwdCorrelator *self, guint32 side, gint64 round_trip_ns, gint64 cell)
     s->sum_ns /= 2;
     s->squares /= 2;
   }
+  return s;
 }
 
 /* Is the sum more than the spread of what it is made of can be by chance? */
@@ -277,15 +296,16 @@ pair_expect (const OwdCorrelator *self, guint32 near, guint32 wide)
 }
 
 void
-pair_vote (OwdCorrelator *self, Pair *pair, Seen *seen, gint64 at_ns)
+pair_vote (OwdCorrelator *self, Pair *pair, const Seen *seen, gint64 at_ns)
 {
   /* more than two steps is proof by itself; one bad stamp must not outvote a thousand good ones */
-  gint64 vote = CLAMP (seen->round_trip_ns, -2 * seen->step_ns, 2 * seen->step_ns), mean;
+  gint64 vote = CLAMP (seen->round_trip_ns, -2 * seen->step_ns, 2 * seen->step_ns), cell = at_ns / seen->step_ns, mean;
+  const Side *near_side = side_vote (self, seen->near, vote, cell);
 
-  side_vote (self, seen->near, vote, at_ns / seen->step_ns);
-  side_vote (self, seen->wide, vote, at_ns / seen->step_ns);
-  pair_ask_networks (self, seen); /* the second vote may have taken the place of the first one */
-  mean = side_mean (seen->near_side, seen->step_ns, FALSE);
+  (void) side_vote (self, seen->wide, vote, cell);
+  if (near_side == NULL || near_side->side != seen->near) /* the second vote has taken the place of the first one */
+    return;
+  mean = side_mean (near_side, seen->step_ns, FALSE);
   if (mean != 0)
     recent_add (&pair->round_trip, ABS (mean));
 }
@@ -294,12 +314,12 @@ pair_vote (OwdCorrelator *self, Pair *pair, Seen *seen, gint64 at_ns)
 static gint64
 network_says (Pair *pair, const Seen *seen)
 {
-  gint64 mean = side_mean (seen->near_side, seen->step_ns, FALSE),
-         wide = side_mean (seen->wide_side, seen->step_ns, (seen->wide & WIDE_INTERFACES) != 0);
+  gint64 wide = side_mean (seen->wide_side, seen->step_ns, (seen->wide & WIDE_INTERFACES) != 0), mean;
 
   /* of many small networks some seem clear by chance; interfaces have all their votes together */
   if (seen->wide & WIDE_INTERFACES && wide != 0)
     return wide;
+  mean = side_mean (seen->near_side, seen->step_ns, FALSE);
   if (mean != 0 || pair->round_trip.n < SIDE_ENOUGH || seen->wide & WIDE_INTERFACES)
     return mean;
   return ABS (wide) >= recent_low (&pair->round_trip) / 100 * WIDE_PERCENT ? wide : 0;
@@ -308,16 +328,16 @@ network_says (Pair *pair, const Seen *seen)
 /* Have the two clocks been caught out? Then packets a to b have had negative deltas, or packets b to a positive ones.
  */
 static gboolean
-clocks_disagree (const Pair *pair, gint64 slack_ns)
+clocks_disagree (Pair *pair, gint64 slack_ns)
 {
-  const Recent *forward = &pair->lately[TRAVELS_FORWARD], *back = &pair->lately[TRAVELS_BACK];
+  Recent *forward = &pair->lately[TRAVELS_FORWARD], *back = &pair->lately[TRAVELS_BACK];
 
-  return (forward->n >= SIDE_ENOUGH && forward->median < -slack_ns)
-         || (back->n >= SIDE_ENOUGH && back->median > slack_ns);
+  return (forward->n >= SIDE_ENOUGH && recent_median (forward) < -slack_ns)
+         || (back->n >= SIDE_ENOUGH && recent_median (back) > slack_ns);
 }
 
 static Travel
-by_sign (const Pair *pair, const Seen *seen)
+by_sign (Pair *pair, const Seen *seen)
 {
   gint64 slack_ns = seen->step_ns + seen->clock_ns;
 
@@ -331,12 +351,14 @@ static Travel
 by_cluster (Pair *pair, const Seen *seen)
 {
   Recent *forward = &pair->proven[TRAVELS_FORWARD], *back = &pair->proven[TRAVELS_BACK];
-  gint64 apart = forward->median - back->median;
+  gint64 apart;
 
-  if (forward->n < CENTRE_ENOUGH || back->n < CENTRE_ENOUGH || apart <= 2 * seen->step_ns
-      || apart <= CLUSTER_MADS * (recent_mad (forward) + recent_mad (back)))
+  if (forward->n < CENTRE_ENOUGH || back->n < CENTRE_ENOUGH)
     return TRAVELS_UNKNOWN;
-  return seen->delta_ns >= middle (back->median, forward->median) ? TRAVELS_FORWARD : TRAVELS_BACK;
+  apart = recent_median (forward) - recent_median (back);
+  if (apart <= 2 * seen->step_ns || apart <= CLUSTER_MADS * (recent_mad (forward) + recent_mad (back)))
+    return TRAVELS_UNKNOWN;
+  return seen->delta_ns >= middle (recent_median (back), recent_median (forward)) ? TRAVELS_FORWARD : TRAVELS_BACK;
 }
 
 Travel
@@ -369,68 +391,73 @@ pair_travel (Pair *pair, const Seen *seen, gboolean *ret_by_sign)
 void
 pair_learn (Pair *self, const Seen *seen, Travel travel)
 {
+  guint back = travel == TRAVELS_BACK;
+
   recent_add (&self->delta, seen->delta_ns);
-  recent_add (&self->path[travel == TRAVELS_BACK], seen->delta_ns);
+  reach_add (&self->reach[back], seen->delta_ns, self->path[back].next == 0);
+  recent_add (&self->path[back], seen->delta_ns);
   if (ABS (seen->round_trip_ns) > 2 * seen->step_ns) {
     Travel proven = seen->round_trip_ns > 0 ? TRAVELS_FORWARD : TRAVELS_BACK;
 
     recent_add (&self->proven[proven], seen->delta_ns);
     recent_add (&self->proven[!proven], seen->delta_ns - seen->round_trip_ns);
   } else if (seen->near != 0 && seen->ttl_a != 0 && seen->ttl_b != 0 && seen->ttl_a != seen->ttl_b) {
-    recent_add (&self->proven[travel == TRAVELS_BACK], seen->delta_ns);
+    recent_add (&self->proven[back], seen->delta_ns);
   }
 }
 
+/* Where in the table it stands, or belongs. */
 static guint32
 slot_of (const OwdCorrelator *self, guint32 a, guint32 b)
 {
   guint64 h = ((guint64) a << 32 | b) * G_GUINT64_CONSTANT (0x9e3779b97f4a7c15);
-  guint32 i = (guint32) (h >> 32) & (self->pairs_size - 1);
 
-  while (self->pair[i].a != self->pair[i].b && (self->pair[i].a != a || self->pair[i].b != b))
-    i = (i + 1) & (self->pairs_size - 1);
-  return i;
-}
+  for (guint32 i = (guint32) (h >> 32);; i++) {
+    guint32 slot = i & (self->pair_slots - 1);
+    const Pair *p = self->pair_slot[slot] > 0 ? &self->pair[self->pair_slot[slot] - 1] : NULL;
 
-static void
-grow (OwdCorrelator *self)
-{
-  Pair *old = self->pair;
-  guint32 n = self->pairs_size;
-
-  self->pairs_size = MAX (64, n * 2);
-  self->pair = g_new0 (Pair, self->pairs_size);
-  for (guint32 i = 0; i < n; i++) {
-    if (old[i].a != old[i].b)
-      self->pair[slot_of (self, old[i].a, old[i].b)] = old[i];
+    if (p == NULL || (p->a == a && p->b == b))
+      return slot;
   }
-  g_free (old);
 }
 
-/* a < b. Valid until the next call. */
-Pair *
+/* Room for twice as many as there are. */
+void
+pair_index (OwdCorrelator *self)
+{
+  self->pair_slots = 64;
+  while (self->pair_slots < 4 * (self->n_pairs + 1))
+    self->pair_slots *= 2;
+  g_free (self->pair_slot);
+  self->pair_slot = g_new0 (guint32, self->pair_slots);
+  for (guint32 i = 0; i < self->n_pairs; i++)
+    self->pair_slot[slot_of (self, self->pair[i].a, self->pair[i].b)] = i + 1;
+}
+
+guint32
 pair_get (OwdCorrelator *self, guint32 a, guint32 b)
 {
-  Pair *p;
+  guint32 slot;
 
-  if (self->n_pairs * 2 >= self->pairs_size)
-    grow (self);
-  p = &self->pair[slot_of (self, a, b)];
-  if (p->a == p->b) {
-    p->a = a;
-    p->b = b;
-    self->n_pairs++;
+  if (self->n_pairs * 2 >= self->pair_slots) {
+    pair_index (self);
+    self->pair = g_renew (Pair, self->pair, self->pair_slots / 2);
   }
-  return p;
+  slot = slot_of (self, a, b);
+  if (self->pair_slot[slot] == 0) {
+    self->pair[self->n_pairs] = (Pair){ .a = a, .b = b };
+    self->pair_slot[slot] = ++self->n_pairs;
+  }
+  return self->pair_slot[slot] - 1;
 }
 
 void
 pair_forget (OwdCorrelator *self, guint32 state)
 {
-  for (guint32 i = 0; i < self->pairs_size; i++) {
+  for (guint32 i = 0; i < self->n_pairs; i++) {
     Pair *p = &self->pair[i];
 
-    if (p->a != p->b && (p->a == state || p->b == state))
+    if (p->a == state || p->b == state)
       *p = (Pair){ .a = p->a, .b = p->b, .late = { p->late[0], p->late[1] } };
   }
   if (self->side != NULL)

@@ -265,6 +265,67 @@ an_old_stamp_has_its_own_boot_time (void **state)
   }
 }
 
+/* What is kept of the clock for many stamps says the same as the clock itself, to the nanosecond but for a tie in the
+ * rounding of a double: from the first header on, over skews, steps and reboots, with a profile and without. */
+static void
+a_span_says_what_the_clock_says (void **state)
+{
+  g_autoptr (GRand) rand = g_rand_new_with_seed (26);
+  guint compared = 0, asked = 0, ties = 0;
+
+  (void) state;
+  for (guint round = 0; round < 40; round++) {
+    OwdTime boot = EPOCH - g_rand_int_range (rand, 400, 100000) * S, shift = 0;
+    double skew = g_rand_double_range (rand, -60, 60);
+    OwdClock c = { 0 };
+
+    for (guint i = 0; i < 600; i++) {
+      OwdTime t = EPOCH + i * 537 * MS + g_rand_int_range (rand, 0, 500) * MS;
+      OwdHeader h = header_at (t, boot, skew);
+      OwdClockSpan span;
+
+      if (i == 300 && round % 3 == 1)
+        shift = g_rand_int_range (rand, -900, 900) * MS;
+      if (i == 400 && round % 5 == 1)
+        boot = t;
+      h.export_s = (guint32) ((t + shift) / S);
+      (void) owd_clock_header (&c, &h, 100);
+      if (i == 5 && round % 2 == 1) {
+        OwdPrior prior = { .id = 1,
+                           .boot_lo_ns = c.boot.use_lo_ns + 100,
+                           .boot_hi_ns = c.boot.use_hi_ns - 100,
+                           .boot_ns = c.boot.use_lo_ns + 1000,
+                           .boot_at_ns = t,
+                           .over_ns = 3600 * S,
+                           .skew_ppm = skew,
+                           .skew_lo_ppm = skew - 1,
+                           .skew_hi_ppm = skew + 1 };
+
+        owd_clock_prior (&c, &prior);
+      }
+      owd_clock_span (&c, &span);
+      for (guint k = 0; k < 8; k++) {
+        gint64 uptime_ms = (gint64) h.uptime_ms - (gint64) g_rand_double_range (rand, -20000, 200000), lo, hi;
+        OwdInstant at = { .lo_ns = uptime_ms * MS, .segment = c.boot.segment };
+
+        asked++;
+        if (span.segment == 0 || !owd_clock_span_at (&span, uptime_ms, &lo, &hi))
+          continue;
+        owd_clock_refine (&c, &at);
+        assert_int_equal (span.segment, at.segment);
+        assert_false (at.either);
+        assert_in_range (lo - at.boot_ns + 1, 0, 2);
+        assert_in_range (hi - at.boot_ns - at.clock_ns + 1, 0, 2);
+        assert_int_equal (span.told, c.boot.likely[0].segment == at.segment);
+        compared++;
+        ties += lo != at.boot_ns || hi != at.boot_ns + at.clock_ns;
+      }
+    }
+  }
+  assert_true (compared > asked / 3);
+  assert_true (ties * 1000 <= compared);
+}
+
 /* With a profile the first header's stamps are as narrow as it says, and lie where it says; one that the headers
  * contradict is left aside. */
 static void
@@ -529,6 +590,7 @@ main (void)
     cmocka_unit_test (a_small_step_is_located),
     cmocka_unit_test (a_step_that_one_header_shows),
     cmocka_unit_test (an_old_stamp_has_its_own_boot_time),
+    cmocka_unit_test (a_span_says_what_the_clock_says),
     cmocka_unit_test (a_profile_is_there_from_the_start),
     cmocka_unit_test (one_bad_header_does_no_harm),
     cmocka_unit_test (wrap_goes_unseen),
