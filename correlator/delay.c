@@ -127,9 +127,12 @@ static inline void
 see (const OwdCorrelator *self, const Stamp *a, const Stamp *b, Seen *ret_seen)
 {
   const OwdStep *sa = step_of (self, a), *sb = step_of (self, b);
+  gint64 at_a_ns = best (self, a, sa), at_b_ns = best (self, b, sb);
 
   *ret_seen = (Seen){
-    .delta_ns = best (self, b, sb) - best (self, a, sa),
+    .at_a_ns = at_a_ns,
+    .at_b_ns = at_b_ns,
+    .delta_ns = at_b_ns - at_a_ns,
     .step_ns = sa->bound_ns + sb->bound_ns + card_width (self, a) + card_width (self, b),
     .clock_ns = (a->clock_us + b->clock_us) * OWD_NS_PER_US,
     .ttl_a = a->ttl,
@@ -165,16 +168,18 @@ delay_sample (const OwdCorrelator *self, const Stamp *up, const Stamp *down, Owd
   const OwdStep *su = step_of (self, up), *sd = step_of (self, down);
   gint64 wu = clock_of (self, up), wd = clock_of (self, down);
   gint64 cu = self->state[up->state].clock.prior.cards_ns, cd = self->state[down->state].clock.prior.cards_ns;
-  gint64 apart = down->lo_ns - up->lo_ns;
+  gint64 apart = down->lo_ns - up->lo_ns, ts = best (self, up, su);
   guint16 flags = 0;
 
   *ret_sample = (OwdSample){
-    .ts = best (self, up, su),
-    .owd_ns = best (self, down, sd) - best (self, up, su),
+    .ts = ts,
+    .owd_ns = best (self, down, sd) - ts,
     .lo_ns = apart - wu - su->bound_ns - (cu + cd) / 2,
     .hi_ns = apart + wd + sd->bound_ns + (cu + cd) / 2,
-    .sigma_ns = llround (sqrt (
-        (square (su->bound_ns) + square (sd->bound_ns) + square (wu) + square (wd) + square (cu) + square (cd)) / 12)),
+    .sigma_ns = (gint64) (0.5
+                          + sqrt ((square (su->bound_ns) + square (sd->bound_ns) + square (wu) + square (wd)
+                                   + square (cu) + square (cd))
+                                  / 12)),
     .bias_ns = (su->likely_ns - sd->likely_ns) / 2 + ahead_of (self, down) - ahead_of (self, up),
     .src = up->state,
     .dst = down->state,

@@ -336,7 +336,7 @@ ask_company (const Company *c, const Habits *habits, const Waiting *w, const See
 static Verdict
 ask_lately (Recent *lately, const Habits *habits, const Waiting *w, const Seen *seen)
 {
-  gint64 median_ns = recent_median (lately), median_us = median_ns / OWD_NS_PER_US,
+  gint64 median_ns = lately->n < LATELY_ENOUGH ? 0 : recent_median (lately), median_us = median_ns / OWD_NS_PER_US,
          delta_us = seen->delta_ns / OWD_NS_PER_US;
   guint16 flow = flow_tag (w->flow);
 
@@ -414,11 +414,13 @@ gate_judge (OwdCorrelator *self, Waiting *w)
   }
   company = company_of (self, pair, w, &own);
   delay_see (self, &w->a, &w->b, &seen);
-  w->level_ns = recent_median (&pair->lately[back]);
   if (company->n >= ENOUGH)
     w->verdict = (guint8) ask_company (company, &pair->habits[back], w, &seen);
   else
     w->verdict = (guint8) ask_lately (&pair->lately[back], &pair->habits[back], w, &seen);
+  if (w->verdict == VERDICT_FINE)
+    return;
+  w->level_ns = recent_median (&pair->lately[back]);
   if (w->verdict == VERDICT_LONELY && company->n >= FEW
       && !is_supported (company, in_us (seen.delta_ns), in_us (w->level_ns)))
     w->verdict = VERDICT_CONTRADICTED;

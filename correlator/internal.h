@@ -124,48 +124,56 @@ gint64 lag_quantile_ns (const Lag *self, double share);
 
 #define RECENT 31
 
-/* Median over the last RECENT values, the upper one of two. Values are counted by the side of the median that they fall
- * on; it is moved when somebody asks and the sides are uneven. More is put in than is asked for, and most values fall
- * on the side that another one has left. What else is asked is asked seldom, and remembered until it changes. */
+/* The last RECENT values. What is asked of them needs their order, which is put right then: most are never asked for,
+ * and between two questions few have changed. */
 typedef struct {
   gint64 value[RECENT]; /* ring */
-  gint64 median;
-  guint32 n;            /* values, at most RECENT */
-  guint32 next;         /* place in the ring */
-  guint32 below, equal; /* values smaller than the median, and equal to it */
-  gint64 mad, low;      /* as told last */
-  gboolean mad_known, low_known;
+  gint64 median, mad, low;
+  guint8 rank[RECENT]; /* places in the ring, by value as it was when somebody asked */
+  guint8 n;            /* values, at most RECENT */
+  guint8 next;         /* place in the ring */
+  guint8 n_ranked;     /* places in rank */
+  gboolean known;      /* median, mad and low are those of the values */
 } Recent;
 
 static inline void
 recent_add (Recent *self, gint64 value)
 {
-  gint64 old = self->value[self->next];
-
-  if (self->n == RECENT) {
-    self->below -= old < self->median;
-    self->equal -= old == self->median;
-  } else {
-    self->n++;
-  }
   self->value[self->next] = value;
-  self->next = self->next + 1 < RECENT ? self->next + 1 : 0;
-  self->below += value < self->median;
-  self->equal += value == self->median;
-  self->mad_known = self->low_known = FALSE;
+  self->next = (guint8) (self->next + 1 < RECENT ? self->next + 1 : 0);
+  self->n = (guint8) (self->n + (self->n < RECENT));
+  self->known = FALSE;
 }
-/* Moves the median to the middle. */
-void recent_settle (Recent *self);
-/* 0 without any. */
+
+/* Makes them known. */
+void recent_rank (Recent *self);
+
+/* The upper one of two; 0 without any. */
 static inline gint64
 recent_median (Recent *self)
 {
-  if (self->n > 0 && (self->below + self->equal <= self->n / 2 || self->below > self->n / 2))
-    recent_settle (self);
+  if (!self->known)
+    recent_rank (self);
   return self->median;
 }
+
 /* Median of the distances from the median. */
-gint64 recent_mad (Recent *self);
+static inline gint64
+recent_mad (Recent *self)
+{
+  if (!self->known)
+    recent_rank (self);
+  return self->mad;
+}
+
+/* One in eight is smaller. */
+static inline gint64
+recent_low (Recent *self)
+{
+  if (!self->known)
+    recent_rank (self);
+  return self->low;
+}
 
 /* All of a Recent's values lie between these, and so does its median: seldom is more than that asked for. */
 typedef struct {
@@ -255,9 +263,10 @@ typedef struct {
 
 /* What is measured of one packet seen at a and b. */
 typedef struct {
-  gint64 delta_ns;
-  gint64 step_ns;  /* sum of both steps, and of what is not known of line cards: each packet's own error */
-  gint64 clock_ns; /* sum of both boot intervals: an error common to all packets of the time */
+  gint64 at_a_ns, at_b_ns; /* best estimates of its time at either point, */
+  gint64 delta_ns;         /* and the difference */
+  gint64 step_ns;          /* sum of both steps, and of what is not known of line cards: each packet's own error */
+  gint64 clock_ns;         /* sum of both boot intervals: an error common to all packets of the time */
   guint8 ttl_a, ttl_b;
   guint32 near, wide; /* hashes of both points and where the flow comes from: its small network; interfaces, or its
                        * large one. 0: the stamped packets may have gone either way */

@@ -934,11 +934,18 @@ rec_flags (const OwdFlow *flow)
 static guint32
 network_of (const OwdAddr *addr, guint bits)
 {
-  guint64 high, mask = ~G_GUINT64_CONSTANT (0);
+  guint64 high, low, mask = ~G_GUINT64_CONSTANT (0);
 
-  memcpy (&high, owd_addr_is_v4 (addr) ? addr->b + 12 - 4 : addr->b, sizeof high);
-  high = GUINT64_FROM_BE (high);
-  mask <<= owd_addr_is_v4 (addr) ? 32 - bits : 64 - 2 * bits;
+  memcpy (&high, addr->b, sizeof high);
+  memcpy (&low, addr->b + 8, sizeof low);
+  low = GUINT64_FROM_BE (low);
+  if (high == 0 && low >> 32 == 0xffff) { /* IPv4 */
+    high = low;
+    mask <<= 32 - bits;
+  } else {
+    high = GUINT64_FROM_BE (high);
+    mask <<= 64 - 2 * bits;
+  }
   return (guint32) (((high & mask) * G_GUINT64_CONSTANT (0x9e3779b97f4a7c15)) >> 32);
 }
 

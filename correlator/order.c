@@ -94,28 +94,32 @@ compare (const Waiting *x, const Waiting *y)
   return 0;
 }
 
-#define DIGIT_BITS 8
-#define DIGITS (1 << DIGIT_BITS)
-#define FLOW_BITS 16 /* of the flow's hash: there are many samples of one millisecond */
+#define FEW 24       /* these are sorted by themselves */
+#define MANY 4096    /* these by large digits: it takes as long to go through all digits as through as many samples */
+#define DIGIT_BITS 8 /* of few */
+#define DIGIT_BITS_MANY 11
+#define FLOW_BITS 6 /* of the flow's hash: there are many samples of one millisecond */
 
 /* Stable, by one digit of the key. FALSE: all have the same one, nothing moved. */
 static gboolean
-sort_by_digit (const Turn *from, Turn *to, guint32 n, guint shift)
+sort_by_digit (const Turn *from, Turn *to, guint32 n, guint shift, guint bits)
 {
-  guint32 at[DIGITS] = { 0 };
+  const guint32 digits = 1u << bits;
+  guint32 at[1 << DIGIT_BITS_MANY];
 
+  memset (at, 0, digits * sizeof *at);
   for (guint32 i = 0; i < n; i++)
-    at[from[i].key >> shift & (DIGITS - 1)]++;
-  if (at[from[0].key >> shift & (DIGITS - 1)] == n)
+    at[from[i].key >> shift & (digits - 1)]++;
+  if (at[from[0].key >> shift & (digits - 1)] == n)
     return FALSE;
-  for (guint32 i = 0, sum = 0; i < DIGITS; i++) {
+  for (guint32 i = 0, sum = 0; i < digits; i++) {
     guint32 here = at[i];
 
     at[i] = sum;
     sum += here;
   }
   for (guint32 i = 0; i < n; i++)
-    to[at[from[i].key >> shift & (DIGITS - 1)]++] = from[i];
+    to[at[from[i].key >> shift & (digits - 1)]++] = from[i];
   return TRUE;
 }
 
@@ -132,6 +136,7 @@ sort_turns (OwdCorrelator *self, guint32 n)
 {
   const Pending *p = &self->pending;
   Turn *from = self->turn, *to = self->turn + n;
+  const guint bits = n < MANY ? DIGIT_BITS : DIGIT_BITS_MANY;
   OwdTime first = G_MAXINT64;
   guint64 all = 0;
 
@@ -143,8 +148,8 @@ sort_turns (OwdCorrelator *self, guint32 n)
     from[i].key = (guint64) (w->ts - first) << FLOW_BITS | w->flow >> (64 - FLOW_BITS);
     all |= from[i].key;
   }
-  for (guint shift = 0; shift < 64 && all >> shift != 0; shift += DIGIT_BITS) {
-    if (sort_by_digit (from, to, n, shift)) {
+  for (guint shift = 0; n > FEW && shift < 64 && all >> shift != 0; shift += bits) {
+    if (sort_by_digit (from, to, n, shift, bits)) {
       Turn *sorted = to;
 
       to = from;
@@ -157,8 +162,10 @@ sort_turns (OwdCorrelator *self, guint32 n)
     Turn turn = self->turn[i];
     guint32 k;
 
-    for (k = i; k > 0 && self->turn[k - 1].key == turn.key
-                && compare (waiting_at (p, &self->turn[k - 1]), waiting_at (p, &turn)) > 0;
+    for (k = i; k > 0
+                && (self->turn[k - 1].key > turn.key
+                    || (self->turn[k - 1].key == turn.key
+                        && compare (waiting_at (p, &self->turn[k - 1]), waiting_at (p, &turn)) > 0));
          k--)
       self->turn[k] = self->turn[k - 1];
     self->turn[k] = turn;
@@ -375,7 +382,7 @@ decide (OwdCorrelator *self, Waiting *w)
   }
   if (by_sign)
     w->flags |= OWD_SAMPLE_BY_SIGN;
-  w->ts = MAX (w->ts, stamp_best_ns (self, w->travel == TRAVELS_FORWARD ? &w->a : &w->b));
+  w->ts = MAX (w->ts, w->travel == TRAVELS_FORWARD ? seen.at_a_ns : seen.at_b_ns);
   if (w->kind != 0)
     gate_note (self, w, seen.delta_ns);
   return TRUE;

@@ -40,81 +40,48 @@
 #define CLUSTER_MADS 4
 #define STEP_SIGMA 0.42 /* of the sum of two steps: at least the deviation of a difference of two deltas */
 
-/* The nearest value on one side of the median, and how many are equal to it. */
-static void
-move_median (Recent *self, gboolean up)
+/* The k-th distance from the median: they grow towards both ends. */
+static gint64
+ranked_distance (const Recent *self, guint k)
 {
-  gint64 nearest = up ? G_MAXINT64 : G_MININT64;
-  guint32 equal = 0;
+  guint below = self->n / 2, above = self->n / 2;
+  gint64 distance = 0;
 
-  for (guint i = 0; i < self->n; i++) {
-    gint64 v = self->value[i];
+  while (k-- > 0) {
+    gint64 down = below > 0 ? self->median - self->value[self->rank[below - 1]] : G_MAXINT64;
+    gint64 up = above + 1 < self->n ? self->value[self->rank[above + 1]] - self->median : G_MAXINT64;
 
-    if (up)
-      nearest = v > self->median ? MIN (v, nearest) : nearest;
+    distance = MIN (down, up);
+    if (down < up)
+      below--;
     else
-      nearest = v < self->median ? MAX (v, nearest) : nearest;
+      above++;
   }
-  for (guint i = 0; i < self->n; i++)
-    equal += self->value[i] == nearest;
-  if (up)
-    self->below += self->equal;
-  else
-    self->below -= equal;
-  self->median = nearest;
-  self->equal = equal;
+  return distance;
 }
 
 void
-recent_settle (Recent *self)
+recent_rank (Recent *self)
 {
-  while (self->below + self->equal <= self->n / 2)
-    move_median (self, TRUE);
-  while (self->below > self->n / 2)
-    move_median (self, FALSE);
-}
-
-/* The (k + 1)-th smallest; sorts values. */
-static gint64
-ranked (gint64 *value, guint n, guint k)
-{
-  for (guint i = 1; i < n; i++) {
-    gint64 v = value[i];
+  while (self->n_ranked < self->n) {
+    self->rank[self->n_ranked] = self->n_ranked;
+    self->n_ranked++;
+  }
+  for (guint i = 1; i < self->n; i++) {
+    guint8 place = self->rank[i];
+    gint64 v = self->value[place];
     guint at;
 
-    for (at = i; at > 0 && value[at - 1] > v; at--)
-      value[at] = value[at - 1];
-    value[at] = v;
+    for (at = i; at > 0 && self->value[self->rank[at - 1]] > v; at--)
+      self->rank[at] = self->rank[at - 1];
+    self->rank[at] = place;
   }
-  return n > 0 ? value[k] : 0;
-}
-
-gint64
-recent_mad (Recent *self)
-{
-  gint64 off[RECENT], median = recent_median (self);
-
-  if (self->mad_known)
-    return self->mad;
-  for (guint i = 0; i < self->n; i++)
-    off[i] = ABS (self->value[i] - median);
-  self->mad = ranked (off, self->n, self->n / 2);
-  self->mad_known = TRUE;
-  return self->mad;
-}
-
-/* One in eight is smaller. */
-static gint64
-recent_low (Recent *self)
-{
-  gint64 value[RECENT];
-
-  if (self->low_known)
-    return self->low;
-  memcpy (value, self->value, sizeof value);
-  self->low = ranked (value, self->n, self->n / 8);
-  self->low_known = TRUE;
-  return self->low;
+  self->known = TRUE;
+  if (self->n == 0)
+    return;
+  self->median = self->value[self->rank[self->n / 2]];
+  self->low = self->value[self->rank[self->n / 8]];
+  self->mad = ranked_distance (self, self->n / 2);
 }
 
 gint64
