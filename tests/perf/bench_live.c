@@ -12,6 +12,8 @@
  * of 1 ms, unless --format says otherwise. Records stay in the correlator for KEEP_S of log time: the rate follows from
  * how many are to be there at once.
  *
+ * Samples are ready when they stand in an array; what is checked of them is checked with the clock stopped.
+ *
  * The delay between two points is a function of time alone: so the truth of a sample follows from its points and its
  * time. `run` leaves out the first WARM_S: by then as many records leave as come.
  */
@@ -277,6 +279,7 @@ make (const char *dir, guint64 live, guint seconds, const char *format)
 
 typedef struct {
   OwdCorrelator *engine;
+  GArray *ready;    /* OwdSample: of the block at hand */
   GArray *point_of; /* guint: exporter by the engine's state */
   guint64 samples, outside, digest;
   guint64 waiting;          /* peak */
@@ -296,6 +299,13 @@ static void
 on_sample (void *user, const OwdSample *s)
 {
   Run *run = user;
+
+  g_array_append_vals (run->ready, s, 1);
+}
+
+static void
+check (Run *run, const OwdSample *s)
+{
   gint64 truth_ns;
 
   for (guint i = run->point_of->len; i <= MAX (s->src, s->dst); i++) {
@@ -315,6 +325,15 @@ on_sample (void *user, const OwdSample *s)
   run->outside += truth_ns < s->lo_ns - QUEUE_NS || truth_ns >= s->hi_ns + QUEUE_NS;
   run->digest = mix (run->digest ^ (guint64) s->ts) + mix ((guint64) s->owd_ns ^ s->flow) + (guint64) s->lo_ns * 3
                 + (guint64) s->hi_ns * 5 + (guint64) s->sigma_ns * 7 + s->flags + s->kind * 65536u;
+}
+
+/* Those of the last block. */
+static void
+check_ready (Run *run)
+{
+  for (guint i = 0; i < run->ready->len; i++)
+    check (run, &g_array_index (run->ready, OwdSample, i));
+  g_array_set_size (run->ready, 0);
 }
 
 /* Anonymous memory of this process in bytes: the log's own pages do not count. */
@@ -385,8 +404,9 @@ correlate (const char *dir, guint32 max, guint64 rate)
   g_autoptr (GError) error = NULL;
   g_autoptr (OwdLogReader) r = owd_log_reader_open (dir, 0, 0, &error);
   guint64 n = 0, n_warm = 0, before = memory ();
-  gint64 begin_ns = 0;
-  Run run = { .point_of = g_array_new (FALSE, FALSE, sizeof (guint)) };
+  gint64 spent_ns = 0;
+  Run run = { .ready = g_array_new (FALSE, FALSE, sizeof (OwdSample)),
+              .point_of = g_array_new (FALSE, FALSE, sizeof (guint)) };
   const OwdCorrelatorCounters *c;
   OwdCorrelatorConfig config;
   Overload overload = { 0 };
@@ -399,16 +419,22 @@ correlate (const char *dir, guint32 max, guint64 rate)
   config.max_waiting = max;
   config.max_rate = rate;
   run.engine = owd_correlator_new (&config, on_sample, &run);
-  while (owd_log_reader_next (r, &b, &error) == OWD_STATUS_OK) {
+  for (;;) {
+    gint64 begin_ns = cpu_ns ();
+
+    if (owd_log_reader_next (r, &b, &error) != OWD_STATUS_OK)
+      break;
     n += feed_block (run.engine, &b);
+    spent_ns += cpu_ns () - begin_ns;
+    check_ready (&run);
     run.waiting = MAX (run.waiting, owd_correlator_waiting (run.engine));
     watch (&overload, run.engine, b.time);
-    if (begin_ns == 0 && b.time >= BEGIN_NS + WARM_S * OWD_NS_PER_S) {
-      begin_ns = cpu_ns ();
+    if (n_warm == 0 && b.time >= BEGIN_NS + WARM_S * OWD_NS_PER_S) {
+      spent_ns = 0;
       n_warm = n;
     }
   }
-  per = (double) (cpu_ns () - begin_ns) / (double) MAX (n - n_warm, 1);
+  per = (double) spent_ns / (double) MAX (n - n_warm, 1);
   c = owd_correlator_counters (run.engine);
   printf ("%.1f ns a record, %.2f million a second and core; %" G_GUINT64_FORMAT " records, %" G_GUINT64_FORMAT
           " of them after %u s\n",
@@ -416,6 +442,7 @@ correlate (const char *dir, guint32 max, guint64 rate)
   printf ("waiting %" G_GUINT64_FORMAT " records, horizon %.1f s, memory %.1f MB\n", run.waiting,
           (double) owd_correlator_horizon_ns (run.engine) / 1e9, (double) (memory () - before) / 1e6);
   owd_correlator_flush (run.engine);
+  check_ready (&run);
   printf ("%" G_GUINT64_FORMAT " samples, %" G_GUINT64_FORMAT " away from the truth, bias %.1f us, spread %.1f us; "
           "unpaired %" G_GUINT64_FORMAT " undirected %" G_GUINT64_FORMAT " contradicted %" G_GUINT64_FORMAT
           " late %" G_GUINT64_FORMAT " ambiguous %" G_GUINT64_FORMAT " shed %" G_GUINT64_FORMAT "\n",
@@ -426,6 +453,7 @@ correlate (const char *dir, guint32 max, guint64 rate)
   printf ("digest %016" G_GINT64_MODIFIER "x\n", run.digest);
   owd_correlator_free (run.engine);
   g_array_unref (run.point_of);
+  g_array_unref (run.ready);
 }
 
 int
