@@ -326,9 +326,11 @@ typedef struct {
   guint8 decided;
   guint8 verdict; /* Verdict */
   guint8 travel;
-  guint8 shared;     /* what match_shared() said when the pair was proven */
-  guint8 either_way; /* its stamps may have been those of the other half then */
+  guint8 shared : 4;     /* what match_shared() said when the pair was proven */
+  guint8 either_way : 4; /* its stamps may have been those of the other half then */
 } Waiting;
+
+G_STATIC_ASSERT (sizeof (Waiting) <= 144);
 
 /* ---- the whole ------------------------------------------------------------------------------------ */
 
