@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Rows of owd.rollup in PostgreSQL's binary formats: COPY in, query results out. An array is the number of its
- * dimensions, a flag for NULLs, the type of its elements, length and lower bound of each dimension, then length and
+ * Rows of owd.rollup and owd.edge in PostgreSQL's binary formats: COPY in, query results out. An array is the number of
+ * its dimensions, a flag for NULLs, the type of its elements, length and lower bound of each dimension, then length and
  * value of each element (array_send); numeric is digits of base 10,000 with the power of the first one (numeric_send).
  *
- * One table says which column holds which member of a bin, for both directions.
+ * One table says which column holds which member of a bin, for both directions; rows of owd.edge have some of them.
  */
 #include "store-private.h"
 
@@ -33,33 +33,34 @@ typedef enum {
 typedef struct {
   Kind kind;
   gsize offset; /* in OwdBin */
+  gboolean edge;
 } Column;
 
-/* In the order of OWD_BIN_COLUMNS, behind width, path_id, start. */
+/* In the order of OWD_BIN_COLUMNS and OWD_EDGE_COLUMNS, behind width, path_id, start. */
 static const Column columns[] = {
-  { KIND_AT, offsetof (OwdBin, at) },
-  { KIND_COUNT, offsetof (OwdBin, n) },
-  { KIND_COUNT, offsetof (OwdBin, kept) },
-  { KIND_COUNT, offsetof (OwdBin, sent) },
-  { KIND_COUNT, offsetof (OwdBin, lost) },
-  { KIND_COUNT, offsetof (OwdBin, late) },
-  { KIND_NS, offsetof (OwdBin, min_ns) },
-  { KIND_NS, offsetof (OwdBin, max_ns) },
-  { KIND_NS, offsetof (OwdBin, first_ns) },
-  { KIND_NS, offsetof (OwdBin, last_ns) },
-  { KIND_NS, offsetof (OwdBin, least_hi_ns) },
-  { KIND_BUCKET, offsetof (OwdBin, p[OWD_P05]) },
-  { KIND_BUCKET, offsetof (OwdBin, p[OWD_P50]) },
-  { KIND_BUCKET, offsetof (OwdBin, p[OWD_P95]) },
-  { KIND_BUCKET, offsetof (OwdBin, p[OWD_P99]) },
-  { KIND_SUM, offsetof (OwdBin, sum_ns) },
-  { KIND_SUM, offsetof (OwdBin, lo_ns) },
-  { KIND_SUM, offsetof (OwdBin, hi_ns) },
-  { KIND_SUM, offsetof (OwdBin, bias_ns) },
-  { KIND_SUM, offsetof (OwdBin, ipdv_ns) },
-  { KIND_SQUARES, offsetof (OwdBin, square_ns2) },
-  { KIND_SQUARES, offsetof (OwdBin, sigma_ns2) },
-  { KIND_HIST, 0 },
+  { KIND_AT, offsetof (OwdBin, at), TRUE },
+  { KIND_COUNT, offsetof (OwdBin, n), TRUE },
+  { KIND_COUNT, offsetof (OwdBin, kept), FALSE },
+  { KIND_COUNT, offsetof (OwdBin, sent), TRUE },
+  { KIND_COUNT, offsetof (OwdBin, lost), TRUE },
+  { KIND_COUNT, offsetof (OwdBin, late), FALSE },
+  { KIND_NS, offsetof (OwdBin, min_ns), TRUE },
+  { KIND_NS, offsetof (OwdBin, max_ns), TRUE },
+  { KIND_NS, offsetof (OwdBin, first_ns), FALSE },
+  { KIND_NS, offsetof (OwdBin, last_ns), FALSE },
+  { KIND_NS, offsetof (OwdBin, least_hi_ns), FALSE },
+  { KIND_BUCKET, offsetof (OwdBin, p[OWD_P05]), FALSE },
+  { KIND_BUCKET, offsetof (OwdBin, p[OWD_P50]), FALSE },
+  { KIND_BUCKET, offsetof (OwdBin, p[OWD_P95]), FALSE },
+  { KIND_BUCKET, offsetof (OwdBin, p[OWD_P99]), FALSE },
+  { KIND_SUM, offsetof (OwdBin, sum_ns), TRUE },
+  { KIND_SUM, offsetof (OwdBin, lo_ns), FALSE },
+  { KIND_SUM, offsetof (OwdBin, hi_ns), FALSE },
+  { KIND_SUM, offsetof (OwdBin, bias_ns), FALSE },
+  { KIND_SUM, offsetof (OwdBin, ipdv_ns), FALSE },
+  { KIND_SQUARES, offsetof (OwdBin, square_ns2), FALSE },
+  { KIND_SQUARES, offsetof (OwdBin, sigma_ns2), TRUE },
+  { KIND_HIST, 0, TRUE },
 };
 
 /* ---- writing ------------------------------------------------------------------------------------ */
@@ -211,24 +212,41 @@ put_array (guint8 *p, const OwdBins *bins, const Column *c)
   return p;
 }
 
-void
-owd_bins_put_row (GByteArray *out, const OwdBins *bins, gint32 width, gint32 path_id, gint64 start_us)
+static void
+put_row (GByteArray *out, const OwdBins *bins, gboolean edge, gint32 width, gint32 path_id, gint64 start_us)
 {
   gsize at = out->len, elements = bins->bins->len;
   gsize most = 64 + G_N_ELEMENTS (columns) * ARRAY_HEAD_BYTES + elements * G_N_ELEMENTS (columns) * (4 + NUMERIC_BYTES)
                + (gsize) hist_entries (bins) * 12;
+  guint n = 3;
   guint8 *p;
 
   if (elements == 0)
     return;
   g_byte_array_set_size (out, (guint) (at + most));
-  p = owd_put_16 (out->data + at, G_N_ELEMENTS (columns) + 3);
+  p = out->data + at + 2;
   p = owd_put_32 (owd_put_32 (p, 4), (guint32) width);
   p = owd_put_32 (owd_put_32 (p, 4), (guint32) path_id);
   p = owd_put_64 (owd_put_32 (p, 8), (guint64) (start_us - OWD_PG_EPOCH_US));
   for (guint c = 0; c < G_N_ELEMENTS (columns); c++)
-    p = is_null (bins, &columns[c]) ? owd_put_32 (p, G_MAXUINT32) : put_array (p, bins, &columns[c]);
+    if (columns[c].edge || !edge) {
+      p = is_null (bins, &columns[c]) ? owd_put_32 (p, G_MAXUINT32) : put_array (p, bins, &columns[c]);
+      n++;
+    }
+  (void) owd_put_16 (out->data + at, (guint16) n);
   g_byte_array_set_size (out, (guint) (p - out->data));
+}
+
+void
+owd_bins_put_row (GByteArray *out, const OwdBins *bins, gint32 width, gint32 path_id, gint64 start_us)
+{
+  put_row (out, bins, FALSE, width, path_id, start_us);
+}
+
+void
+owd_bins_put_edge (GByteArray *out, const OwdBins *bins, gint32 width, gint32 path_id, gint64 start_us)
+{
+  put_row (out, bins, TRUE, width, path_id, start_us);
 }
 
 /* ---- reading ------------------------------------------------------------------------------------ */
@@ -357,20 +375,21 @@ read_hist (OwdWire w, OwdBins *bins, guint from)
   return TRUE;
 }
 
-gboolean
-owd_bins_get_row (OwdBins *bins, const PGresult *res, int row, int column, guint32 at_offset)
+static gboolean
+get_row (OwdBins *bins, const PGresult *res, int row, int column, gboolean edge, guint32 at_offset)
 {
   OwdWire at = cell (res, row, column);
   guint from = bins->bins->len;
   guint32 n = read_head (&at);
+  int k = column;
 
   if (n == 0 || n > G_MAXINT16)
     return FALSE;
   g_array_set_size (bins->bins, from + n);
   memset (&g_array_index (bins->bins, OwdBin, from), 0, n * sizeof (OwdBin));
   for (guint c = 0; c < G_N_ELEMENTS (columns); c++) {
-    int k = column + (int) c;
-
+    if (edge && !columns[c].edge)
+      continue;
     if (columns[c].kind == KIND_HIST) {
       if (!read_hist (cell (res, row, k), bins, from))
         return FALSE;
@@ -381,8 +400,21 @@ owd_bins_get_row (OwdBins *bins, const PGresult *res, int row, int column, guint
       for (guint i = from; i < bins->bins->len; i++)
         g_array_index (bins->bins, OwdBin, i).kept = g_array_index (bins->bins, OwdBin, i).n;
     }
+    k++;
   }
   for (guint i = from; i < bins->bins->len; i++)
     g_array_index (bins->bins, OwdBin, i).at += at_offset;
   return TRUE;
+}
+
+gboolean
+owd_bins_get_row (OwdBins *bins, const PGresult *res, int row, int column, guint32 at_offset)
+{
+  return get_row (bins, res, row, column, FALSE, at_offset);
+}
+
+gboolean
+owd_bins_get_edge (OwdBins *bins, const PGresult *res, int row, int column, guint32 at_offset)
+{
+  return get_row (bins, res, row, column, TRUE, at_offset);
 }

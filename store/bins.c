@@ -137,22 +137,35 @@ find_percentiles (OwdBin *bin, const OwdEntry *entries)
   }
 }
 
-/* Puts the histogram of the bin at hand beside it. */
 static void
-end_bin (OwdBins *self, OwdHist *hist)
+hist_clear (OwdHist *self)
 {
-  OwdBin *bin = last_bin (self);
+  for (guint i = 0; i < self->n_touched; i++)
+    self->count[self->touched[i]] = 0;
+  self->n_touched = 0;
+}
 
+/* Puts the histogram beside the bin at hand. */
+static void
+put_entries (OwdBins *self, OwdHist *hist)
+{
   qsort (hist->touched, hist->n_touched, sizeof *hist->touched, by_number);
   for (guint i = 0; i < hist->n_touched; i++) {
     guint16 k = hist->touched[i];
     OwdEntry entry = { .bucket = (gint16) (k - OWD_BUCKET_MAX), .count = hist->count[k] };
 
     g_array_append_val (self->entries, entry);
-    hist->count[k] = 0;
   }
-  bin->n_entries = hist->n_touched;
-  hist->n_touched = 0;
+  last_bin (self)->n_entries = hist->n_touched;
+}
+
+static void
+end_bin (OwdBins *self, OwdHist *hist)
+{
+  OwdBin *bin = last_bin (self);
+
+  put_entries (self, hist);
+  hist_clear (hist);
   find_percentiles (bin, &g_array_index (self->entries, OwdEntry, bin->entries));
 }
 
@@ -236,6 +249,16 @@ add_bin (OwdBin *bin, const OwdBin *more)
   add_squares (&bin->sigma_ns2, &more->sigma_ns2);
 }
 
+static void
+add_entries (OwdHist *hist, const OwdBins *bins, const OwdBin *bin)
+{
+  for (guint32 k = 0; k < bin->n_entries; k++) {
+    const OwdEntry *entry = &g_array_index (bins->entries, OwdEntry, bin->entries + k);
+
+    hist_add (hist, entry->bucket, entry->count);
+  }
+}
+
 void
 owd_bins_coarsen (OwdBins *self, OwdHist *hist, const OwdBins *fine, guint factor)
 {
@@ -249,12 +272,45 @@ owd_bins_coarsen (OwdBins *self, OwdHist *hist, const OwdBins *fine, guint facto
       if (more->at / factor != at)
         break;
       add_bin (last_bin (self), more);
-      for (guint32 k = 0; k < more->n_entries; k++) {
-        const OwdEntry *entry = &g_array_index (fine->entries, OwdEntry, more->entries + k);
-
-        hist_add (hist, entry->bucket, entry->count);
-      }
+      add_entries (hist, fine, more);
     }
     end_bin (self, hist);
   }
+}
+
+void
+owd_sum_reset (OwdBin *sum, OwdHist *hist)
+{
+  *sum = (OwdBin){ 0 };
+  hist_clear (hist);
+}
+
+void
+owd_sum_add (OwdBin *sum, OwdHist *hist, const OwdBins *bins, guint i)
+{
+  const OwdBin *more = &g_array_index (bins->bins, OwdBin, i);
+
+  sum->sent += more->sent;
+  sum->lost += more->lost;
+  if (more->n == 0)
+    return;
+  sum->min_ns = sum->n == 0 ? more->min_ns : MIN (sum->min_ns, more->min_ns);
+  sum->max_ns = sum->n == 0 ? more->max_ns : MAX (sum->max_ns, more->max_ns);
+  sum->n += more->n;
+  sum->sum_ns += more->sum_ns;
+  add_squares (&sum->sigma_ns2, &more->sigma_ns2);
+  add_entries (hist, bins, more);
+}
+
+void
+owd_sum_put (const OwdBin *sum, OwdHist *hist, OwdBins *to, guint32 at)
+{
+  OwdBin bin = *sum;
+
+  if (sum->n == 0 && sum->sent == 0)
+    return;
+  bin.at = at;
+  bin.entries = to->entries->len;
+  g_array_append_val (to->bins, bin);
+  put_entries (to, hist);
 }

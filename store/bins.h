@@ -79,6 +79,14 @@ void owd_bins_fill (OwdBins *self, OwdHist *hist, const OwdSeen *seen, gsize n_s
 /* Adds bins that are `factor` times as wide as those of `fine`, which count from the same begin. */
 void owd_bins_coarsen (OwdBins *self, OwdHist *hist, const OwdBins *fine, guint factor);
 
+/* Sums that no order of time matters for: n, sent, lost, min_ns, max_ns, sum_ns, sigma_ns2 and the histogram, in
+ * `hist`. */
+void owd_sum_reset (OwdBin *sum, OwdHist *hist);
+/* Adds bin i of `bins`. */
+void owd_sum_add (OwdBin *sum, OwdHist *hist, const OwdBins *bins, guint i);
+/* Adds the sum as it stands to `to`, as bin `at`; nothing where there is nothing in it. */
+void owd_sum_put (const OwdBin *sum, OwdHist *hist, OwdBins *to, guint32 at);
+
 G_END_DECLS
 
 #endif

@@ -12,6 +12,8 @@
  *   each call      10 s and 1 min, in one row per path
  *   end of an hour the hour's rows of 10 s and of 1 min become one row each; 5 min and 1 h are made from them
  *   end of a day   the rows of 1 h become one; 1 d is made from them
+ *   each minute    edges (owd.edge): sums from the begin of the hour to there, over what the call before has left
+ * there; at its end also from each minute to the end, and those from the begin once more, 128 paths to a row
  *
  * Reading back rather than keeping sums at hand while samples are written: partitions commit on their own and know
  * nothing of each other, while a bin, and the order of samples for ipdv, is of all of them together.
@@ -32,11 +34,13 @@
 #define BACKLOG_SPEED 4 /* seconds of the watermark in a second */
 #define GROUP_PATHS 128 /* whose earlier rows are in memory together */
 #define COPY_BYTES (64 * 1024)
+#define EDGE_PATHS 128 /* to a row of owd.edge */
 
 #define US_PER_S G_GINT64_CONSTANT (1000000)
 #define MINUTE_US (60 * US_PER_S)
 #define HOUR_US (3600 * US_PER_S)
 #define DAY_US (86400 * US_PER_S)
+#define HOUR_MINUTES 60
 
 enum { BY_10S, BY_1MIN, BY_5MIN, BY_1H, BY_1D, N_WIDTHS };
 static const gint32 widths[N_WIDTHS] = { 10, 60, 300, 3600, 86400 };
@@ -53,6 +57,10 @@ struct OwdRoller {
   OwdBins bins[N_WIDTHS];
   OwdHist *hist;
   GByteArray *out;
+  /* Edges of the paths from edge_base on: from the hour's begin to minute i, and from minute i to its end. */
+  OwdBins heads[HOUR_MINUTES], tails[HOUR_MINUTES], earlier;
+  gint32 edge_base;
+  GByteArray *edges; /* rows that wait for their COPY */
 };
 
 /* What one transaction does. */
@@ -61,6 +69,7 @@ typedef struct {
   gint64 hour_us;        /* begin of their hour */
   gint64 row_us;         /* begin of the rows to be written */
   gboolean ends_hour, ends_day, continues_hour;
+  gboolean has_edges; /* FALSE: those of the minutes before are not there */
 } Unit;
 
 OwdRoller *
@@ -76,8 +85,14 @@ owd_roller_new (OwdConn *conn)
   self->paths = g_array_new (FALSE, FALSE, sizeof (gint32));
   for (guint i = 0; i < N_WIDTHS; i++)
     owd_bins_init (&self->bins[i]);
+  for (guint i = 0; i < HOUR_MINUTES; i++) {
+    owd_bins_init (&self->heads[i]);
+    owd_bins_init (&self->tails[i]);
+  }
+  owd_bins_init (&self->earlier);
   self->hist = owd_hist_new ();
   self->out = g_byte_array_new ();
+  self->edges = g_byte_array_new ();
   return self;
 }
 
@@ -91,8 +106,14 @@ owd_roller_free (OwdRoller *self)
   g_array_unref (self->paths);
   for (guint i = 0; i < N_WIDTHS; i++)
     owd_bins_clear (&self->bins[i]);
+  for (guint i = 0; i < HOUR_MINUTES; i++) {
+    owd_bins_clear (&self->heads[i]);
+    owd_bins_clear (&self->tails[i]);
+  }
+  owd_bins_clear (&self->earlier);
   owd_hist_free (self->hist);
   g_byte_array_unref (self->out);
+  g_byte_array_unref (self->edges);
   g_free (self);
 }
 
@@ -137,9 +158,10 @@ note_speed (OwdRoller *self, gint64 mark_us)
 }
 
 /* Takes the lock that other rollers wait for. *ret_from: end of what is rolled up, or the first table with anything
- * behind it; *ret_until: the last whole minute that the watermark has passed, the last whole hour in a backlog. */
+ * behind it; *ret_until: the last whole minute that the watermark has passed, the last whole hour in a backlog;
+ * *ret_edges: end of what there are edges of. */
 static gboolean
-find_range (OwdRoller *self, gboolean patient, gint64 *ret_from, gint64 *ret_until, GError **error)
+find_range (OwdRoller *self, gboolean patient, gint64 *ret_from, gint64 *ret_until, gint64 *ret_edges, GError **error)
 {
   static const char what[] = "looking for what to roll up";
   g_autoptr (PGresult) filled = NULL, rest = NULL;
@@ -151,20 +173,22 @@ find_range (OwdRoller *self, gboolean patient, gint64 *ret_from, gint64 *ret_unt
   if (filled == NULL)
     return FALSE;
   /* a new statement sees what the former holder of the lock has done; the one above might not */
-  rest = owd_conn_query (self->conn, what, PGRES_TUPLES_OK,
-                         "SELECT " US_OF ("r.filled_to") ", " US_OF ("w.ts") ", " US_OF (
-                             "greatest (t.lo, r.filled_to)") " FROM owd.resolution r CROSS JOIN owd.watermark w LEFT "
-                                                             "JOIN LATERAL (SELECT min (t.lo) AS lo"
-                                                             " FROM unnest (ARRAY['owd.sample', 'owd.excess', "
-                                                             "'owd.tally']::regclass[]) p (parent),"
-                                                             " LATERAL owd.tables_of (p.parent) t WHERE t.hi > "
-                                                             "r.filled_to) t ON true WHERE r.width = 60",
-                         0, NULL, error);
+  rest = owd_conn_query (
+      self->conn, what, PGRES_TUPLES_OK,
+      "SELECT " US_OF ("r.filled_to") ", " US_OF ("w.ts") ", " US_OF ("greatest (t.lo, r.filled_to)") ", " US_OF (
+          "e.filled_to") " FROM owd.resolution r JOIN owd.resolution e ON e.width = -1 CROSS JOIN owd.watermark w LEFT "
+                         "JOIN LATERAL (SELECT min (t.lo) AS lo"
+                         " FROM unnest (ARRAY['owd.sample', 'owd.excess', "
+                         "'owd.tally']::regclass[]) p (parent),"
+                         " LATERAL owd.tables_of (p.parent) t WHERE t.hi > "
+                         "r.filled_to) t ON true WHERE r.width = 60",
+      0, NULL, error);
   if (rest == NULL)
     return FALSE;
   from = get_us (rest, 0, 0);
   mark = get_us (rest, 0, 1);
   next = get_us (rest, 0, 2);
+  *ret_edges = get_us (rest, 0, 3);
   note_speed (self, mark);
   *ret_until = mark == G_MININT64 ? mark : floor_to (mark + 1, patient && self->has_backlog ? HOUR_US : MINUTE_US);
   if (next == G_MININT64) /* nothing was ever delivered behind `from` */
@@ -202,7 +226,7 @@ find_span (OwdRoller *self, gint64 from, gint64 *ret_span_us, GError **error)
 }
 
 static void
-plan_unit (gint64 from, gint64 until, gint64 span_us, Unit *ret)
+plan_unit (gint64 from, gint64 until, gint64 span_us, gint64 edges, Unit *ret)
 {
   *ret = (Unit){ .from_us = from, .hour_us = floor_to (from, HOUR_US) };
   ret->to_us = MIN (MIN (until, from + span_us), ret->hour_us + HOUR_US);
@@ -210,6 +234,7 @@ plan_unit (gint64 from, gint64 until, gint64 span_us, Unit *ret)
   ret->ends_day = ret->ends_hour && floor_to (ret->to_us, DAY_US) == ret->to_us;
   ret->continues_hour = from > ret->hour_us;
   ret->row_us = ret->ends_hour ? ret->hour_us : from;
+  ret->has_edges = ret->ends_hour || !ret->continues_hour || edges == from;
 }
 
 /* ---- reading ------------------------------------------------------------------------------------ */
@@ -372,14 +397,9 @@ sort_paths (OwdRoller *self)
   g_array_set_size (self->paths, n);
 }
 
-/* Paths that have rows of that width which begin in [from, to). */
 static gboolean
-add_paths_of (OwdRoller *self, gint32 width, gint64 from_us, gint64 to_us, GError **error)
+add_paths (OwdRoller *self, const char *sql, GError **error)
 {
-  g_autofree char *from = instant (from_us), *to = instant (to_us);
-  g_autofree char *sql = g_strdup_printf ("SELECT DISTINCT path_id FROM owd.rollup WHERE width = %d AND start >= %s"
-                                          " AND start < %s",
-                                          width, from, to);
   g_autoptr (PGresult) res
       = owd_conn_query (self->conn, "looking for paths with roll-ups", PGRES_TUPLES_OK, sql, 0, NULL, error);
 
@@ -391,6 +411,29 @@ add_paths_of (OwdRoller *self, gint32 width, gint64 from_us, gint64 to_us, GErro
     g_array_append_val (self->paths, id);
   }
   return TRUE;
+}
+
+/* Paths that have rows of that width which begin in [from, to). */
+static gboolean
+add_paths_of (OwdRoller *self, gint32 width, gint64 from_us, gint64 to_us, GError **error)
+{
+  g_autofree char *from = instant (from_us), *to = instant (to_us);
+  g_autofree char *sql = g_strdup_printf ("SELECT DISTINCT path_id FROM owd.rollup WHERE width = %d AND start >= %s"
+                                          " AND start < %s",
+                                          width, from, to);
+
+  return add_paths (self, sql, error);
+}
+
+/* Paths whose sums from the hour's begin go on from where the call before has left them. */
+static gboolean
+add_paths_with_edges (OwdRoller *self, const Unit *u, GError **error)
+{
+  g_autofree char *hour = instant (u->hour_us);
+  g_autofree char *sql = g_strdup_printf ("SELECT path_id + unnest (at) FROM owd.edge WHERE start = %s AND width = %d",
+                                          hour, (int) ((u->from_us - u->hour_us) / US_PER_S));
+
+  return add_paths (self, sql, error);
 }
 
 static gboolean
@@ -414,6 +457,8 @@ find_paths (OwdRoller *self, const Unit *u, GError **error)
     last = id;
   }
   if (u->ends_hour && u->continues_hour && !add_paths_of (self, 60, u->hour_us, u->from_us, error))
+    return FALSE;
+  if (!u->ends_hour && u->continues_hour && u->has_edges && !add_paths_with_edges (self, u, error))
     return FALSE;
   sort_paths (self);
   return TRUE;
@@ -577,14 +622,129 @@ write_path (OwdRoller *self, const Unit *u, gint32 path_id, GError **error)
   return TRUE;
 }
 
+/* ---- edges -------------------------------------------------------------------------------------- */
+
+/* Sums of these paths from the hour's begin to where the unit begins, into self->earlier, whose bins are paths. */
+static gboolean
+get_edges (OwdRoller *self, const Unit *u, const gint32 *ids, guint n_ids, GError **error)
+{
+  g_autofree char *hour = instant (u->hour_us);
+  g_autofree char *sql = g_strdup_printf (
+      "SELECT path_id, " OWD_EDGE_COLUMNS " FROM owd.edge WHERE start = %s AND width = %d"
+      " AND path_id BETWEEN %d AND %d ORDER BY path_id, at",
+      hour, (int) ((u->from_us - u->hour_us) / US_PER_S), ids[0] / EDGE_PATHS * EDGE_PATHS, ids[n_ids - 1]);
+  g_autoptr (PGresult) res = owd_conn_fetch (self->conn, "reading back edges", sql, 0, NULL, error);
+
+  owd_bins_reset (&self->earlier);
+  if (res == NULL)
+    return FALSE;
+  for (int i = 0; i < PQntuples (res); i++)
+    if (!owd_bins_get_edge (&self->earlier, res, i, 1, (guint32) binary (res, i, 0))) {
+      g_set_error (error, OWD_ERROR, OWD_ERROR_DB, "%s: a row of owd.edge does not hold what it should",
+                   self->conn->target);
+      return FALSE;
+    }
+  return TRUE;
+}
+
+/* What is gathered becomes rows. */
+static void
+flush_edges (OwdRoller *self, const Unit *u)
+{
+  for (guint i = 0; i < HOUR_MINUTES; i++) {
+    gint64 minute_us = u->hour_us + i * MINUTE_US;
+
+    owd_bins_put_edge (self->edges, &self->heads[i], (gint32) i * 60, self->edge_base, u->hour_us);
+    owd_bins_put_edge (self->edges, &self->tails[i], (gint32) (HOUR_MINUTES - i) * 60, self->edge_base, minute_us);
+    owd_bins_reset (&self->heads[i]);
+    owd_bins_reset (&self->tails[i]);
+  }
+}
+
+/* The path's bins of 1 min, and what self->earlier has of it: *earlier is the next one there. Heads are of [hour,
+ * minute i) for each minute that the unit ends or passes, tails of [minute i, end of the hour). */
+static void
+add_edges (OwdRoller *self, const Unit *u, gint32 path_id, guint *earlier)
+{
+  const OwdBins *minutes = &self->bins[BY_1MIN];
+  guint first = (guint) ((u->row_us - u->hour_us) / MINUTE_US), end = (guint) ((u->to_us - u->hour_us) / MINUTE_US);
+  gint32 base = path_id / EDGE_PATHS * EDGE_PATHS;
+  guint32 at = (guint32) (path_id - base);
+  OwdBin sum;
+  guint next = 0;
+
+  if (base != self->edge_base)
+    flush_edges (self, u);
+  self->edge_base = base;
+  owd_sum_reset (&sum, self->hist);
+  for (; *earlier < self->earlier.bins->len; (*earlier)++) {
+    guint32 id = g_array_index (self->earlier.bins, OwdBin, *earlier).at;
+
+    if (id == (guint32) path_id)
+      owd_sum_add (&sum, self->hist, &self->earlier, *earlier);
+    else if (id > (guint32) path_id)
+      break;
+  }
+  for (guint i = first + 1; i <= end && i < HOUR_MINUTES; i++) {
+    for (; next < minutes->bins->len && g_array_index (minutes->bins, OwdBin, next).at < i - first; next++)
+      owd_sum_add (&sum, self->hist, minutes, next);
+    owd_sum_put (&sum, self->hist, &self->heads[i], at);
+  }
+  owd_sum_reset (&sum, self->hist);
+  next = minutes->bins->len;
+  for (guint i = HOUR_MINUTES - 1; i > 0 && u->ends_hour; i--) {
+    for (; next > 0 && g_array_index (minutes->bins, OwdBin, next - 1).at >= i; next--)
+      owd_sum_add (&sum, self->hist, minutes, next - 1);
+    owd_sum_put (&sum, self->hist, &self->tails[i], at);
+  }
+  owd_sum_reset (&sum, self->hist);
+}
+
+static gboolean
+write_edges (OwdRoller *self, const Unit *u, GError **error)
+{
+  static const char what[] = "writing edges";
+  guint8 frame[MAX (OWD_COPY_HEAD_BYTES, OWD_COPY_TAIL_BYTES)];
+
+  flush_edges (self, u);
+  if (self->edges->len == 0)
+    return TRUE;
+  if (!owd_conn_run (self->conn, what, OWD_COPY_EDGES_SQL, error)
+      || !owd_conn_copy_put (self->conn, what, frame, (gsize) (owd_copy_put_head (frame) - frame), error)
+      || !owd_conn_copy_put (self->conn, what, self->edges->data, self->edges->len, error)
+      || !owd_conn_copy_put (self->conn, what, frame, (gsize) (owd_copy_put_tail (frame) - frame), error)
+      || !owd_conn_copy_end (self->conn, what, error))
+    return FALSE;
+  g_byte_array_set_size (self->edges, 0);
+  return TRUE;
+}
+
+/* Forgets what a call that failed may have left, and at the end of an hour what its minutes have left in the table. */
+static gboolean
+clear_edges (OwdRoller *self, const Unit *u, GError **error)
+{
+  g_autofree char *hour = instant (u->hour_us);
+  g_autofree char *sql = g_strdup_printf ("DELETE FROM owd.edge WHERE start = %s", hour);
+
+  for (guint i = 0; i < HOUR_MINUTES; i++) {
+    owd_bins_reset (&self->heads[i]);
+    owd_bins_reset (&self->tails[i]);
+  }
+  g_byte_array_set_size (self->edges, 0);
+  return !u->ends_hour || !u->continues_hour || owd_conn_run (self->conn, "replacing edges", sql, error);
+}
+
 /* Paths ids[0..n): *seen and *tally are where they begin. The earlier rows of 1 min follow from those of 10 s. */
 static gboolean
 write_group (OwdRoller *self, const Unit *u, const gint32 *ids, guint n, guint *seen, guint *tally, GError **error)
 {
   g_autoptr (GArray) order = g_array_new (FALSE, FALSE, sizeof (Earlier));
   g_autoptr (PGresult) earlier = NULL;
-  guint next = 0;
+  guint next = 0, edge = 0;
 
+  owd_bins_reset (&self->earlier);
+  if (u->has_edges && u->continues_hour && !u->ends_hour && !get_edges (self, u, ids, n, error))
+    return FALSE;
   if (u->ends_hour && u->continues_hour) {
     earlier = take_rows (self, ids, n, "10, 60", u->hour_us, u->from_us, order, error);
     if (earlier == NULL)
@@ -601,8 +761,10 @@ write_group (OwdRoller *self, const Unit *u, const gint32 *ids, guint n, guint *
     fill_path (self, u, ids[i], seen, tally);
     if (!write_path (self, u, ids[i], error))
       return FALSE;
+    if (u->has_edges)
+      add_edges (self, u, ids[i], &edge);
   }
-  return end_rows (self, error);
+  return end_rows (self, error) && write_edges (self, u, error);
 }
 
 static gboolean
@@ -611,6 +773,8 @@ write_unit (OwdRoller *self, const Unit *u, GError **error)
   const gint32 *ids = (const gint32 *) self->paths->data;
   guint seen = 0, tally = 0;
 
+  if (!clear_edges (self, u, error))
+    return FALSE;
   for (guint i = 0; i < self->paths->len; i += GROUP_PATHS)
     if (!write_group (self, u, ids + i, MIN (GROUP_PATHS, self->paths->len - i), &seen, &tally, error))
       return FALSE;
@@ -688,11 +852,12 @@ static gboolean
 move_marks (OwdRoller *self, const Unit *u, GError **error)
 {
   g_autofree char *to = instant (u->to_us), *hour = instant (u->ends_hour ? u->to_us : u->hour_us),
-                  *day = instant (floor_to (u->to_us, DAY_US));
+                  *day = instant (floor_to (u->to_us, DAY_US)), *begin = instant (u->hour_us);
   g_autofree char *sql = g_strdup_printf (
       "UPDATE owd.resolution SET filled_to = CASE WHEN width <= 60 THEN %s WHEN width < 86400 THEN %s"
-      " ELSE %s END WHERE width > 0",
-      to, hour, day);
+      " ELSE %s END, kept_from = CASE WHEN width < 0 AND filled_to = '-infinity' THEN %s ELSE kept_from END"
+      " WHERE width > 0 OR (width < 0 AND %s)",
+      to, hour, day, begin, u->has_edges ? "true" : "false");
 
   return owd_conn_run (self->conn, "noting what is rolled up", sql, error);
 }
@@ -726,11 +891,11 @@ roll_unit (OwdRoller *self, const Unit *u, GError **error)
 static gboolean
 roll_some (OwdRoller *self, gboolean patient, gboolean *ret_more, GError **error)
 {
-  gint64 from, until, span_us;
+  gint64 from, until, edges, span_us;
   Unit u;
 
   if (!owd_conn_run (self->conn, "opening a transaction", "BEGIN", error)
-      || !find_range (self, patient, &from, &until, error))
+      || !find_range (self, patient, &from, &until, &edges, error))
     return FALSE;
   if (until == G_MININT64 || from >= until) {
     owd_conn_rollback (self->conn);
@@ -743,7 +908,7 @@ roll_some (OwdRoller *self, gboolean patient, gboolean *ret_more, GError **error
   }
   if (!find_span (self, from, &span_us, error))
     return FALSE;
-  plan_unit (from, until, span_us, &u);
+  plan_unit (from, until, span_us, edges, &u);
   if (!roll_unit (self, &u, error) || !owd_conn_commit (self->conn, "committing roll-ups", error)) {
     self->day = G_MININT64; /* its tables may have been dropped meanwhile */
     return FALSE;

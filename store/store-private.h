@@ -115,12 +115,17 @@ gint64 owd_copy_slot (OwdTime t);
   "at, n, kept, sent, lost, late, min_ns, max_ns, first_ns, last_ns, least_hi_ns, p05, p50, p95, p99, sum_ns, lo_ns,"  \
   " hi_ns, bias_ns, ipdv_ns, square_ns2, sigma_ns2, hist"
 #define OWD_COPY_BINS_SQL "COPY owd.rollup (width, path_id, start, " OWD_BIN_COLUMNS ") FROM STDIN (FORMAT binary)"
+#define OWD_EDGE_COLUMNS "at, n, sent, lost, min_ns, max_ns, sum_ns, sigma_ns2, hist"
+#define OWD_COPY_EDGES_SQL "COPY owd.edge (width, path_id, start, " OWD_EDGE_COLUMNS ") FROM STDIN (FORMAT binary)"
 
 /* Appends a row for COPY; none where there are no bins. width in s. */
 void owd_bins_put_row (GByteArray *out, const OwdBins *bins, gint32 width, gint32 path_id, gint64 start_us);
 /* Appends the bins of a result's row; the first of OWD_BIN_COLUMNS is in `column`. at_offset is added to their numbers.
  * FALSE: not what the schema promises. */
 gboolean owd_bins_get_row (OwdBins *bins, const PGresult *res, int row, int column, guint32 at_offset);
+/* The same for rows of owd.edge and OWD_EDGE_COLUMNS; `at` tells paths apart, from path_id on. */
+void owd_bins_put_edge (GByteArray *out, const OwdBins *bins, gint32 width, gint32 path_id, gint64 start_us);
+gboolean owd_bins_get_edge (OwdBins *bins, const PGresult *res, int row, int column, guint32 at_offset);
 
 /* ---- rollup.c: from samples to roll-ups ---------------------------------------------------------- */
 
@@ -129,7 +134,8 @@ typedef struct OwdRoller OwdRoller;
 OwdRoller *owd_roller_new (OwdConn *conn);
 void owd_roller_free (OwdRoller *self); /* NULL is fine */
 /* See owd_store_roll(); after a failure the caller rolls back. */
-gboolean owd_roller_run (OwdRoller *self, gboolean patient, gboolean *ret_more, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+gboolean owd_roller_run (OwdRoller *self, gboolean patient, gboolean *ret_more,
+                         GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
 /* ---- migrate.c ---------------------------------------------------------------------------------- */
 

@@ -6,7 +6,7 @@
 --   owd.bins     counts, sums, extremes: one row per path, wanted bin and roll-up bin that it is made of
 --   owd.buckets  histograms: one row per wanted bin and bucket
 --
--- owd.path_sums and owd.path_buckets say the same of many paths at a time.
+-- owd.path_buckets says the same of many paths at a time; owd.path_sums and owd.places of all of them, over one range.
 --
 -- Up to filled_to a roll-up holds everything, behind it the next finer one does, at last the samples themselves: each
 -- sample is counted once, and what is read is complete up to the watermark. All of one statement is read in one snapshot.
@@ -37,6 +37,7 @@ BEGIN
   FOR have IN
     SELECT r.width, r.kept_from, r.filled_to, make_interval (secs => r.width) AS step, r.width <= pieces.width AS exact
       FROM owd.resolution r
+     WHERE r.width >= 0
      ORDER BY exact DESC, CASE WHEN r.width <= pieces.width THEN -r.width ELSE r.width END
   LOOP
     FOR gap IN SELECT unnest (missing) LOOP
@@ -178,57 +179,136 @@ END
 $$;
 COMMENT ON FUNCTION owd.bins (integer[], timestamptz, timestamptz, interval) IS 'Counts, sums and extremes of paths in bins of step, in one row per roll-up bin; private.';
 
--- What owd.bins() says of [from_ts, to_ts) as a whole, of all paths, summed up as far as one statement per piece can: a row per path and
--- piece. bins: rows of owd.bins() with samples that are in it; p50_ns, p95_ns are right where there is but one in all. The percentiles of several
--- taken together lie between the smallest and the largest of theirs: p50_lo to p50_hi, p95_lo to p95_hi, all of them buckets.
-CREATE OR REPLACE FUNCTION owd.path_sums (from_ts timestamptz, to_ts timestamptz)
-RETURNS TABLE (path_id integer, n bigint, bins bigint, last_at timestamptz, sent bigint, lost bigint, min_ns bigint, max_ns bigint,
-               sum_ns numeric, sigma_ns2 numeric, p50_ns float8, p95_ns float8, p50_lo smallint, p50_hi smallint, p95_lo smallint, p95_hi smallint)
-LANGUAGE plpgsql STABLE PARALLEL SAFE ROWS 2000 COST 10000
+-- [from_ts, to_ts) as one bin of all paths, cut into pieces as above; piece -1 is an edge [lo, hi), a row of owd.edge for 128 paths.
+-- What is left at an end that edges do not cover, less than a minute, is read from the samples where these are all there, and
+-- fewer than 60 for each path: so many are read in the time that the bins of 10 s of a path take.
+CREATE OR REPLACE FUNCTION owd.wide_pieces (from_ts timestamptz, to_ts timestamptz)
+RETURNS TABLE (piece integer, lo timestamptz, hi timestamptz)
+LANGUAGE plpgsql STABLE PARALLEL SAFE ROWS 5
 SET search_path = pg_catalog, pg_temp
-SET plan_cache_mode = force_custom_plan
-SET jit = off
 AS $$
-#variable_conflict use_column
 DECLARE
-  p record;
-  w interval;
-  row_span interval;
+  epoch CONSTANT timestamptz := '1970-01-01 00:00:00+00';
+  hour CONSTANT interval := '1 hour';
+  minute CONSTANT interval := '1 minute';
+  edge owd.resolution;
+  raw boolean;
+  inner_lo timestamptz;
+  inner_hi timestamptz;
+  first timestamptz;
+  last timestamptz;
+  rest tstzmultirange;
+  part tstzrange;
 BEGIN
-  FOR p IN SELECT * FROM owd.pieces (from_ts, to_ts, owd.exact_width (from_ts, NULL)) LOOP
-    IF p.piece = 0 THEN
-      RETURN QUERY
-      SELECT b.path_id, sum (b.n)::bigint, count (*) FILTER (WHERE b.n > 0), max (b.at) FILTER (WHERE b.n > 0), sum (b.sent)::bigint,
-             sum (b.lost)::bigint, min (b.min_ns), max (b.max_ns), sum (b.sum_ns), sum (b.sigma_ns2), max (b.p50_ns), max (b.p95_ns),
-             owd.bucket_of (min (b.p50_ns)::bigint), owd.bucket_of (max (b.p50_ns)::bigint),
-             owd.bucket_of (min (b.p95_ns)::bigint), owd.bucket_of (max (b.p95_ns)::bigint)
-        FROM owd.sample_bins (NULL, p.lo, p.hi, from_ts, NULL) b
-       GROUP BY b.path_id;
-      CONTINUE;
+  IF NOT isfinite (from_ts) OR NOT isfinite (to_ts) OR from_ts >= to_ts THEN
+    RETURN QUERY SELECT * FROM owd.pieces (from_ts, to_ts, 86400);
+    RETURN;
+  END IF;
+  SELECT * INTO edge FROM owd.resolution r WHERE r.width = -1;
+  inner_lo := date_bin (hour, from_ts + hour - interval '1 microsecond', epoch);
+  inner_hi := date_bin (hour, to_ts, epoch);
+  first := date_bin (minute, from_ts + minute - interval '1 microsecond', epoch);
+  last := least (date_bin (minute, to_ts, epoch), edge.filled_to);
+  rest := tstzmultirange (tstzrange (from_ts, to_ts));
+  piece := -1;
+  IF inner_lo <= inner_hi AND first < inner_lo AND inner_lo - hour >= edge.kept_from AND inner_lo <= edge.filled_to THEN
+    lo := first;
+    hi := inner_lo;
+    rest := rest - tstzmultirange (tstzrange (lo, hi));
+    RETURN NEXT;
+  END IF;
+  IF inner_lo <= inner_hi AND last > inner_hi AND inner_hi >= edge.kept_from THEN
+    lo := inner_hi;
+    hi := last;
+    rest := rest - tstzmultirange (tstzrange (lo, hi));
+    RETURN NEXT;
+  END IF;
+  raw := NOT EXISTS (SELECT FROM owd.partition p WHERE p.excess > 0)
+     AND (SELECT sum (p.seq) / greatest (extract (epoch FROM max (p.last_ts) - min (p.first_ts)), 1) FROM owd.partition p)
+         <= (SELECT count (*) FROM owd.path);
+  FOR part IN SELECT unnest (rest) LOOP
+    IF raw AND upper (part) - lower (part) < minute AND lower (part) >= (SELECT r.kept_from FROM owd.resolution r WHERE r.width = 0) THEN
+      piece := 0;
+      lo := lower (part);
+      hi := upper (part);
+      RETURN NEXT;
+    ELSE
+      RETURN QUERY SELECT * FROM owd.pieces (lower (part), upper (part), 86400);
     END IF;
-    w := make_interval (secs => p.piece);
-    row_span := CASE WHEN p.piece < 3600 THEN interval '1 hour' ELSE interval '1 day' END;
-    RETURN QUERY
-    SELECT u.path_id, sum (u.n)::bigint, count (*) FILTER (WHERE u.n > 0), max (u.start + w * u.at) FILTER (WHERE u.n > 0),
-           coalesce (sum (u.sent), 0)::bigint, coalesce (sum (u.lost), 0)::bigint, min (u.min_ns) FILTER (WHERE u.n > 0),
-           max (u.max_ns) FILTER (WHERE u.n > 0), sum (u.sum_ns), sum (u.sigma_ns2),
-           owd.bucket_ns (max (u.p50) FILTER (WHERE u.n > 0)), owd.bucket_ns (max (u.p95) FILTER (WHERE u.n > 0)),
-           min (u.p50) FILTER (WHERE u.n > 0), max (u.p50) FILTER (WHERE u.n > 0),
-           min (u.p95) FILTER (WHERE u.n > 0), max (u.p95) FILTER (WHERE u.n > 0)
-      FROM (SELECT r.path_id, r.start, unnest (r.at[c.a:c.z]) AS at, unnest (r.n[c.a:c.z]) AS n, unnest (r.sent[c.a:c.z]) AS sent,
-                   unnest (r.lost[c.a:c.z]) AS lost, unnest (r.min_ns[c.a:c.z]) AS min_ns, unnest (r.max_ns[c.a:c.z]) AS max_ns,
-                   unnest (r.sum_ns[c.a:c.z]) AS sum_ns, unnest (r.sigma_ns2[c.a:c.z]) AS sigma_ns2,
-                   unnest (r.p50[c.a:c.z]) AS p50, unnest (r.p95[c.a:c.z]) AS p95
-              FROM owd.rollup r,
-                   LATERAL owd.bins_within (r.start, row_span, p.piece, p.lo, p.hi) b,
-                   LATERAL (SELECT width_bucket ((b.first - 1)::smallint, r.at) + 1, width_bucket ((b.beyond - 1)::smallint, r.at)
-                             OFFSET 0) c (a, z)
-             WHERE r.width = p.piece AND r.start > p.lo - row_span AND r.start < p.hi) u
-     GROUP BY u.path_id;
   END LOOP;
 END
 $$;
-COMMENT ON FUNCTION owd.path_sums (timestamptz, timestamptz) IS 'Sums of all paths over a range, in one row per path and resolution; private.';
+COMMENT ON FUNCTION owd.wide_pieces (timestamptz, timestamptz) IS 'Which resolution answers for which part of a range, for all paths at once; private.';
+
+-- What owd.bins() says of [from_ts, to_ts) as a whole, of all paths, in one row each. p50_ns, p95_ns are there where one bin, or the samples
+-- alone, answer for the whole range; what several are put together from, owd.pair_buckets() knows. last_at: begin of the last
+-- piece or bin with samples.
+--
+-- One statement over all pieces: their times stand in it as constants, so that the planner opens no table without need, and
+-- each path is summed up once. Columns are unnested as far as they are asked for: much of the cost is what comes out of TOAST.
+CREATE OR REPLACE FUNCTION owd.path_sums (from_ts timestamptz, to_ts timestamptz)
+RETURNS TABLE (path_id integer, n bigint, last_at timestamptz, sent bigint, lost bigint, min_ns bigint, max_ns bigint,
+               sum_ns numeric, sigma_ns2 numeric, p50_ns float8, p95_ns float8)
+LANGUAGE plpgsql STABLE PARALLEL SAFE ROWS 2000 COST 10000
+SET search_path = pg_catalog, pg_temp
+SET datestyle = ISO
+SET jit = off
+AS $$
+DECLARE
+  p record;
+  -- of a row of bins: those that begin in [lo, hi)
+  bins CONSTANT text := $sql$
+    SELECT u.path_id, sum (u.n)::bigint, to_timestamp (max (u.since + %1$s * u.at) FILTER (WHERE u.n > 0)),
+           coalesce (sum (u.sent), 0)::bigint, coalesce (sum (u.lost), 0)::bigint,
+           min (u.min_ns) FILTER (WHERE u.n > 0), max (u.max_ns) FILTER (WHERE u.n > 0), sum (u.sum_ns), sum (u.sigma_ns2), %5$s
+      FROM (SELECT r.path_id, extract (epoch FROM r.start)::bigint AS since, unnest (r.at[c.a:c.z]) AS at, unnest (r.n[c.a:c.z]) AS n,
+                   unnest (r.sent[c.a:c.z]) AS sent, unnest (r.lost[c.a:c.z]) AS lost, unnest (r.min_ns[c.a:c.z]) AS min_ns,
+                   unnest (r.max_ns[c.a:c.z]) AS max_ns, unnest (r.sum_ns[c.a:c.z]) AS sum_ns, unnest (r.sigma_ns2[c.a:c.z]) AS sigma_ns2 %6$s
+              FROM owd.rollup r,
+                   LATERAL owd.bins_within (r.start, %2$L::interval, %1$s, %3$L::timestamptz, %4$L::timestamptz) b,
+                   LATERAL (SELECT width_bucket ((b.first - 1)::smallint, r.at) + 1, width_bucket ((b.beyond - 1)::smallint, r.at)
+                             OFFSET 0) c (a, z) -- OFFSET 0: worked out once
+             WHERE r.width = %1$s AND r.start > %3$L::timestamptz - %2$L::interval AND r.start < %4$L) u
+     GROUP BY u.path_id$sql$;
+  edges CONSTANT text := $sql$
+    SELECT r.path_id + u.at, u.n, CASE WHEN u.n > 0 THEN r.start END, coalesce (u.sent, 0), coalesce (u.lost, 0),
+           CASE WHEN u.n > 0 THEN u.min_ns END, CASE WHEN u.n > 0 THEN u.max_ns END, u.sum_ns, u.sigma_ns2, NULL::float8, NULL::float8
+      FROM owd.edge r, LATERAL unnest (r.at, r.n, r.sent, r.lost, r.min_ns, r.max_ns, r.sum_ns, r.sigma_ns2)
+             u (at, n, sent, lost, min_ns, max_ns, sum_ns, sigma_ns2)
+     WHERE r.start = %1$L AND r.width = %2$s$sql$;
+  samples CONSTANT text := $sql$
+    SELECT d.path_id, count (*), max (d.ts), 0::bigint, 0::bigint, min (d.owd_ns), max (d.owd_ns), sum (d.owd_ns),
+           sum (d.sigma_ns::numeric * d.sigma_ns), %3$s
+      FROM (SELECT s.path_id, s.ts, s.owd_ns, s.sigma_ns FROM owd.sample s WHERE s.ts >= %1$L AND s.ts < %2$L
+            UNION ALL SELECT e.path_id, e.ts, e.owd_ns, e.sigma_ns FROM owd.excess e WHERE e.ts >= %1$L AND e.ts < %2$L) d
+     GROUP BY d.path_id
+    UNION ALL
+    SELECT t.path_id, 0, NULL, sum (t.sent)::bigint, sum (t.lost)::bigint, NULL, NULL, 0, 0, NULL, NULL
+      FROM owd.tally t WHERE t.ts >= %1$L AND t.ts < %2$L
+     GROUP BY t.path_id$sql$;
+  parts text[] := '{}';
+  several boolean := (SELECT count (*) > 1 OR bool_or (q.piece < 0 OR (q.piece > 0 AND q.hi > q.lo + make_interval (secs => q.piece)))
+                        FROM owd.wide_pieces (from_ts, to_ts) q);
+  none CONSTANT text := 'NULL::float8, NULL::float8';
+BEGIN
+  FOR p IN SELECT * FROM owd.wide_pieces (from_ts, to_ts) LOOP
+    parts := parts || CASE
+      WHEN p.piece < 0 THEN format (edges, p.lo, extract (epoch FROM p.hi - p.lo)::integer)
+      WHEN p.piece = 0 THEN format (samples, p.lo, p.hi, CASE WHEN several THEN none ELSE
+        'percentile_disc (0.5) WITHIN GROUP (ORDER BY d.owd_ns)::float8, percentile_disc (0.95) WITHIN GROUP (ORDER BY d.owd_ns)::float8' END)
+      ELSE format (bins, p.piece, CASE WHEN p.piece < 3600 THEN '1 hour' ELSE '1 day' END, p.lo, p.hi, CASE WHEN several THEN none ELSE
+        'owd.bucket_ns (max (u.p50) FILTER (WHERE u.n > 0)), owd.bucket_ns (max (u.p95) FILTER (WHERE u.n > 0))' END,
+        CASE WHEN several THEN '' ELSE ', unnest (r.p50[c.a:c.z]) AS p50, unnest (r.p95[c.a:c.z]) AS p95' END) END;
+  END LOOP;
+  IF cardinality (parts) > 0 THEN
+    RETURN QUERY EXECUTE
+      'SELECT path_id, sum (n)::bigint, max (last_at), sum (sent)::bigint, sum (lost)::bigint, min (min_ns), max (max_ns), sum (sum_ns),'
+      ' sum (sigma_ns2), max (p50_ns), max (p95_ns) FROM (' || array_to_string (parts, ' UNION ALL ') || ') u (path_id, n, last_at, sent,'
+      ' lost, min_ns, max_ns, sum_ns, sigma_ns2, p50_ns, p95_ns) GROUP BY path_id';
+  END IF;
+END
+$$;
+COMMENT ON FUNCTION owd.path_sums (timestamptz, timestamptz) IS 'Sums of all paths over a range, in one row per path; private.';
 
 -- Histograms: of each path as many delays fall into each bucket, in bins of step as above. A bucket may come in several
 -- rows: whoever reads sums them up.
@@ -289,47 +369,47 @@ BEGIN ATOMIC
 END;
 COMMENT ON FUNCTION owd.buckets (integer[], timestamptz, timestamptz, interval) IS 'Histogram of paths (all together) in bins of step: rows in order of bin, bucket; private.';
 
--- Histograms as far as two percentiles need them: of the paths, each with the pair that it belongs to, how many delays fall into each
--- bucket of the pair's p50_lo to p95_hi; those below are counted as p50_lo - 1, those above not at all. A bucket may come in several
--- rows. Most of the time of a matrix goes here, by the entry: hence so little is done with each.
-CREATE OR REPLACE FUNCTION owd.path_ranks (paths integer[], pairs integer[], p50_lo smallint[], p95_hi smallint[], from_ts timestamptz,
-                                           to_ts timestamptz)
-RETURNS TABLE (pair integer, bucket smallint, n bigint)
+-- The histogram of each path over a range, of those that are wanted (NULL: all). Most of the time of a matrix goes here, by the entry: so
+-- one statement over all pieces reads each once and adds it up once, under one key: path_id << 16 | bucket + 32768.
+CREATE OR REPLACE FUNCTION owd.places (wanted integer[], from_ts timestamptz, to_ts timestamptz)
+RETURNS TABLE (place bigint, n float8)
 LANGUAGE plpgsql STABLE PARALLEL SAFE ROWS 50000 COST 10000
 SET search_path = pg_catalog, pg_temp
-SET plan_cache_mode = force_custom_plan
+SET datestyle = ISO
 SET jit = off
 AS $$
-#variable_conflict use_column
 DECLARE
   p record;
-  row_span interval;
+  bins CONSTANT text := $sql$
+    SELECT u.path | ((u.h >> 32) & 65535), (u.h & 4294967295)::float8
+      FROM (SELECT r.path_id::bigint << 16 AS path,
+                   unnest (r.hist[width_bucket ((b.first << 48) - 1, r.hist) + 1 : width_bucket ((b.beyond << 48) - 1, r.hist)]) AS h
+              FROM (SELECT r.path_id, r.start, r.hist || '{}' AS hist FROM owd.rollup r
+                     WHERE r.width = %1$s AND r.start > %3$L::timestamptz - %2$L::interval AND r.start < %4$L
+                       AND ($1 IS NULL OR r.path_id = ANY ($1))
+                    OFFSET 0) r, -- with || '{}': out of TOAST once
+                   LATERAL owd.bins_within (r.start, %2$L::interval, %1$s, %3$L::timestamptz, %4$L::timestamptz) b) u$sql$;
+  -- at << 48 | bucket << 32 | count: the key is what is left of the count, from path_id on
+  edges CONSTANT text := $sql$
+    SELECT u.path + (u.h >> 32), (u.h & 4294967295)::float8
+      FROM (SELECT r.path_id::bigint << 16 AS path, unnest (r.hist) AS h FROM owd.edge r WHERE r.start = %1$L AND r.width = %2$s) u
+     WHERE $1 IS NULL OR ((u.path + (u.h >> 32)) >> 16)::integer = ANY ($1)$sql$;
+  samples CONSTANT text := $sql$
+    SELECT d.path_id::bigint << 16 | owd.bucket_of (d.owd_ns) + 32768, 1::float8
+      FROM (SELECT s.path_id, s.owd_ns FROM owd.sample s WHERE s.ts >= %1$L AND s.ts < %2$L
+            UNION ALL SELECT e.path_id, e.owd_ns FROM owd.excess e WHERE e.ts >= %1$L AND e.ts < %2$L) d
+     WHERE $1 IS NULL OR d.path_id = ANY ($1)$sql$;
+  parts text[] := '{}';
 BEGIN
-  FOR p IN SELECT * FROM owd.pieces (from_ts, to_ts, owd.exact_width (from_ts, NULL)) LOOP
-    IF p.piece = 0 THEN
-      RETURN QUERY
-      SELECT k.pair, greatest (d.b, k.lo - 1)::smallint, sum (d.n)::bigint
-        FROM unnest (paths, pairs, p50_lo, p95_hi) k (path_id, pair, lo, hi)
-        JOIN owd.path_buckets (paths, p.lo, p.hi, NULL) d (path_id, bin, b, n) ON d.path_id = k.path_id AND d.b <= k.hi
-       GROUP BY 1, 2;
-      CONTINUE;
-    END IF;
-    row_span := CASE WHEN p.piece < 3600 THEN interval '1 hour' ELSE interval '1 day' END;
-    RETURN QUERY
-    -- 281470681743360: the bucket's bits of an entry; 281474976710655: with its count
-    SELECT g.pair, ((g.place >> 32) - 32768)::smallint, g.n
-      FROM (SELECT u.pair, greatest (u.h & 281470681743360, u.lo) AS place, sum (u.h & 4294967295)::bigint AS n
-              FROM (SELECT r.pair, r.lo, r.beyond,
-                           unnest (r.hist[width_bucket ((b.first << 48) - 1, r.hist) + 1 : width_bucket ((b.beyond << 48) - 1, r.hist)]) AS h
-                      FROM (SELECT k.pair, r.start, (k.lo + 32767)::bigint << 32 AS lo, (k.hi + 32769)::bigint << 32 AS beyond, r.hist || '{}' AS hist
-                              FROM owd.rollup r
-                              JOIN unnest (paths, pairs, p50_lo, p95_hi) k (path_id, pair, lo, hi) ON k.path_id = r.path_id
-                             WHERE r.width = p.piece AND r.start > p.lo - row_span AND r.start < p.hi
-                            OFFSET 0) r, -- with || '{}': out of TOAST once
-                           LATERAL owd.bins_within (r.start, row_span, p.piece, p.lo, p.hi) b) u
-             WHERE u.h & 281474976710655 < u.beyond
-             GROUP BY 1, 2) g;
+  FOR p IN SELECT * FROM owd.wide_pieces (from_ts, to_ts) LOOP
+    parts := parts || CASE
+      WHEN p.piece < 0 THEN format (edges, p.lo, extract (epoch FROM p.hi - p.lo)::integer)
+      WHEN p.piece = 0 THEN format (samples, p.lo, p.hi)
+      ELSE format (bins, p.piece, CASE WHEN p.piece < 3600 THEN '1 hour' ELSE '1 day' END, p.lo, p.hi) END;
   END LOOP;
+  IF cardinality (parts) > 0 THEN
+    RETURN QUERY EXECUTE 'SELECT place, sum (n) FROM (' || array_to_string (parts, ' UNION ALL ') || ') u (place, n) GROUP BY place' USING wanted;
+  END IF;
 END
 $$;
-COMMENT ON FUNCTION owd.path_ranks (integer[], integer[], smallint[], smallint[], timestamptz, timestamptz) IS 'Histograms of paths over a range, as far as median and 95th percentile need them; private.';
+COMMENT ON FUNCTION owd.places (integer[], timestamptz, timestamptz) IS 'Histograms of paths over a range; private.';

@@ -26,27 +26,26 @@ BEGIN
       JOIN owd.point a ON a.point_id = p.src_id
       JOIN owd.point b ON b.point_id = p.dst_id
   ), summed AS MATERIALIZED (
-    SELECT p.pair, sum (b.n) AS n, sum (b.bins) AS bins, min (b.min_ns)::float8 AS low, max (b.max_ns)::float8 AS high,
+    SELECT p.pair, count (*) AS paths, sum (b.n)::bigint AS n, min (b.min_ns)::float8 AS low, max (b.max_ns)::float8 AS high,
            sum (b.sum_ns) AS total, sum (b.sigma_ns2) AS sigma, max (b.p50_ns) AS p50, max (b.p95_ns) AS p95,
-           min (b.p50_lo) AS p50_lo, max (b.p50_hi) AS p50_hi, min (b.p95_lo) AS p95_lo, max (b.p95_hi) AS p95_hi,
            sum (b.sent) AS sent, sum (b.lost) AS lost, max (b.last_at) AS last
       FROM owd.path_sums (from_ts, to_ts) b
       JOIN named p ON p.path_id = b.path_id
      GROUP BY p.pair
-  ), wanted AS (
-    -- where bins disagree, their histograms tell
-    SELECT array_agg (p.path_id) AS paths, array_agg (p.pair) AS pairs, array_agg (s.p50_lo) AS p50_lo, array_agg (s.p95_hi) AS p95_hi
-      FROM named p JOIN summed s ON s.pair = p.pair
-     WHERE s.bins > 1 AND (s.p50_lo < s.p50_hi OR s.p95_lo < s.p95_hi)
   ), ranked AS (
-    SELECT h.pair, h.bucket, sum (h.n) OVER (PARTITION BY h.pair ORDER BY h.bucket) AS upto
-      FROM (SELECT b.pair, b.bucket, sum (b.n) AS n
-              FROM wanted w
-             CROSS JOIN LATERAL owd.path_ranks (w.paths, w.pairs, w.p50_lo, w.p95_hi, from_ts, to_ts) b
-             GROUP BY b.pair, b.bucket) h
+    -- what is put together of several bins, or several paths, has its percentiles in their histograms only
+    SELECT p.pair, ((h.place & 65535) - 32768)::smallint AS bucket,
+           sum (h.n) OVER (PARTITION BY p.pair ORDER BY h.place & 65535 ROWS UNBOUNDED PRECEDING) AS upto
+      FROM (SELECT CASE WHEN bool_or (s.p50 IS NULL) THEN NULL ELSE array_agg (p.path_id) FILTER (WHERE s.paths > 1) END
+              FROM summed s JOIN named p ON p.pair = s.pair WHERE s.n > 0) w (wanted)
+     CROSS JOIN LATERAL owd.places (w.wanted, from_ts, to_ts) h
+      JOIN named p ON p.path_id = (h.place >> 16)::integer
+     WHERE EXISTS (SELECT FROM summed s WHERE s.n > 0 AND (s.paths > 1 OR s.p50 IS NULL))
   ), percentile AS (
-    SELECT s.pair, min (r.bucket) FILTER (WHERE r.upto >= 0.5 * s.n) AS p50, min (r.bucket) FILTER (WHERE r.upto >= 0.95 * s.n) AS p95
-      FROM summed s JOIN ranked r ON r.pair = s.pair
+    SELECT s.pair, owd.bucket_ns (min (r.bucket) FILTER (WHERE r.upto >= s.half)) AS p50,
+           owd.bucket_ns (min (r.bucket) FILTER (WHERE r.upto >= s.most)) AS p95
+      FROM (SELECT s.pair, ((s.n + 1) / 2)::float8 AS half, ((19 * s.n + 19) / 20)::float8 AS most FROM summed s) s
+      JOIN ranked r ON r.pair = s.pair
      GROUP BY s.pair
   ), seen AS (
     SELECT p.pair, p.src, p.dst, max (CASE WHEN p.last_ts < to_ts THEN greatest (p.last_ts, l.ts) ELSE l.ts END) AS last
@@ -59,8 +58,7 @@ BEGIN
      GROUP BY p.pair, p.src, p.dst
   )
   SELECT p.src, p.dst, coalesce (t.n, 0)::bigint, t.low / 1000000, (t.total / nullif (t.n, 0))::float8 / 1000000,
-         greatest (t.low, least (t.high, CASE WHEN t.bins > 1 THEN owd.bucket_ns (coalesce (q.p50, t.p50_lo)) ELSE t.p50 END)) / 1000000,
-         greatest (t.low, least (t.high, CASE WHEN t.bins > 1 THEN owd.bucket_ns (coalesce (q.p95, t.p95_lo)) ELSE t.p95 END)) / 1000000,
+         greatest (t.low, least (t.high, coalesce (q.p50, t.p50))) / 1000000, greatest (t.low, least (t.high, coalesce (q.p95, t.p95))) / 1000000,
          sqrt ((t.sigma / nullif (t.n, 0))::float8) / 1000000, (t.lost / nullif (t.sent, 0))::float8, coalesce (p.last, t.last)
     FROM seen p
     LEFT JOIN summed t ON t.pair = p.pair

@@ -75,7 +75,8 @@ CREATE OR REPLACE FUNCTION owd.add_rollups (ts timestamptz) RETURNS void
 LANGUAGE sql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 BEGIN ATOMIC
-  SELECT owd.add_table (('rollup_' || r.width)::name, ts, r.span) FROM owd.resolution r WHERE r.width > 0;
+  SELECT owd.add_table ((CASE WHEN r.width > 0 THEN 'rollup_' || r.width ELSE 'edge' END)::name, ts, r.span)
+    FROM owd.resolution r WHERE r.width <> 0;
 END;
 COMMENT ON FUNCTION owd.add_rollups (timestamptz) IS 'Makes the tables for roll-ups of what was delivered at ts; private.';
 
@@ -99,8 +100,8 @@ BEGIN
       SELECT r.width, CASE WHEN r.keep > interval '0' THEN w.ts - r.keep ELSE '-infinity' END AS ts
         FROM owd.resolution r CROSS JOIN owd.watermark w
     ), parents (name, width, wish, needed) AS (
-      SELECT 'sample', 0, 0, 3600 UNION ALL SELECT 'tally', -1, 0, 3600
-      UNION ALL SELECT 'excess', -1, NULL, 60
+      SELECT 'sample', 0, 0, 3600 UNION ALL SELECT 'edge', -1, 0, -1
+      UNION ALL SELECT 'tally', NULL, 0, 3600 UNION ALL SELECT 'excess', NULL, NULL, 60
       UNION ALL SELECT 'rollup_' || r.width, r.width, r.width, CASE r.width WHEN 86400 THEN 86400 WHEN 3600 THEN 86400 ELSE 3600 END
         FROM owd.resolution r WHERE r.width > 0
     )

@@ -81,3 +81,18 @@ END $$;
 
 SELECT test.fails ($$SELECT * FROM owd.matrix (NULL, now ())$$, '%from_ts%');
 SELECT test.fails ($$SELECT * FROM owd.matrix (now (), NULL)$$, '%to_ts%');
+
+-- The newest samples of all paths, by way of time as by sorting all of them.
+INSERT INTO owd.partition (part, first_ts, last_ts) SELECT 0, min (ts), max (ts) FROM owd.sample;
+DO $$
+DECLARE
+  k integer;
+BEGIN
+  FOREACH k IN ARRAY ARRAY[0, 1, 2, 100, 2101, 5000] LOOP
+    ASSERT (SELECT string_agg (n::text, ' ') FROM owd.newest (k) n)
+      IS NOT DISTINCT FROM (SELECT string_agg (s::text, ' ') FROM (SELECT * FROM owd.samples ORDER BY ts DESC, part DESC, seq DESC LIMIT k) s), k;
+  END LOOP;
+  ASSERT (SELECT count (*) FROM owd.newest ()) = 100;
+END $$;
+SELECT test.fails ($$SELECT * FROM owd.newest (NULL)$$, 'n is the number%');
+SELECT test.fails ($$SELECT * FROM owd.newest (-1)$$, 'n is the number%');

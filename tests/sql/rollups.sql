@@ -57,7 +57,38 @@ RETURNS TABLE (path_id integer, bin timestamptz, v numeric[], q smallint[], hist
       USING (path_id, start, at)
 $$;
 
--- Every width holds what it should, up to where it says that it is filled, and nothing behind.
+-- What edges hold, by path and what they are of; and what the samples say that it should be: from the begin of an hour to each minute
+-- up to where edges are filled, and of hours that are over from each minute to the end.
+CREATE FUNCTION test.edged () RETURNS TABLE (start timestamptz, width integer, path_id integer, v numeric[], hist bigint[]) LANGUAGE sql AS $$
+  SELECT u.start, u.width, u.base + u.at, CASE WHEN u.n > 0 THEN ARRAY[u.n, u.min_ns, u.max_ns, u.sum_ns, u.sigma_ns2] ELSE ARRAY[0] END || coalesce (u.sent, 0)::numeric || coalesce (u.lost, 0)::numeric, h.hist
+    FROM (SELECT e.start, e.width, e.path_id AS base, unnest (e.at) AS at, unnest (e.n)::numeric AS n, unnest (e.sent) AS sent, unnest (e.lost) AS lost,
+                 unnest (e.min_ns) AS min_ns, unnest (e.max_ns) AS max_ns, unnest (e.sum_ns) AS sum_ns, unnest (e.sigma_ns2) AS sigma_ns2 FROM owd.edge e) u
+    LEFT JOIN (SELECT x.start, x.width, x.path_id AS base, (x.h >> 48)::smallint AS at, array_agg (x.h & ((1::bigint << 48) - 1) ORDER BY x.h) AS hist
+                 FROM (SELECT e.start, e.width, e.path_id, unnest (e.hist) AS h FROM owd.edge e) x GROUP BY 1, 2, 3, 4) h USING (start, width, base, at)
+$$;
+CREATE FUNCTION test.edges () RETURNS TABLE (start timestamptz, width integer, path_id integer, v numeric[], hist bigint[]) LANGUAGE sql AS $$
+  WITH filled AS (
+    SELECT r.filled_to, r.kept_from FROM owd.resolution r WHERE r.width = -1
+  ), piece AS MATERIALIZED (
+    SELECT h, h + CASE WHEN tail THEN m ELSE 0 END * interval '1 minute' AS lo, h + CASE WHEN tail THEN 60 ELSE m END * interval '1 minute' AS hi
+      FROM filled f, generate_series ((SELECT date_trunc ('hour', min (ts)) FROM owd.sample), (SELECT max (ts) FROM owd.sample), interval '1 hour') h,
+           generate_series (1, 59) m, unnest (ARRAY[false, true]) tail
+     WHERE isfinite (f.filled_to) AND h >= f.kept_from AND h + CASE WHEN tail THEN 60 ELSE m END * interval '1 minute' <= f.filled_to
+  ), s AS (
+    SELECT path_id, ts, owd_ns, sigma_ns, NULL::bigint AS sent, NULL::bigint AS lost FROM owd.sample
+    UNION ALL SELECT path_id, ts, owd_ns, sigma_ns, NULL, NULL FROM owd.excess
+    UNION ALL SELECT path_id, ts, NULL, NULL, sent, lost FROM owd.tally
+  )
+  SELECT p.lo, extract (epoch FROM p.hi - p.lo)::integer, s.path_id,
+         CASE WHEN count (s.owd_ns) > 0 THEN ARRAY[count (s.owd_ns), min (s.owd_ns), max (s.owd_ns), sum (s.owd_ns), sum (s.sigma_ns::numeric * s.sigma_ns)]
+              ELSE ARRAY[0] END || coalesce (sum (s.sent), 0) || coalesce (sum (s.lost), 0),
+         (SELECT array_agg ((b + 32768)::bigint << 32 | n ORDER BY b)
+            FROM (SELECT owd.bucket_of (d)::integer AS b, count (*) AS n FROM unnest (array_agg (s.owd_ns)) d WHERE d IS NOT NULL GROUP BY 1) x)
+    FROM piece p JOIN s ON date_trunc ('hour', s.ts) = p.h AND s.ts >= p.lo AND s.ts < p.hi
+   GROUP BY p.lo, p.hi, s.path_id
+$$;
+
+-- Every width holds what it should, up to where it says that it is filled, and nothing behind; so do edges.
 CREATE FUNCTION test.check_rollups () RETURNS bigint LANGUAGE plpgsql AS $$
 DECLARE
   r record;
@@ -75,6 +106,12 @@ BEGIN
     END LOOP;
     ASSERT (SELECT count (*) = count (DISTINCT (path_id, bin)) FROM test.rolled (r.width)), 'a bin stands there twice';
     bins := bins + (SELECT count (*) FROM test.rolled (r.width));
+  END LOOP;
+  FOR wrong IN
+    SELECT g AS got, w AS want FROM test.edged () g FULL JOIN test.edges () w USING (start, width, path_id)
+     WHERE g.v IS DISTINCT FROM w.v OR g.hist IS DISTINCT FROM w.hist
+  LOOP
+    RAISE EXCEPTION 'edge: got %, want %', wrong.got, wrong.want;
   END LOOP;
   RETURN bins;
 END $$;
@@ -141,6 +178,7 @@ SELECT test.watermark ('2026-03-31 02:33:20+00');
 DO $$ BEGIN
   ASSERT (SELECT count (*) FROM test.rolled (86400)) = 7;
   ASSERT test.check_rollups () > 2000;
+  ASSERT (SELECT r.kept_from = '2026-03-28 20:00+00' AND r.filled_to = '2026-03-31 02:33+00' FROM owd.resolution r WHERE r.width = -1);
   -- an hour's rows are one row
   ASSERT (SELECT max (n) FROM (SELECT count (*) AS n FROM owd.rollup WHERE width <= 300 AND start < '2026-03-31 02:00+00'
                                 GROUP BY width, path_id, date_trunc ('hour', start)) g) = 1;
