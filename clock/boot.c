@@ -545,7 +545,7 @@ static void
 doubt (OwdBoot *self, const Constraint *header)
 {
   Constraint c = constraint_near (header, self->alt.ref_ns);
-  const Constraint *last = NULL;
+  const Constraint *last;
 
   if (gap_to (&self->alt, &c) != 0) {
     self->alt.headers = 0;
@@ -553,14 +553,13 @@ doubt (OwdBoot *self, const Constraint *header)
   }
   take (&self->alt, &c);
   self->before_alt_ms = self->before.first_uptime_ms;
-  if (self->recent_segment == self->segment) {
-    self->before_alt_ms = oldest_kept_ms (self, self->alt.first_uptime_ms, &self->before);
-    last = last_refuted (self, &self->alt, self->before_alt_ms);
-  }
-  if (last != NULL) {
+  if (self->recent_segment != self->segment)
+    return;
+  self->before_alt_ms = oldest_kept_ms (self, self->alt.first_uptime_ms, &self->before);
+  last = last_refuted (self, &self->alt, self->before_alt_ms);
+  if (last != NULL)
     self->before_alt_ms = last->uptime_ms;
-    (void) lines_until (self, last->uptime_ms, &self->before);
-  }
+  (void) lines_until (self, self->before_alt_ms, &self->before);
 }
 
 /* A header that contradicts the main lines and fits an alternative which no header has refuted since is its second
