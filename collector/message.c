@@ -246,6 +246,7 @@ run_options (OwdMessage *self, const OwdPlan *plan, OwdWire *set)
   OwdRecord *rec = &self->decoder->record;
   guint32 n = 0;
 
+  owd_plan_begin (plan, rec, 0, 0);
   for (; owd_plan_next (plan, set, rec); n++)
     owd_state_options (self->state, owd_plan_info (plan)->options, rec->option);
   self->state->counters.options += n;

@@ -1410,6 +1410,44 @@ sampling_by_interface (void **state)
   assert_int_equal (s->flows[1].sampling, 0);
 }
 
+/* Options read the same whatever data set came before them: work space that flows leave behind is no part of them. */
+static void
+options_behind_flows (void **state)
+{
+  static const DgramField options[] = { { 143, 4, 0 }, { 160, 8, 0 }, { 305, 4, 0 }, { 306, 4, 0 }, { 304, 2, 0 } };
+  static const DgramField v4[] = { { 8, 4, 0 }, { 12, 4, 0 }, { 2, 4, 0 }, { 22, 4, 0 }, { 21, 4, 0 }, { 7, 2, 0 } };
+  static const DgramField both[] = { { 8, 4, 0 },   { 12, 4, 0 }, { 27, 16, 0 }, { 28, 16, 0 },
+                                     { 225, 4, 0 }, { 10, 4, 0 }, { 14, 4, 0 },  { 152, 8, 0 } };
+  static const struct {
+    guint n, len;
+    const DgramField *fields;
+  } before[] = { { G_N_ELEMENTS (v4), 22, v4 }, { G_N_ELEMENTS (both), 60, both } };
+  const guint64 init_ms = G_GUINT64_CONSTANT (1690000000000);
+
+  (void) state;
+  for (guint i = 0; i < G_N_ELEMENTS (before); i++) {
+    g_autoptr (Sink) s = sink_new (NULL);
+    Dgram d;
+
+    dgram_ipfix (&d, EXPORT_S, 0, 1);
+    dgram_template (&d, 10, 256, before[i].n, before[i].fields);
+    dgram_options_template (&d, 10, 257, 1, G_N_ELEMENTS (options), options);
+    dgram_set (&d, 256);
+    for (guint k = 0; k < before[i].len; k++)
+      dgram_u8 (&d, 0xff);
+    dgram_set (&d, 257);
+    dgram_u32 (&d, 1);
+    dgram_u64 (&d, init_ms);
+    dgram_u32 (&d, 1);
+    dgram_u32 (&d, 99);
+    dgram_u16 (&d, 1);
+    assert_int_equal (feed (s, &d), OWD_STATUS_OK);
+    feed_ipfix_data (s, 256);
+    assert_true (s->headers[1].init_ms == (gint64) init_ms);
+    assert_int_equal (counters (s)->sampling, 100);
+  }
+}
+
 static void
 init_time_in_options (void **state)
 {
@@ -1989,6 +2027,7 @@ main (void)
     cmocka_unit_test (sampling_of_the_state),
     cmocka_unit_test (sampling_by_sampler),
     cmocka_unit_test (sampling_by_interface),
+    cmocka_unit_test (options_behind_flows),
     cmocka_unit_test (init_time_in_options),
     cmocka_unit_test (every_stamp),
     cmocka_unit_test (events_and_other_times),
