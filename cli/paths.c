@@ -14,6 +14,7 @@ report (const Cli *cli, OwdStore *store, GError **error)
     { "last_seen", "last sample (UTC)", CELL_TIME, FALSE },
     { "last_owd_ms", "delay ms", CELL_MS, FALSE },
     { "last_sigma_ms", "sigma", CELL_MS, FALSE },
+    { "floor_ms", "light ms", CELL_MS, FALSE },
   };
   g_autoptr (OwdTable) table = owd_store_list_paths (store, error);
 

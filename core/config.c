@@ -7,6 +7,7 @@
  * A configuration is built whole or not at all: every fault of the file is collected before the load fails.
  */
 #include "owd-config.h"
+#include "owd-light.h"
 
 #include <errno.h>
 #include <math.h>
@@ -253,7 +254,8 @@ static const Option exporter_options[] = {
   { "exporter NAME", "ntp-trusted", TYPE_BOOL, "yes", NULL, NULL,
     "Whether this clock is disciplined well enough to serve as anchor for others." },
   { "exporter NAME", "latitude", TYPE_DOUBLE, "", "-90", "90",
-    "Site in degrees, north positive; bounds delays by the speed of light." },
+    "Site in degrees, north positive. Bounds delays: no packet is faster than light in fibre along the great circle; "
+    "so leave it out where a radio link is." },
   { "exporter NAME", "longitude", TYPE_DOUBLE, "", "-180", "180", "Site in degrees, east positive." },
 };
 
@@ -927,10 +929,10 @@ owd_config_exporter (const OwdConfig *self, guint i)
   return &exporter->shown;
 }
 
-const char *
-owd_config_exporter_name (const OwdConfig *self, const OwdAddr *addr, guint32 domain)
+static const OwdConfigExporter *
+find_exporter (const OwdConfig *self, const OwdAddr *addr, guint32 domain)
 {
-  const char *name = NULL;
+  const OwdConfigExporter *found = NULL;
 
   for (guint i = 0; i < self->exporters->len; i++) {
     const OwdConfigExporter *exporter = owd_config_exporter (self, i);
@@ -938,11 +940,30 @@ owd_config_exporter_name (const OwdConfig *self, const OwdAddr *addr, guint32 do
     if (memcmp (&exporter->addr, addr, sizeof *addr) != 0)
       continue;
     if (exporter->domain == (gint64) domain)
-      return exporter->name;
+      return exporter;
     if (exporter->domain < 0)
-      name = exporter->name;
+      found = exporter;
   }
-  return name;
+  return found;
+}
+
+const char *
+owd_config_exporter_name (const OwdConfig *self, const OwdAddr *addr, guint32 domain)
+{
+  const OwdConfigExporter *exporter = find_exporter (self, addr, domain);
+
+  return exporter != NULL ? exporter->name : NULL;
+}
+
+gint64
+owd_config_floor_ns (const OwdConfig *self, const OwdStateKey *a, const OwdStateKey *b)
+{
+  const OwdConfigExporter *x = find_exporter (self, &a->addr, a->domain),
+                          *y = find_exporter (self, &b->addr, b->domain);
+
+  if (x == NULL || y == NULL || !x->has_site || !y->has_site)
+    return 0;
+  return (gint64) (owd_light_ms (x->latitude, x->longitude, y->latitude, y->longitude) * OWD_NS_PER_MS);
 }
 
 char *

@@ -57,6 +57,8 @@ const OwdConfigExporter *owd_config_exporter (const OwdConfig *self, guint i);
 /* Name of an observation point: the section that has this address and domain, else one with the address and no domain,
  * else NULL. */
 const char *owd_config_exporter_name (const OwdConfig *self, const OwdAddr *addr, guint32 domain);
+/* What light takes in fibre between the sites of two of them (owd-light.h), in ns; 0: one is not configured. */
+gint64 owd_config_floor_ns (const OwdConfig *self, const OwdStateKey *a, const OwdStateKey *b);
 /* What all programs call an observation point: configured name, else address; with its domain where the exporter has
  * several that differ, with its version where even the domain does not tell two states apart. states: a table whose
  * keys are the OwdStateKeys known, key among them; the name is a function of that set. Returns: (transfer full). */

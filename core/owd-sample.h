@@ -29,6 +29,7 @@ enum {
   OWD_SAMPLE_SAMPLED = 1 << 7,       /* an exporter samples packets; equal counts prove the pair */
   OWD_SAMPLE_BY_SIGN
   = 1 << 8, /* who is upstream rests on the clocks' agreement: no TTL, no other half of the conversation */
+  OWD_SAMPLE_BELOW_LIGHT = 1 << 9, /* the whole interval lies below what light takes between both sites, likewise */
   OWD_SAMPLE_EXCESS = 1 << 15, /* beyond raw-samples-per-minute: it counts, but is not kept raw; never stored */
 };
 

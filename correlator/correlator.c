@@ -13,7 +13,7 @@
  * still find the one before it. */
 #define KEEP_NS (G_GINT64_CONSTANT (75) * OWD_NS_PER_S)
 #define KEEP_MORE_NS (G_GINT64_CONSTANT (15) * OWD_NS_PER_S)
-#define SNAPSHOT_MAGIC G_GUINT64_CONSTANT (0x363056504f44574f) /* "OWDOPV06" */
+#define SNAPSHOT_MAGIC G_GUINT64_CONSTANT (0x373056504f44574f) /* "OWDOPV07" */
 
 static void
 discard (void *user, const OwdSample *sample)
@@ -522,5 +522,7 @@ owd_correlator_load (OwdCorrelator *self, OwdLoadFunc read, void *user, GError *
   self->counters = s.counters;
   for (guint32 i = 0; i < self->n_states; i++)
     g_hash_table_insert (self->by_key, g_memdup2 (&self->state[i].key, sizeof (OwdStateKey)), GUINT_TO_POINTER (i + 1));
+  for (guint32 i = 0; i < self->n_pairs; i++)
+    pair_set_floor (self, &self->pair[i]);
   return TRUE;
 }

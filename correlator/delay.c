@@ -162,6 +162,14 @@ square (gint64 ns)
   return (double) ns * (double) ns;
 }
 
+gint64
+delay_most_ns (const OwdCorrelator *self, const Stamp *up, const Stamp *down)
+{
+  gint64 cu = self->state[up->state].clock.prior.cards_ns, cd = self->state[down->state].clock.prior.cards_ns;
+
+  return down->lo_ns - up->lo_ns + clock_of (self, down) + step_of (self, down)->bound_ns + (cu + cd) / 2;
+}
+
 void
 delay_sample (const OwdCorrelator *self, const Stamp *up, const Stamp *down, OwdSample *ret_sample)
 {
@@ -175,7 +183,7 @@ delay_sample (const OwdCorrelator *self, const Stamp *up, const Stamp *down, Owd
     .ts = ts,
     .owd_ns = best (self, down, sd) - ts,
     .lo_ns = apart - wu - su->bound_ns - (cu + cd) / 2,
-    .hi_ns = apart + wd + sd->bound_ns + (cu + cd) / 2,
+    .hi_ns = delay_most_ns (self, up, down),
     .sigma_ns = (gint64) (0.5
                           + sqrt ((square (su->bound_ns) + square (sd->bound_ns) + square (wu) + square (wd)
                                    + square (cu) + square (cd))
@@ -201,5 +209,7 @@ delay_widen (OwdSample *sample, gint64 level_ns)
 
   sample->lo_ns = MIN (sample->lo_ns, level_ns);
   sample->hi_ns = MAX (sample->hi_ns, level_ns + 1);
+  if (sample->hi_ns > 0)
+    sample->flags &= (guint16) ~OWD_SAMPLE_NEGATIVE;
   sample->sigma_ns = MAX (sample->sigma_ns, off_ns / 2);
 }

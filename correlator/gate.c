@@ -20,6 +20,12 @@
  * dense: so a sample without SYN or FIN needs two other flows near it, and a stream that had one without is not
  * believed again.
  *
+ * Less than light takes between two sites is no delay that a packet can have, and no route, queue or spike explains it.
+ * A clock does, and a clock changes what all packets of the time show, or all of a line card: a level below the floor
+ * is delivered, and flagged. A sample that stands there nearly alone is a bad stamp or a match by chance, even where
+ * one or two others support it: the same fault at another time. Where nobody has passed to show what the clocks do, it
+ * is delivered.
+ *
  * A stamp that has been contradicted on one path is the same stamp on others: there, where coarse steps would hide the
  * error, its samples are not delivered either.
  *
@@ -39,6 +45,7 @@
 #define BURST_US 10000 /* a queue may fill and drain between two neighbours */
 #define FAR_MADS 9     /* about 6 sigma */
 #define LATELY_ENOUGH 8
+#define CARD_OF 16 /* so small a share of a path's last samples may be a line card's */
 #define LAST 3     /* samples of a sparse path that make a new level */
 #define DENSE 64   /* of a path's last samples: so many show where its level is dense, */
 #define DENSE_OF 8 /* which has neighbours within this part of the steps */
@@ -362,6 +369,50 @@ ask_lately (Recent *lately, const Habits *habits, const Waiting *w, const Seen *
   return VERDICT_LONELY;
 }
 
+/* ---- less than light takes ------------------------------------------------------------------------ */
+
+static gboolean
+is_impossible (const OwdCorrelator *self, const Pair *pair, const Waiting *w)
+{
+  gboolean back = w->travel == TRAVELS_BACK;
+
+  return pair->floor_ns > 0 && delay_most_ns (self, back ? &w->b : &w->a, back ? &w->a : &w->b) <= pair->floor_ns;
+}
+
+/* Has the other one less than light takes, too? Then it is nearer to the sample than to the floor. */
+static gboolean
+is_witness (gint32 other_us, gint32 delta_us, gint32 floor_us)
+{
+  return other_us != NOBODY && ABS ((gint64) other_us - delta_us) < ABS ((gint64) other_us - floor_us);
+}
+
+/* Do others show that it is a clock? Of those at its time a quarter, or one of the last where these are too few, or of
+ * the path's last samples a line card's share. Nobody: it may be. */
+static gboolean
+is_clock (const Pair *pair, const Company *c, const Waiting *w, gint32 delta_us)
+{
+  const Habits *habits = &pair->habits[w->travel == TRAVELS_BACK];
+  gint32 floor_us = in_us (w->travel == TRAVELS_BACK ? -pair->floor_ns : pair->floor_ns);
+  guint witnesses = 0, others = 0;
+
+  for (guint i = 0; i < NEIGHBOURS; i++)
+    witnesses += is_witness (c->level_us[i], delta_us, floor_us) ? 1 : 0;
+  if (witnesses >= MAX (FEW, c->n / 4))
+    return TRUE;
+  witnesses = 0;
+  for (guint32 i = 1; i <= MIN (habits->n, HABITS); i++) {
+    const Neighbour *v = &habits->v[(habits->n - i) % HABITS];
+
+    if (v->flow == flow_tag (w->flow))
+      continue;
+    others++;
+    witnesses += is_witness (v->delta_us, delta_us, floor_us) ? 1 : 0;
+    if (c->n < ENOUGH && others <= LAST && witnesses > 0)
+      return TRUE;
+  }
+  return others < LATELY_ENOUGH || witnesses * CARD_OF >= others;
+}
+
 /* ---- stamps that were contradicted ---------------------------------------------------------------- */
 
 /* Uptime or absolute time of the stamp: what refining does not touch. */
@@ -425,6 +476,9 @@ gate_judge (OwdCorrelator *self, Waiting *w)
     w->verdict = (guint8) ask_company (company, &pair->habits[back], w, &seen);
   else
     w->verdict = (guint8) ask_lately (&pair->lately[back], &pair->habits[back], w, &seen);
+  if (w->verdict < VERDICT_CONTRADICTED && is_impossible (self, pair, w)
+      && !is_clock (pair, company, w, in_us (seen.delta_ns)))
+    w->verdict = VERDICT_CONTRADICTED;
   if (w->verdict == VERDICT_FINE)
     return;
   w->level_ns = recent_median (&pair->lately[back]);

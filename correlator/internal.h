@@ -234,10 +234,11 @@ typedef struct {
 /* Two points a < b (state indices). delta is always time at b minus time at a, whatever the direction of travel. */
 typedef struct {
   guint32 a, b;
-  Recent delta;                  /* all pairs: the centre of what is plausible */
-  Recent path[2];                /* by Travel, as far as it was known when the records met */
-  Reach reach[2];                /* of path */
-  Recent lately[2];              /* by Travel, as decided */
+  gint64 floor_ns;  /* no packet takes less between them; 0: not known. From settings, not from snapshots */
+  Recent delta;     /* all pairs: the centre of what is plausible */
+  Recent path[2];   /* by Travel, as far as it was known when the records met */
+  Reach reach[2];   /* of path */
+  Recent lately[2]; /* by Travel, as decided */
   LevelBin level[2][LEVEL_BINS]; /* likewise, by time */
   Habits habits[2];              /* likewise */
   Company company[2][SLICES];    /* likewise, of the slices that were asked for last */
@@ -481,6 +482,8 @@ void pair_forget (OwdCorrelator *self, guint32 state);
 guint32 pair_get (OwdCorrelator *self, guint32 a, guint32 b);
 /* Makes the table of slots for self->pair, which is complete. */
 void pair_index (OwdCorrelator *self);
+/* What the settings say of it. */
+void pair_set_floor (const OwdCorrelator *self, Pair *pair);
 /* delay.c */
 /* The state's clock has learnt something: what is kept of it is made anew. */
 void delay_renew (State *s);
@@ -493,6 +496,8 @@ gint64 stamp_best_ns (const OwdCorrelator *self, const Stamp *stamp);
 void delay_see_records (const OwdCorrelator *self, const Rec *a, const Rec *b, OwdStampEnd which, Seen *ret_seen);
 /* Likewise of two stamps as they are. */
 void delay_see (const OwdCorrelator *self, const Stamp *a, const Stamp *b, Seen *ret_seen);
+/* Upper end of the interval that holds the delay. */
+gint64 delay_most_ns (const OwdCorrelator *self, const Stamp *up, const Stamp *down);
 /* All of *ret_sample but kind, flow, proto and seq. */
 void delay_sample (const OwdCorrelator *self, const Stamp *up, const Stamp *down, OwdSample *ret_sample);
 /* Makes the interval hold another level of delay too, and sigma say so. */

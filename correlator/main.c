@@ -89,6 +89,12 @@ run (Program *p, int signal_fd)
   return outcome (p, told);
 }
 
+static gint64
+floor_of (const void *config, const OwdStateKey *a, const OwdStateKey *b)
+{
+  return owd_config_floor_ns (config, a, b);
+}
+
 static void
 settings (Program *p)
 {
@@ -109,6 +115,8 @@ settings (Program *p)
   p->engine.skew_bound_ppm = owd_config_double (c, "correlator", "clock-skew-bound-ppm");
   p->engine.raw_per_minute = (guint32) owd_config_int (c, "database", "raw-samples-per-minute");
   p->engine.max_waiting = (guint32) MIN (flows, G_MAXUINT32 / 2);
+  p->engine.floor = floor_of;
+  p->engine.floor_user = c;
   p->engine.max_rate = (guint64) owd_config_int (c, "correlator", "max-rate");
   p->commit_us = owd_config_duration_ns (c, "correlator", "commit-interval") / OWD_NS_PER_US;
   p->checkpoint_us = owd_config_duration_ns (c, "correlator", "checkpoint-interval") / OWD_NS_PER_US;

@@ -461,6 +461,7 @@ static void
 emit (OwdCorrelator *self, const Waiting *w)
 {
   gboolean forward = w->travel == TRAVELS_FORWARD;
+  gint64 floor_ns = self->pair[w->pair].floor_ns;
   OwdSample out;
 
   delay_sample (self, forward ? &w->a : &w->b, forward ? &w->b : &w->a, &out);
@@ -476,6 +477,8 @@ emit (OwdCorrelator *self, const Waiting *w)
   }
   if (w->verdict == VERDICT_LONELY)
     delay_widen (&out, forward ? w->level_ns : -w->level_ns);
+  if (floor_ns > 0 && out.hi_ns <= floor_ns)
+    out.flags |= OWD_SAMPLE_BELOW_LIGHT;
   if (!thin_keeps (self, &self->pair[w->pair].thin[w->travel], &out))
     out.flags |= OWD_SAMPLE_EXCESS;
   out.seq = ++self->seq;

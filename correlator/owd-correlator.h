@@ -14,6 +14,7 @@
 #ifndef OWD_CORRELATOR_H
 #define OWD_CORRELATOR_H
 
+#include "owd-light.h"
 #include "owd-prior.h"
 #include "owd-sample.h"
 
@@ -31,6 +32,8 @@ typedef struct {
   guint32 max_waiting;     /* waiting records; more are shed by flow */
   guint32 raw_per_minute;  /* samples of a path and minute that are not marked OWD_SAMPLE_EXCESS; 0: all */
   guint64 max_rate;        /* records per second of log time; more are shed by flow; 0: no limit */
+  OwdFloorFunc floor;      /* least delay between two exporters; NULL: none is known. Called when both first meet */
+  const void *floor_user;
 } OwdCorrelatorConfig;
 
 /* Working defaults. */

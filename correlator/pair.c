@@ -19,8 +19,8 @@
  *   Without interfaces a large network, if its mean is no less than those of the pair's small ones: then all of it lies
  *   on one side.
  * - Clusters: nearer to the deltas that were proven for one direction than for the other.
- * - Sign: only where delta is clearly larger than steps and clock intervals, and the clocks have not been caught out;
- *   this trusts them.
+ * - Sign: only where delta is clearly larger than steps and clock intervals, and the clocks have not been caught out
+ *   (by negative delays, or ones that are less than light takes); this trusts them.
  * - None: points too near to each other, so far. No sample.
  */
 #include "internal.h"
@@ -292,23 +292,26 @@ network_says (Pair *pair, const Seen *seen)
   return ABS (wide) >= recent_low (&pair->round_trip) / 100 * WIDE_PERCENT ? wide : 0;
 }
 
-/* Have the two clocks been caught out? Then packets a to b have had negative deltas, or packets b to a positive ones.
- */
+/* Have the two clocks been caught out? Then packets have taken less than is possible: those a to b have had negative
+ * deltas, or those b to a positive ones, or they were faster than light. */
 static gboolean
 clocks_disagree (Pair *pair, gint64 slack_ns)
 {
   Recent *forward = &pair->lately[TRAVELS_FORWARD], *back = &pair->lately[TRAVELS_BACK];
+  gint64 least_ns = pair->floor_ns - slack_ns;
 
-  return (forward->n >= SIDE_ENOUGH && recent_median (forward) < -slack_ns)
-         || (back->n >= SIDE_ENOUGH && recent_median (back) > slack_ns);
+  return (forward->n >= SIDE_ENOUGH && recent_median (forward) < least_ns)
+         || (back->n >= SIDE_ENOUGH && -recent_median (back) < least_ns);
 }
 
+/* A delta that is too small for light whichever way the packet went shows that the clocks do not agree. */
 static Travel
 by_sign (Pair *pair, const Seen *seen)
 {
   gint64 slack_ns = seen->step_ns + seen->clock_ns;
 
-  if (ABS (seen->delta_ns) <= slack_ns || clocks_disagree (pair, slack_ns))
+  if (ABS (seen->delta_ns) <= slack_ns || ABS (seen->delta_ns) + slack_ns < pair->floor_ns
+      || clocks_disagree (pair, slack_ns))
     return TRAVELS_UNKNOWN;
   return seen->delta_ns > 0 ? TRAVELS_FORWARD : TRAVELS_BACK;
 }
@@ -413,9 +416,19 @@ pair_get (OwdCorrelator *self, guint32 a, guint32 b)
   slot = slot_of (self, a, b);
   if (self->pair_slot[slot] == 0) {
     self->pair[self->n_pairs] = (Pair){ .a = a, .b = b };
+    pair_set_floor (self, &self->pair[self->n_pairs]);
     self->pair_slot[slot] = ++self->n_pairs;
   }
   return self->pair_slot[slot] - 1;
+}
+
+void
+pair_set_floor (const OwdCorrelator *self, Pair *pair)
+{
+  const OwdCorrelatorConfig *c = &self->config;
+
+  pair->floor_ns
+      = c->floor != NULL ? c->floor (c->floor_user, &self->state[pair->a].key, &self->state[pair->b].key) : 0;
 }
 
 void
@@ -425,7 +438,7 @@ pair_forget (OwdCorrelator *self, guint32 state)
     Pair *p = &self->pair[i];
 
     if (p->a == state || p->b == state)
-      *p = (Pair){ .a = p->a, .b = p->b, .late = { p->late[0], p->late[1] } };
+      *p = (Pair){ .a = p->a, .b = p->b, .floor_ns = p->floor_ns, .late = { p->late[0], p->late[1] } };
   }
   if (self->side != NULL)
     memset (self->side, 0, SIDES * sizeof *self->side);

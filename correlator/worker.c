@@ -150,6 +150,7 @@ work_to_the_end (Worker *w, GError **error)
       return FALSE;
   }
   worker_is_back (w);
+  owd_store_set_floor (w->store, w->program->engine.floor, w->program->engine.floor_user);
   for (guint i = 0; i < w->parts->len; i++)
     if (!part_open (g_ptr_array_index (w->parts, i), error))
       return FALSE;

@@ -11,6 +11,7 @@
  */
 #include "clocks.h"
 
+#include "owd-light.h"
 #include "owd-mesh.h"
 
 #include <math.h>
@@ -161,7 +162,7 @@ floor_ms (const Clocks *c, guint a, guint b)
 
   if (x == NULL || y == NULL || !x->has_site || !y->has_site)
     return 0;
-  return owd_mesh_light_ms (x->latitude, x->longitude, y->latitude, y->longitude);
+  return owd_light_ms (x->latitude, x->longitude, y->latitude, y->longitude);
 }
 
 static double

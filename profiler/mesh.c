@@ -8,8 +8,6 @@
 #include <math.h>
 #include <string.h>
 
-#define EARTH_KM 6371.0
-#define FIBRE_MS_PER_KM 0.0049 /* 4.9 us: no cable is straight, so this is a floor */
 #define LEAST_WIDTH_MS 0.01    /* narrower pairs weigh no more */
 #define NAILED 1e6             /* weight of a reference's offset of 0 */
 
@@ -21,15 +19,6 @@ typedef struct {
   guint *part; /* of each node: its lowest node */
   guint n_pairs, n_nodes;
 } Mesh;
-
-double
-owd_mesh_light_ms (double lat_a, double lon_a, double lat_b, double lon_b)
-{
-  double a = lat_a * G_PI / 180, b = lat_b * G_PI / 180, dlon = (lon_b - lon_a) * G_PI / 180;
-  double h = pow (sin ((b - a) / 2), 2) + cos (a) * cos (b) * pow (sin (dlon / 2), 2);
-
-  return 2 * EARTH_KM * asin (sqrt (CLAMP (h, 0, 1))) * FIBRE_MS_PER_KM;
-}
 
 static OwdMeshRelation
 relate (const OwdMeshPair *p)

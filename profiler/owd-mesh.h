@@ -68,9 +68,6 @@ typedef struct {
  * that stay within. FALSE, and NAN: fewer than two times, or no line does. */
 gboolean owd_mesh_skew (const OwdMeshBound *bounds, guint n, double *ret_ppm, double *ret_lo_ppm, double *ret_hi_ppm);
 
-/* Time that light takes in fibre along the great circle between two places, degrees; ms, never too much. */
-double owd_mesh_light_ms (double lat_a, double lon_a, double lat_b, double lon_b);
-
 G_END_DECLS
 
 #endif

@@ -14,6 +14,7 @@
 #ifndef OWD_STORE_H
 #define OWD_STORE_H
 
+#include "owd-light.h"
 #include "owd-prior.h"
 #include "owd-sample.h"
 
@@ -89,7 +90,8 @@ typedef struct {
 /* What the collector noted of itself. */
 typedef struct {
   OwdTime since_ns, at_ns; /* its start; the note */
-  guint64 states, max_states, kernel_dropped, buffer_asked, buffer_got, disallowed, unattributed, over_limit, log_dropped;
+  guint64 states, max_states, kernel_dropped, buffer_asked, buffer_got, disallowed, unattributed, over_limit,
+      log_dropped;
   guint64 memory_used, memory_max, memory_refused; /* bytes, bytes, states and templates */
 } OwdCollectorRow;
 
@@ -97,6 +99,8 @@ typedef struct {
  * again whenever it has grown (the keys of a prefix never change). A point is its key; the name is what views show and
  * may change later, for past samples too: it does when a second domain of an address turns up. */
 gboolean owd_store_points (OwdStore *self, const OwdPoint *points, gsize n, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+/* What owd.paths shows as the least delay of paths that are used from here on. */
+void owd_store_set_floor (OwdStore *self, OwdFloorFunc floor, const void *user);
 /* Upserts rows of owd.exporters, key (addr, domain, version). */
 gboolean owd_store_exporters (OwdStore *self, const OwdExporterRow *rows, gsize n,
                               GError **error) G_GNUC_WARN_UNUSED_RESULT;
@@ -106,10 +110,11 @@ gboolean owd_store_collector (OwdStore *self, const OwdCollectorRow *row, GError
 
 /* Rolls up, in one transaction, some of the minutes that the watermark of all partitions has passed. *ret_more: there
  * is more to do, call again. It does not matter who calls, nor how often: nothing is rolled up twice or left out, and
- * what is not rolled up yet is read from the samples. patient: while the watermark runs much faster than time itself, which
- * is to say a backlog is being worked off, only whole hours are rolled up; their rows are then written once and not put
- * together later. */
-gboolean owd_store_roll (OwdStore *self, gboolean patient, gboolean *ret_more, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+ * what is not rolled up yet is read from the samples. patient: while the watermark runs much faster than time itself,
+ * which is to say a backlog is being worked off, only whole hours are rolled up; their rows are then written once and
+ * not put together later. */
+gboolean owd_store_roll (OwdStore *self, gboolean patient, gboolean *ret_more,
+                         GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
 /* How long samples and roll-ups of each resolution are kept; 0: for good. */
 typedef struct {
@@ -126,7 +131,7 @@ gboolean owd_store_retain (OwdStore *self, const OwdRetention *keep, guint *ret_
 typedef struct {
   gint64 threshold_ns, level_shift_ns; /* delays */
   gint64 silent_ns, stalled_ns;
-  double loss, distribution; /* 0 to 1 */
+  double loss, distribution;      /* 0 to 1 */
   guint raise_after, clear_after; /* minutes in a row */
 } OwdEventRules;
 gboolean owd_store_evaluate (OwdStore *self, const OwdEventRules *rules, gboolean *ret_more,
@@ -166,28 +171,31 @@ typedef struct {
 gboolean owd_store_profiles (OwdStore *self, const OwdProfileRow *rows, gsize n,
                              GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
-/* Least delay of a path in a part of a time range: upper end of its interval, with room for one sample in a hundred that
- * is wrong. */
+/* Least delay of a path in a part of a time range: upper end of its interval, with room for one sample in a hundred
+ * that is wrong. */
 typedef struct {
   char src[OWD_POINT_NAME], dst[OWD_POINT_NAME];
   guint bin; /* of n_bins equal parts */
   guint64 n; /* samples */
   double least_ms;
 } OwdLeastDelay;
-/* Returns: (transfer full) (element-type OwdLeastDelay): parts with at least `least_n` samples, ordered by src and dst. */
+/* Returns: (transfer full) (element-type OwdLeastDelay): parts with at least `least_n` samples, ordered by src and dst.
+ */
 GArray *owd_store_least_delays (OwdStore *self, OwdTime from_ns, OwdTime to_ns, guint n_bins, guint least_n,
                                 GError **error);
-/* What probes have shown of an exporter's clock in a window: its stamps minus the probe's clock lie in [lo_ms, hi_ms]. */
+/* What probes have shown of an exporter's clock in a window: its stamps minus the probe's clock lie in [lo_ms, hi_ms].
+ */
 typedef struct {
   char point[OWD_POINT_NAME], clock[OWD_POINT_NAME]; /* clock: which end of a probe it was held against */
   OwdTime from_ns, to_ns;
   double lo_ms, hi_ms; /* -INFINITY, INFINITY: no bound */
   double error_ms;     /* that this clock states of itself; INFINITY: nothing */
 } OwdCalibrated;
-/* Returns: (transfer full) (element-type OwdCalibrated): windows that meet the time range, ordered by clock, point, time. */
+/* Returns: (transfer full) (element-type OwdCalibrated): windows that meet the time range, ordered by clock, point,
+ * time. */
 GArray *owd_store_calibrations (OwdStore *self, OwdTime from_ns, OwdTime to_ns, GError **error);
-/* Appends what a run found of clocks up to to_ns, all or nothing. relations, offsets: JSON arrays of objects, with a and
- * b, or point, from_ns, and what the views owd.clock_relations and owd.clock_offsets show. */
+/* Appends what a run found of clocks up to to_ns, all or nothing. relations, offsets: JSON arrays of objects, with a
+ * and b, or point, from_ns, and what the views owd.clock_relations and owd.clock_offsets show. */
 gboolean owd_store_clocks (OwdStore *self, OwdTime to_ns, const char *relations, const char *offsets,
                            GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
@@ -261,8 +269,8 @@ typedef void (*OwdProbeViaSink) (const OwdProbeVia *via, void *user);
 gboolean owd_store_probe_vias (OwdStore *self, OwdTime from, OwdTime to, gint64 slack_ns, OwdProbeViaSink sink,
                                void *user, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
-/* Mean active delay src to dst of one minute beside the sum of those over via (owd.probe_compose). sigma: standard error
- * of their difference; NaN: too few packets. Rows of the same three and size are neighbours. */
+/* Mean active delay src to dst of one minute beside the sum of those over via (owd.probe_compose). sigma: standard
+ * error of their difference; NaN: too few packets. Rows of the same three and size are neighbours. */
 typedef struct {
   const char *src, *via, *dst;
   guint size;
@@ -294,7 +302,8 @@ typedef void (*OwdProbeStampSink) (const OwdProbeStamp *stamp, void *user);
 /* In the order of point, clock, time. */
 gboolean owd_store_probe_stamps (OwdStore *self, OwdTime from, OwdTime to, gint64 slack_ns, OwdProbeStampSink sink,
                                  void *user, GError **error) G_GNUC_WARN_UNUSED_RESULT;
-/* lines: JSON lines of `oneway-probe calibrate --format json`, into owd.calibration; rows of the same key are replaced. */
+/* lines: JSON lines of `oneway-probe calibrate --format json`, into owd.calibration; rows of the same key are replaced.
+ */
 gboolean owd_store_calibration_lines (OwdStore *self, const char *lines, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
 /* Drops the days of probe results that ended longer than keep_ns before the end of the newest one. */

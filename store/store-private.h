@@ -184,6 +184,8 @@ struct OwdStore {
   GArray *batch_order; /* guint64: the samples in the order in which they are sent */
   guint8 *buffer;      /* COPY_BUFFER bytes */
   OwdRoller *roller;   /* NULL: not needed yet */
+  OwdFloorFunc floor;  /* NULL: columns stay as they are */
+  const void *floor_user;
 };
 
 #endif

@@ -76,6 +76,7 @@ is_excess (const OwdSample *sample)
 /* What this store knows of a registered point. */
 typedef struct {
   gint32 id;
+  OwdStateKey key;
   char name[OWD_POINT_NAME];
 } Point;
 
@@ -279,7 +280,7 @@ add_point (OwdStore *self, const OwdPoint *point, GError **error)
   Number domain, version;
   const char *const values[] = { owd_addr_text (&point->key.addr, addr), unsigned_text (&domain, point->key.domain),
                                  unsigned_text (&version, point->key.version) };
-  Point known = { .name = "" };
+  Point known = { .key = point->key };
 
   if (!get_or_put (&self->conn, "registering an observation point",
                    "SELECT point_id FROM owd.point WHERE addr = $1::inet AND domain = $2 AND version = $3",
@@ -326,9 +327,34 @@ path_key (guint32 src, guint32 dst)
   return GSIZE_TO_POINTER ((gsize) src << 32 | dst);
 }
 
+void
+owd_store_set_floor (OwdStore *self, OwdFloorFunc floor, const void *user)
+{
+  self->floor = floor;
+  self->floor_user = user;
+}
+
+/* Settings may have changed since the path was made. */
+static gboolean
+put_floor (OwdStore *self, gint32 path, const Point *src, const Point *dst, GError **error)
+{
+  gint64 floor_ns = self->floor != NULL ? self->floor (self->floor_user, &src->key, &dst->key) : 0;
+  Number id, floor;
+  const char *const values[] = { signed_text (&id, path), floor_ns > 0 ? signed_text (&floor, floor_ns) : NULL };
+  g_autoptr (PGresult) res = NULL;
+
+  if (self->floor == NULL)
+    return TRUE;
+  res = owd_conn_query (&self->conn, "noting the least delay of a path", PGRES_COMMAND_OK,
+                        "UPDATE owd.path SET floor_ns = $2 WHERE path_id = $1 AND floor_ns IS DISTINCT FROM $2", 2,
+                        values, error);
+  return res != NULL;
+}
+
 static gboolean
 add_path (OwdStore *self, guint32 src_point, guint32 dst_point, GError **error)
 {
+  const Point *from, *to;
   Number src, dst;
   const char *values[2];
   gint32 id;
@@ -338,11 +364,14 @@ add_path (OwdStore *self, guint32 src_point, guint32 dst_point, GError **error)
                  MAX (src_point, dst_point));
     return FALSE;
   }
-  values[0] = signed_text (&src, g_array_index (self->points, Point, src_point).id);
-  values[1] = signed_text (&dst, g_array_index (self->points, Point, dst_point).id);
+  from = &g_array_index (self->points, Point, src_point);
+  to = &g_array_index (self->points, Point, dst_point);
+  values[0] = signed_text (&src, from->id);
+  values[1] = signed_text (&dst, to->id);
   if (!get_or_put (&self->conn, "registering a path", "SELECT path_id FROM owd.path WHERE src_id = $1 AND dst_id = $2",
                    "INSERT INTO owd.path (src_id, dst_id) VALUES ($1, $2) ON CONFLICT DO NOTHING", 2, values, &id,
-                   error))
+                   error)
+      || !put_floor (self, id, from, to, error))
     return FALSE;
   g_hash_table_insert (self->paths, path_key (src_point, dst_point), GINT_TO_POINTER (id));
   return TRUE;

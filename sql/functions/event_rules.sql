@@ -12,7 +12,8 @@
 -- Minute by minute:
 --
 --   threshold  the 95th percentile is above threshold_ms; clear at 80 % of it
---   negative   the median is further below zero than two of its own sigma: a clock is off; clear at zero
+--   negative   the median is further below zero, or what light takes where sites are known, than two of its own sigma: a
+--              clock is off; clear where it is not below
 --   loss       the share of lost packets is above `loss`, of 100 packets or more; clear at half of it
 --   silent     nothing for silent_s on a path that had samples in half of the minutes of four times silent_s before
 CREATE OR REPLACE FUNCTION owd.find_minutes (done timestamptz, upto timestamptz, rules jsonb)
@@ -36,8 +37,10 @@ BEGIN
   RETURN QUERY
   WITH m AS MATERIALIZED (
     SELECT b.path_id, b.bin, b.n, b.p50_ns / 1000000 AS p50, b.p95_ns / 1000000 AS p95, b.sent, b.lost,
-           sqrt ((b.sigma_ns2 / nullif (b.n, 0))::float8) / 1000000 AS sigma, b.lost / nullif (b.sent, 0)::float8 AS loss
+           sqrt ((b.sigma_ns2 / nullif (b.n, 0))::float8) / 1000000 AS sigma, b.lost / nullif (b.sent, 0)::float8 AS loss,
+           coalesce (p.floor_ns, 0)::float8 / 1000000 AS light
       FROM owd.bins (NULL, done - 5 * quiet - minute, upto, minute) b
+      JOIN owd.path p ON p.path_id = b.path_id
   ), used AS (
     SELECT m.path_id, m.bin, lead (m.bin) OVER (PARTITION BY m.path_id ORDER BY m.bin) AS next,
            count (*) OVER (PARTITION BY m.path_id ORDER BY m.bin RANGE BETWEEN (4 * quiet) PRECEDING AND CURRENT ROW) AS busy
@@ -47,7 +50,7 @@ BEGIN
   ), touched (kind, path_id) AS MATERIALIZED (
     SELECT a.kind, a.subject FROM owd.alarm a
     UNION SELECT 'threshold', m.path_id FROM m WHERE m.n >= 5 AND m.p95 > high
-    UNION SELECT 'negative', m.path_id FROM m WHERE m.n >= 5 AND m.p50 < -2 * m.sigma
+    UNION SELECT 'negative', m.path_id FROM m WHERE m.n >= 5 AND m.p50 < m.light - 2 * m.sigma
     UNION SELECT 'loss', m.path_id FROM m WHERE m.sent >= 100 AND m.loss > most_loss
     UNION SELECT 'silent', g.path_id FROM gap g
   ), judged AS (
@@ -55,8 +58,8 @@ BEGIN
            m.p95 AS value, high AS threshold, jsonb_build_object ('p95_ms', m.p95, 'p50_ms', m.p50, 'n', m.n) AS evidence
       FROM m JOIN touched t ON t.kind = 'threshold' AND t.path_id = m.path_id WHERE m.n >= 5 AND high IS NOT NULL
     UNION ALL
-    SELECT m.bin + minute, m.bin, t.kind, m.path_id, m.p50 < -2 * m.sigma, m.p50 >= 0, m.p50, -2 * m.sigma,
-           jsonb_build_object ('p50_ms', m.p50, 'sigma_ms', m.sigma, 'n', m.n)
+    SELECT m.bin + minute, m.bin, t.kind, m.path_id, m.p50 < m.light - 2 * m.sigma, m.p50 >= m.light, m.p50, m.light - 2 * m.sigma,
+           jsonb_build_object ('p50_ms', m.p50, 'sigma_ms', m.sigma, 'n', m.n, 'floor_ms', m.light)
       FROM m JOIN touched t ON t.kind = 'negative' AND t.path_id = m.path_id WHERE m.n >= 5
     UNION ALL
     SELECT m.bin + minute, m.bin, t.kind, m.path_id, m.loss > most_loss, m.loss <= 0.5 * most_loss, m.loss, most_loss,

@@ -5,7 +5,8 @@ CREATE OR REPLACE FUNCTION owd.event_text (kind text, value float8, threshold fl
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 RETURN CASE kind
   WHEN 'threshold' THEN format ('95 %% of delays up to %s ms, more than %s ms', round (value::numeric, 2), round (threshold::numeric, 2))
-  WHEN 'negative' THEN format ('median %s ms: a clock is off', round (value::numeric, 3))
+  WHEN 'negative' THEN format ('median %s ms%s: a clock is off', round (value::numeric, 3),
+                               CASE WHEN value >= 0 THEN format (', light takes %s', round ((evidence ->> 'floor_ms')::numeric, 3)) END)
   WHEN 'loss' THEN format ('%s of %s packets lost, %s %%', evidence ->> 'lost', evidence ->> 'sent', round ((100 * value)::numeric, 2))
   WHEN 'silent' THEN format ('no samples for %s min, after %s busy minutes of %s', round ((value / 60)::numeric, 1),
                              evidence ->> 'busy_minutes', evidence ->> 'of_minutes')

@@ -19,7 +19,7 @@ COMMENT ON VIEW owd.events IS
 'Alarms, raised and cleared by the log''s own time. Raising and clearing is told by NOTIFY owd_events, with JSON: event_id, kind, state (raised or cleared), at, src, dst, value, threshold.';
 COMMENT ON COLUMN owd.events.event_id IS 'Number of the event; NULL: watermark_stalled, which is not kept.';
 COMMENT ON COLUMN owd.events.kind IS
-'threshold (95th percentile), level_shift (floor of the delay, as a route change has it), distribution (another one than at this hour on the days before), loss, silent, negative (delay below zero: a clock is off), clock_step, watermark_stalled.';
+'threshold (95th percentile), level_shift (floor of the delay, as a route change has it), distribution (another one than at this hour on the days before), loss, silent, negative (delay below zero, or below what light takes: a clock is off), clock_step, watermark_stalled.';
 COMMENT ON COLUMN owd.events.src IS 'Upstream observation point; for a clock_step without dst, the exporter whose clock was set.';
 COMMENT ON COLUMN owd.events.dst IS 'Downstream observation point; NULL: the event is about src alone, or about everything.';
 COMMENT ON COLUMN owd.events.raised IS 'End of the bin that raised it.';

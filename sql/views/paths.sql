@@ -2,7 +2,8 @@
 CREATE OR REPLACE VIEW owd.paths AS
 SELECT DISTINCT ON (a.name, b.name) a.name AS src, b.name AS dst, min (coalesce (p.first_ts, f.ts)) OVER same AS first_seen,
        coalesce (l.ts, p.last_ts) AS last_seen,
-       l.owd_ns::float8 / 1000000 AS last_owd_ms, l.sigma_ns::float8 / 1000000 AS last_sigma_ms
+       l.owd_ns::float8 / 1000000 AS last_owd_ms, l.sigma_ns::float8 / 1000000 AS last_sigma_ms,
+       p.floor_ns::float8 / 1000000 AS floor_ms
   FROM owd.path p
   JOIN owd.point a ON a.point_id = p.src_id
   JOIN owd.point b ON b.point_id = p.dst_id
@@ -19,3 +20,4 @@ COMMENT ON COLUMN owd.paths.first_seen IS 'ts of the first sample; NULL: there w
 COMMENT ON COLUMN owd.paths.last_seen IS 'ts of the newest sample; NULL: there was none.';
 COMMENT ON COLUMN owd.paths.last_owd_ms IS 'One-way delay of the newest sample in ms; positive: seen later at dst. NULL: it is no longer kept.';
 COMMENT ON COLUMN owd.paths.last_sigma_ms IS 'Its stated standard deviation in ms.';
+COMMENT ON COLUMN owd.paths.floor_ms IS 'What light takes between both sites in ms, in fibre along the great circle; no packet takes less. NULL: a site is not configured.';

@@ -26,4 +26,4 @@ COMMENT ON COLUMN owd.samples.profile_id IS 'Error profile of dst that was in fo
 COMMENT ON COLUMN owd.samples.proto IS 'IP protocol number of the flow.';
 COMMENT ON COLUMN owd.samples.flow IS 'Hash of the flow''s directed 5-tuple, the same at every point; 64 bits, so it may be negative.';
 COMMENT ON COLUMN owd.samples.flags IS
-'Sum of: 1 whole interval below zero, 2 an exporter''s boot time is known to no better than 20 ms, 4 proven by equal counts, 8 proven by SYN, FIN or RST, 16 reassembled from fragments, 32 stamp resolution assumed, 64 far from the path''s recent samples, 128 an exporter samples packets, 256 direction taken from the sign of the delay.';
+'Sum of: 1 whole interval below zero, 2 an exporter''s boot time is known to no better than 20 ms, 4 proven by equal counts, 8 proven by SYN, FIN or RST, 16 reassembled from fragments, 32 stamp resolution assumed, 64 far from the path''s recent samples, 128 an exporter samples packets, 256 direction taken from the sign of the delay, 512 whole interval below what light takes between both sites (owd.paths.floor_ms).';

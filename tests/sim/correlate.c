@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * correlate FILE.pcap: capture, decoder and correlator engine in one process, without log and database; prints samples
- * as the columns of owd.samples that judge reads. Log time advances with the capture's seconds, as it does live.
+ * correlate FILE.pcap [LIGHT]: capture, decoder and correlator engine in one process, without log and database; prints
+ * samples as the columns of owd.samples that judge reads. Log time advances with the capture's seconds, as it does
+ * live. LIGHT: what light takes between any two points, in ms.
  */
 #include "owd-capture.h"
 #include "owd-correlator.h"
@@ -10,6 +11,14 @@
 #include <stdio.h>
 
 static OwdCorrelator *correlator;
+
+static gint64
+floor_of (const void *user, const OwdStateKey *a, const OwdStateKey *b)
+{
+  (void) a;
+  (void) b;
+  return *(const gint64 *) user;
+}
 
 static void
 header (void *user, const OwdHeader *h)
@@ -106,17 +115,20 @@ main (int argc, char **argv)
 {
   const OwdDecoderSink sink = { .header = header, .flow = flow };
   g_autoptr (GError) error = NULL;
-  g_autoptr (OwdCapture) capture = argc == 2 ? owd_capture_open (argv[1], &error) : NULL;
+  g_autoptr (OwdCapture) capture = argc == 2 || argc == 3 ? owd_capture_open (argv[1], &error) : NULL;
   g_autoptr (OwdDecoder) decoder = owd_decoder_new (&sink, NULL, NULL);
   const OwdCorrelatorCounters *n;
+  const gint64 light_ns = argc == 3 ? (gint64) (g_ascii_strtod (argv[2], NULL) * OWD_NS_PER_MS) : 0;
   OwdCorrelatorConfig config;
   gboolean ok;
 
   if (capture == NULL) {
-    fprintf (stderr, "correlate: %s\n", error != NULL ? error->message : "usage: correlate FILE.pcap");
+    fprintf (stderr, "correlate: %s\n", error != NULL ? error->message : "usage: correlate FILE.pcap [LIGHT]");
     return OWD_EXIT_USAGE;
   }
   owd_correlator_config_init (&config);
+  config.floor = floor_of;
+  config.floor_user = &light_ns;
   correlator = owd_correlator_new (&config, sample, NULL);
   totals = g_array_new (FALSE, FALSE, sizeof (OwdCount));
   owd_correlator_set_count_sink (correlator, count);

@@ -6,8 +6,10 @@
 
 For each scenario and seed (OWD_TEST_SEEDS, default "1"): at least 97 % of the provable packets found, the truth in
 [lo, hi) for 99.9 % and within 2 sigma for 95 % of the samples of every path, order never broken; loss as stated within four
-standard deviations of the truth; over all of them fewer than 1 blunder in 10,000 samples.
+standard deviations of the truth; over all of them fewer than 1 blunder in 10,000 samples. Where one clock is far behind for half the
+time, and the floor that light sets is known, the same samples, and those that took less say so.
 """
+import csv
 import json
 import math
 import os
@@ -29,7 +31,26 @@ def measure(sim, correlate, scenario, seed, folder):
     report = json.loads(subprocess.run([sys.executable, JUDGE, "--truth", truth, "--format", "json", samples],
                                        check=True, capture_output=True, text=True).stdout)
     report["loss"] = list(compare_loss(truth, said))
+    report["light"] = list(compare_light(correlate, pcap, samples, truth)) if scenario == "ntp-step" else []
     return report
+
+
+def compare_light(correlate, pcap, samples, truth):
+    """What knowing that light takes 0.9 of a way's 1 ms changes wrongly: it may change flags, nothing else."""
+    told = subprocess.run([correlate, pcap, "0.9"], check=True, capture_output=True, text=True).stdout
+    with open(samples, encoding="ascii") as f:
+        plain = list(csv.DictReader(f))
+    lit = list(csv.DictReader(told.splitlines()))
+    with open(truth + ".exporters.tsv", encoding="ascii") as f:
+        stepped = [int(row[3]) / 1e9 for row in (line.split("\t") for line in f) if row[1] == "rtc_shift_ns"]
+    if [r | {"flags": 0} for r in lit] != [r | {"flags": 0} for r in plain]:
+        yield f"{len(lit)} samples with a floor, {len(plain)} without, or others"
+    wrong = [r for r in lit if (int(r["flags"]) & 512 > 0) != (float(r["hi_ms"]) <= 0.9)]
+    if wrong:
+        yield f"flags do not say what the interval does: {wrong[:3]}"
+    below = [r for r in lit if int(r["flags"]) & 512]
+    if len(below) < len(lit) / 5 or max(float(r["ts"]) for r in below) > stepped[0] + 2:
+        yield f"{len(below)} of {len(lit)} samples below the floor, up to {below[-1:]}, step at {stepped}"
 
 
 def compare_loss(truth, said):
@@ -63,6 +84,7 @@ def complaints(report):
     for src, dst, sent, stated, true in report["loss"]:
         if abs(stated - true) > 4 * math.sqrt(max(true, 1 / sent) / sent):
             yield f"{src} > {dst}: loss {stated:.5f} stated, {true:.5f} true, of {sent} packets"
+    yield from report["light"]
     if report["seq_gaps"] or report["ts_backwards"]:
         yield f"order: {report['seq_gaps']} gaps, {report['ts_backwards']} times back"
 

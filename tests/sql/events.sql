@@ -46,6 +46,9 @@ END $$;
 --   150 to 153  y to w loses 5 % of its packets                              loss
 --   180         z's clock is put ahead by 80 ms: what it sends seems faster  clock_step, and negative delays
 SELECT test.path (a, b) FROM unnest (ARRAY['w', 'x', 'y', 'z']) a, unnest (ARRAY['w', 'x', 'y', 'z']) b WHERE a <> b ORDER BY 1;
+-- Between w and y light takes 24 ms, and the route has 20 and 1 ms of noise: so does the clock of one of them.  negative
+UPDATE owd.path SET floor_ns = CASE path_id WHEN test.path ('w', 'y') THEN 24000000 ELSE 19000000 END
+ WHERE path_id IN (test.path ('w', 'y'), test.path ('y', 'w'));
 SELECT owd.add_samples (t) FROM generate_series ('2026-11-22 06:00+00'::timestamptz, '2026-11-22 12:00+00', '1 h') t;
 INSERT INTO owd.sample (ts, seq, owd_ns, lo_ns, hi_ns, sigma_ns, bias_ns, flow, path_id, profile_id, part, flags, kind, proto)
 SELECT s.ts, row_number () OVER (ORDER BY s.ts, s.path_id), s.ms * 1000000, 0, 0, 410000, 0, 1, s.path_id, 0, 0, 0, 1, 6
@@ -91,7 +94,10 @@ BEGIN
   ASSERT (SELECT count (*) = 1 AND bool_and (src = 'z' AND dst IS NULL AND raised = 190 AND abs (value - 80) < 2 AND (evidence ->> 'pairs')::integer = 3
                                              AND cleared BETWEEN 210 AND 240) FROM seen WHERE kind = 'clock_step'),
     (SELECT string_agg (s::text, E'\n') FROM seen s WHERE kind = 'clock_step');
-  ASSERT (SELECT count (*) = 3 AND bool_and (src = 'z' AND raised = 183 AND cleared IS NULL) FROM seen WHERE kind = 'negative');
+  ASSERT (SELECT count (*) = 3 AND bool_and (raised = 183 AND cleared IS NULL) FROM seen WHERE kind = 'negative' AND src = 'z');
+  ASSERT (SELECT count (*) = 1 AND bool_and ((src, dst) = ('w', 'y') AND raised = '2026-11-22 06:03+00' AND value BETWEEN 20 AND 21 AND cleared IS NULL
+                                             AND owd.event_text (kind, value, threshold, evidence) LIKE 'median 20.%, light takes 24.000: a clock is off')
+            FROM owd.events WHERE kind = 'negative' AND src <> 'z'), (SELECT string_agg (s::text, E'\n') FROM seen s WHERE kind = 'negative');
   ASSERT (SELECT count (*) = 0 FROM seen WHERE kind = 'distribution');
   ASSERT (SELECT bool_and (owd.event_text (kind, value, threshold, evidence) > '') FROM owd.events);
   ASSERT (SELECT bool_and ((evidence ->> 'since')::timestamptz < raised) FROM owd.events WHERE event_id IS NOT NULL);

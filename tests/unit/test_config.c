@@ -11,6 +11,7 @@
 #include <glib/gstdio.h>
 
 #include "owd-config.h"
+#include "owd-light.h"
 
 /* Loads the text as a file. Errors name it "FILE" here, so that they can be compared whole. */
 static OwdConfig *
@@ -206,6 +207,26 @@ exporters_have_names (void **state)
 }
 
 static void
+light_between_sites (void **state)
+{
+  g_autoptr (OwdConfig) c
+      = load_text ("[exporter Berlin]\naddress = 192.0.2.1\nlatitude = 52.52\nlongitude = 13.40\n"
+                   "[exporter Munich]\naddress = 192.0.2.2\ndomain = 7\nlatitude = 48.14\nlongitude = 11.58\n",
+                   NULL);
+  OwdStateKey berlin = { .domain = 1, .version = 9 }, munich = { .domain = 7, .version = 9 };
+
+  (void) state;
+  assert_true (owd_addr_parse ("192.0.2.1", &berlin.addr) && owd_addr_parse ("192.0.2.2", &munich.addr));
+  assert_float_equal (owd_light_ms (52.52, 13.40, 48.14, 11.58), 504 * 0.0049, 0.02);
+  assert_float_equal (owd_light_ms (10, 20, 10, 20), 0, 1e-9);
+  assert_float_equal (owd_light_ms (0, 0, 0, 180), 20015 * 0.0049, 0.01);
+  assert_in_range (owd_config_floor_ns (c, &berlin, &munich), 2440000, 2500000);
+  assert_int_equal (owd_config_floor_ns (c, &berlin, &munich), owd_config_floor_ns (c, &munich, &berlin));
+  munich.domain = 8;
+  assert_int_equal (owd_config_floor_ns (c, &berlin, &munich), 0);
+}
+
+static void
 exporter_faults (void **state)
 {
   (void) state;
@@ -363,6 +384,7 @@ main (void)
     cmocka_unit_test (missing_file_is_named),
     cmocka_unit_test (environment_wins),
     cmocka_unit_test (exporters_have_names),
+    cmocka_unit_test (light_between_sites),
     cmocka_unit_test (point_names),
     cmocka_unit_test (tests_and_targets_have_names),
     cmocka_unit_test (exporter_faults),

@@ -27,6 +27,7 @@ typedef struct {
   OwdTime now;
   guint32 in_if; /* at point 1 */
   guint32 raw_per_minute;
+  gint64 floor_ns;   /* least delay between both points */
   guint n_flows;     /* of load() */
   OwdTime watermark; /* before the call that delivers */
   gint64 horizon_ns; /* as it was then; 0: how late samples are delivered is not looked at */
@@ -71,6 +72,14 @@ world_new (void)
   return (World){ .samples = g_array_new (FALSE, FALSE, sizeof (OwdSample)), .watermark = OWD_TIME_NONE };
 }
 
+static gint64
+floor_of (const void *user, const OwdStateKey *a, const OwdStateKey *b)
+{
+  const World *w = user;
+
+  return a->domain != b->domain ? w->floor_ns : 0;
+}
+
 static void
 world_start (World *w)
 {
@@ -78,6 +87,8 @@ world_start (World *w)
 
   owd_correlator_config_init (&config);
   config.raw_per_minute = w->raw_per_minute;
+  config.floor = floor_of;
+  config.floor_user = w;
   w->c = owd_correlator_new (&config, collect, w);
   owd_correlator_set_count_sink (w->c, add_count);
 }
@@ -715,6 +726,112 @@ the_lonely_are_not_delivered (void **state)
   world_end (&w);
 }
 
+/* Of n samples 300 ms apart every `of`-th shows off_ms more than 20 ms, from the first one on. Returns how many of
+ * those were delivered; *ret_flagged: had less than light takes. */
+static guint
+odd_ones (gint64 floor_ns, guint n, guint first, guint of, gint64 off_ms, guint *ret_flagged)
+{
+  OwdTime from = EPOCH + 400 * S;
+  World w = world_new ();
+  guint odd, below = 0;
+
+  w.floor_ns = floor_ns;
+  world_start (&w);
+  warm_up (&w);
+  for (guint i = 0; i < n; i++) {
+    tick (&w, from + i * 300 * MS);
+    passes (&w, (guint16) (1000 + i), w.now - 20 * MS, i >= first && (i - first) % of == 0 ? 20 + off_ms : 20);
+  }
+  owd_correlator_flush (w.c);
+  odd = delivered_between (&w, 20 + off_ms - 2, 20 + off_ms + 2);
+  assert_int_equal (w.samples->len + owd_correlator_counters (w.c)->contradicted, 2 * n);
+  for (guint i = 0; i < w.samples->len; i++) {
+    gboolean is_below = (sample (&w, i)->flags & OWD_SAMPLE_BELOW_LIGHT) != 0;
+
+    assert_true (is_below == (floor_ns > 0 && sample (&w, i)->hi_ns <= floor_ns));
+    below += is_below ? 1 : 0;
+  }
+  *ret_flagged = below;
+  world_end (&w);
+  return odd;
+}
+
+/* The same fault again and again looks like another route, unless light does not allow it. A clock moves all samples,
+ * or those of a line card: they stay, and say what they are. */
+static void
+less_than_light_takes (void **state)
+{
+  guint flagged;
+
+  (void) state;
+  assert_in_range (odd_ones (0, 200, 5, 25, -15, &flagged), 4, 16);
+  assert_int_equal (flagged, 0);
+  assert_int_equal (odd_ones (10 * MS, 200, 5, 25, -15, &flagged), 0);
+  assert_int_equal (flagged, 0);
+  assert_in_range (odd_ones (3 * MS, 200, 5, 25, -15, &flagged), 4, 16); /* light is faster than that */
+  assert_int_equal (flagged, 0);
+  /* point 1's clock is put back half-way */
+  assert_int_equal (odd_ones (10 * MS, 200, 100, 1, -15, &flagged), 2 * 100);
+  assert_int_equal (flagged, 2 * 100);
+  assert_int_equal (odd_ones (10 * MS, 200, 0, 1, -15, &flagged), 2 * 200);
+  assert_int_equal (flagged, 2 * 200);
+  /* one flow of eight comes by a line card with a clock of its own: what passes before that is known may be lost */
+  assert_in_range (odd_ones (10 * MS, 200, 5, 8, -15, &flagged), 2 * 20, 2 * 25);
+  assert_true (flagged >= 2 * 20);
+}
+
+/* Where hardly anybody passes, the second sample tells that it is the clock. */
+static void
+less_than_light_takes_alone (void **state)
+{
+  OwdTime from = EPOCH + 400 * S;
+  World w = world_new ();
+  guint below = 0;
+
+  (void) state;
+  w.floor_ns = 10 * MS;
+  world_start (&w);
+  warm_up (&w);
+  for (guint i = 0; i < 60; i++) {
+    tick (&w, from + i * 10 * S);
+    passes (&w, (guint16) (1000 + i), w.now - 20 * MS, i == 20 ? -40 : i >= 40 ? 5 : 20);
+  }
+  owd_correlator_flush (w.c);
+  assert_int_equal (delivered_between (&w, -45, -35), 0);
+  assert_int_equal (delivered_between (&w, 18, 22), 2 * 39);
+  for (guint i = 0; i < w.samples->len; i++)
+    below += (sample (&w, i)->flags & OWD_SAMPLE_BELOW_LIGHT) != 0 ? 1 : 0;
+  assert_in_range (below, 2 * 19, 2 * 20);
+  world_end (&w);
+}
+
+/* Both clocks agree, if they are trusted: but 4 ms are too few for either direction. */
+static void
+light_refutes_the_sign (void **state)
+{
+  (void) state;
+  for (guint i = 0; i < 2; i++) {
+    World w = world_new ();
+
+    w.floor_ns = i * 10 * MS;
+    world_start (&w);
+    warm_up (&w);
+    for (guint p = 0; p < 2; p++)
+      assert_int_equal (export(&w, (Saw){ .point = p,
+                                          .sport = 77,
+                                          .tcp_flags = SYN,
+                                          .packets = 6,
+                                          .octets = 700,
+                                          .first = EPOCH + 299 * S + p * 4 * MS,
+                                          .last = EPOCH + 299 * S + 50 * MS + p * 4 * MS }),
+                        OWD_STATUS_OK);
+    tick (&w, EPOCH + 600 * S);
+    assert_int_equal (w.samples->len, i == 0 ? 2 : 0);
+    assert_int_equal (owd_correlator_counters (w.c)->undirected, i == 0 ? 0 : 2);
+    world_end (&w);
+  }
+}
+
 /* Where too few pass to contradict it, a sample that does not fit is delivered with an interval that holds both. */
 static void
 the_lonely_are_doubted (void **state)
@@ -1204,6 +1321,9 @@ main (void)
     cmocka_unit_test (keeps_no_more_than_told),
     cmocka_unit_test (late_is_counted),
     cmocka_unit_test (the_lonely_are_not_delivered),
+    cmocka_unit_test (less_than_light_takes),
+    cmocka_unit_test (less_than_light_takes_alone),
+    cmocka_unit_test (light_refutes_the_sign),
     cmocka_unit_test (the_lonely_are_doubted),
     cmocka_unit_test (profiles_count_in_their_time),
     cmocka_unit_test (whole_flows_tell_of_loss),

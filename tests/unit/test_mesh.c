@@ -146,21 +146,12 @@ contradictions_are_told (void **state)
   assert_true (isnan (net.relations[1].theta_ms) && isinf (net.relations[1].lo_ms) && net.relations[1].hi_ms == 10);
 }
 
-static void
-light_takes_its_time (void **state)
-{
-  (void) state;
-  assert_float_equal (owd_mesh_light_ms (52.52, 13.40, 48.14, 11.58), 504 * 0.0049, 0.02); /* Berlin, Munich */
-  assert_float_equal (owd_mesh_light_ms (10, 20, 10, 20), 0, 1e-9);
-}
-
 int
 main (void)
 {
   const struct CMUnitTest tests[] = {
     cmocka_unit_test (symmetry_is_exact),        cmocka_unit_test (bounds_always_hold),
     cmocka_unit_test (wrong_trust_is_withdrawn), cmocka_unit_test (contradictions_are_told),
-    cmocka_unit_test (light_takes_its_time),
   };
 
   return cmocka_run_group_tests (tests, NULL, NULL);
