@@ -55,7 +55,7 @@ BEGIN
         FROM pg_proc p WHERE p.pronamespace = 'owd'::regnamespace
     ), tables (name, rights) AS (VALUES
       ('schema_code', 'SELECT'), ('log', 'SELECT, INSERT'), ('partition', 'SELECT, INSERT, UPDATE'),
-      ('point', 'SELECT, INSERT, UPDATE (name)'), ('path', 'SELECT, INSERT, UPDATE (first_ts, last_ts)'),
+      ('point', 'SELECT, INSERT, UPDATE (name)'), ('path', 'SELECT, INSERT, UPDATE (first_ts, last_ts, floor_ns)'),
       ('exporter', 'SELECT, INSERT, UPDATE'), ('collection', 'SELECT, INSERT, UPDATE'), ('sample', 'SELECT, INSERT'), ('excess', 'SELECT, INSERT'), ('tally', 'SELECT, INSERT'),
       ('rollup', 'SELECT, INSERT, DELETE'), ('edge', 'SELECT, INSERT, DELETE'), ('resolution', 'SELECT, UPDATE'), ('profile', 'SELECT, INSERT'),
       ('profile_use', 'SELECT, INSERT'),
