@@ -14,7 +14,8 @@
  *
  * A contradiction is one of
  *   jitter      a gap of a few ms: the header's two fields were not read at one instant, or the clock has wandered off
- *               its line; older knowledge is dropped, and if that does not help constraints are widened by the gap
+ *               its line; older knowledge is dropped, and if that does not help constraints are widened by the gap,
+ *               until a step turns out to be the cause
  *   floating    sysUptime does not follow time (fprobe's stands still, but for jumps of a second); there is no boot
  *               time, each datagram has its own
  *   alternative everything else: kept beside the main lines until a header refutes it; confirmed by one that fits it
@@ -372,6 +373,35 @@ oldest_kept_ms (const OwdBoot *self, gint64 ms, const OwdBootLines *l)
   return oldest_ms;
 }
 
+/* Contradictions that were taken for jitter, and that a step explains, leave none behind. */
+static void
+unlearn_jitter (OwdBoot *self)
+{
+  guint32 n = self->n_doubted;
+
+  self->n_doubted = 0;
+  if (n == 0 || n > OWD_BOOT_DOUBTED)
+    return;
+  for (guint32 i = 0; i < n; i++)
+    if (self->doubted[i].uptime_ms <= self->before_step_ms || gap_to (&self->main, &self->doubted[i]) > 0)
+      return;
+  self->jitter_ns = MIN (self->jitter_ns, self->settled_ns);
+}
+
+/* It has risen by a contradiction of this header. */
+static void
+doubt_header (OwdBoot *self, const Constraint *c, gint64 was_ns)
+{
+  if (self->n_doubted == 0)
+    self->settled_ns = was_ns;
+  if (self->n_doubted < OWD_BOOT_DOUBTED) {
+    self->doubted[self->n_doubted] = *c;
+    self->doubted[self->n_doubted].lo_ns += was_ns;
+    self->doubted[self->n_doubted].hi_ns -= was_ns;
+  }
+  self->n_doubted = MIN (self->n_doubted + 1, OWD_BOOT_DOUBTED + 1);
+}
+
 /* The alternative has its second witness. */
 static OwdBootEvent
 confirm (OwdBoot *self, const Constraint *c)
@@ -393,6 +423,10 @@ confirm (OwdBoot *self, const Constraint *c)
   self->before_step_recv_ns = OWD_TIME_NONE;
   (void) lines_until (self, self->before_step_ms, &self->past);
   locate_step (self);
+  if (reboot)
+    self->n_doubted = 0;
+  else
+    unlearn_jitter (self);
   use_main (self, c->uptime_ms);
   if (reboot)
     self->reboots++;
@@ -423,6 +457,7 @@ count_header (OwdBoot *self)
   if (++self->calm == CALM) {
     self->calm = 0;
     self->jitter_ns /= 2;
+    self->n_doubted = 0;
   }
 }
 
@@ -484,6 +519,7 @@ contradicts (OwdBoot *self, const Constraint *c, double skew_bound_ppm)
     Constraint was = extent (&self->main, c->uptime_ms);
 
     self->jitter_ns += self->largest_ns;
+    self->n_doubted = OWD_BOOT_DOUBTED + 1;
     self->main = self->young = lines_over (&was, c, skew_bound_ppm);
     keep_from_here (self);
     self->alt.headers = 0;
@@ -516,6 +552,7 @@ refine (OwdBoot *self, const Constraint *c, double skew_bound_ppm)
     Constraint was = extent (&self->main, c->uptime_ms);
 
     self->calm = 0;
+    doubt_header (self, c, self->jitter_ns);
     self->jitter_ns += gap_ns;
     /* no further: the header itself spans a tick, and would hide a step that has just begun to show */
     was.lo_ns -= gap_ns;

@@ -110,6 +110,7 @@ typedef struct {
 } OwdBootLines;
 
 #define OWD_BOOT_RECENT 96
+#define OWD_BOOT_DOUBTED 4
 
 /* What one header says of the boot time: it lies in [lo, hi). */
 typedef struct {
@@ -156,11 +157,14 @@ typedef struct {
   OwdTime watch_export_ns; /* likewise */
   guint32 watch_uptime_ms; /* likewise */
   gint64 jitter_ns;        /* header times and uptimes contradict each other by so much, again and again */
-  guint32 window;          /* headers in the current window, */
-  guint32 small;           /* contradictions in it that may be jitter, */
-  gint64 largest_ns;       /* and the largest of them */
-  guint32 calm;            /* headers since the last contradiction */
-  gint64 rtc_ahead_ns;     /* the exporter's clock is at least this far ahead of the collector's; 0: not proven */
+  gint64 settled_ns;       /* the jitter before the latest contradictions that may be no jitter but a step */
+  OwdBootHeader doubted[OWD_BOOT_DOUBTED]; /* the headers that showed these, jitter left out */
+  guint32 n_doubted;                       /* more than fit: it is jitter */
+  guint32 window;                          /* headers in the current window, */
+  guint32 small;                           /* contradictions in it that may be jitter, */
+  gint64 largest_ns;                       /* and the largest of them */
+  guint32 calm;                            /* headers since the last contradiction */
+  gint64 rtc_ahead_ns; /* the exporter's clock is at least this far ahead of the collector's; 0: not proven */
 } OwdBoot;
 
 /* tick_ns: resolution of the header's time; uptime_step_ns: of its uptime; skew_bound_ppm: how fast uptime and wall

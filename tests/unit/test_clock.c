@@ -242,6 +242,43 @@ a_step_that_one_header_shows (void **state)
   assert_true (wrong <= outliers); /* the header that contradicts is itself read by the old clock */
 }
 
+/* A timer of 1.001 s beside a step: the first header that shows it may contradict by a millisecond or two, as jitter
+ * would. Once the step is confirmed it explains that, and no jitter stays behind to widen what is said; boot times hold
+ * on both sides of it. */
+static void
+a_step_leaves_no_jitter (void **state)
+{
+  g_autoptr (GRand) rand = g_rand_new_with_seed (29);
+  guint taken_for_jitter = 0;
+
+  (void) state;
+  for (guint run = 0; run < 300; run++) {
+    OwdClock c = { 0 };
+    OwdTime boot = EPOCH + g_rand_int_range (rand, 0, 1000000) * (gint64) 1000, t = boot + 3600 * S;
+    double skew = g_rand_double_range (rand, -40, 40);
+    gboolean jitter = FALSE;
+    gint64 lo_ns, hi_ns, truth_ns = 0, step = (g_rand_boolean (rand) ? 1 : -1) * 150 * MS;
+
+    for (guint i = 0; i < 3000; i++) {
+      gint64 late = i % 2 == 1 ? g_rand_int_range (rand, 0, 900) * MS : 0, by = i >= 1500 ? step : 0;
+      OwdHeader h;
+
+      t += i % 2 == 0 ? 1001 * MS : 0;
+      h = header_at (t + late + by, boot + by, skew);
+      truth_ns = t + late + by - (gint64) ((double) (t + late - boot) * (1 + skew * 1e-6));
+      (void) owd_clock_header (&c, &h, 100);
+      jitter = jitter || c.boot.jitter_ns > 0;
+    }
+    if (c.boot.steps != 1)
+      continue;
+    taken_for_jitter += jitter;
+    assert_int_equal (c.boot.jitter_ns, 0);
+    assert_true (owd_boot_at (&c.boot, c.boot.segment, c.boot.use_uptime_ms, &lo_ns, &hi_ns));
+    assert_true (lo_ns <= truth_ns && truth_ns < hi_ns);
+  }
+  assert_true (taken_for_jitter > 0);
+}
+
 /* The boot time of a skewed exporter moves by 5 ms within a stamp's age, which is more than is unknown of it. */
 static void
 an_old_stamp_has_its_own_boot_time (void **state)
@@ -589,6 +626,7 @@ main (void)
     cmocka_unit_test (reboot_and_step),
     cmocka_unit_test (a_small_step_is_located),
     cmocka_unit_test (a_step_that_one_header_shows),
+    cmocka_unit_test (a_step_leaves_no_jitter),
     cmocka_unit_test (an_old_stamp_has_its_own_boot_time),
     cmocka_unit_test (a_span_says_what_the_clock_says),
     cmocka_unit_test (a_profile_is_there_from_the_start),
