@@ -14,6 +14,9 @@
  *   times     NTP formats (IE 154 to 157) may differ by 1 us, for the golden decoder rounds. A golden row without a
  *             time of its own says nothing about an event's time (`obs323`) or an end that we reckon from a duration.
  *   kind      Where golden says `uptime-nobase` no absolute time can be given, and we must not invent one.
+ *
+ * And all captures through one decoder at once, datagrams in turns, each capture an exporter of its own: every flow,
+ * header and counter has to be what the capture gives alone, for exporters must not touch each other.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -248,10 +251,165 @@ captures_equal_golden (void **state)
   assert_true (captures > 0 && rows > 0);
 }
 
+/* ---- all at once --------------------------------------------------------------------------------- */
+
+typedef struct {
+  OwdTime at_ns; /* on a clock that is common to all */
+  guint capture;
+  OwdAddr src;
+  guint16 sport;
+  GBytes *payload;
+} Datagram;
+
+typedef struct {
+  GArray **rows; /* Row, of each capture; all rows that the sink was given */
+  guint capture; /* of the datagram in hand */
+} Sorted;
+
+static void
+sort_flow (void *user, const OwdHeader *header, const OwdFlow *flow)
+{
+  Sorted *sorted = user;
+  Row row;
+
+  memset (&row, 0, sizeof row);
+  row.header = *header;
+  row.header.state = 0; /* a number of the decoder's own */
+  row.flow = *flow;
+  g_array_append_val (sorted->rows[sorted->capture], row);
+}
+
+static void
+datagram_clear (gpointer data)
+{
+  g_bytes_unref (((Datagram *) data)->payload);
+}
+
+/* The capture's datagrams, from addresses that no other one has, beginning at start_ns. */
+static void
+collect (GArray *all, const char *path, guint capture, OwdTime start_ns)
+{
+  g_autoptr (GError) error = NULL;
+  g_autoptr (OwdCapture) file = owd_capture_open (path, &error);
+  OwdTime first_ns = OWD_TIME_NONE;
+  OwdCapturePacket packet;
+  OwdUdp udp;
+
+  assert_non_null (file);
+  while (owd_capture_next (file, &packet, &error) == OWD_STATUS_OK) {
+    Datagram d = { .capture = capture };
+
+    if (owd_packet_udp (packet.link_type, packet.data, packet.caplen, packet.wirelen, &udp) != OWD_PACKET_UDP)
+      continue;
+    if (first_ns == OWD_TIME_NONE)
+      first_ns = packet.time_ns;
+    d.at_ns = start_ns + packet.time_ns - first_ns;
+    d.src = udp.src;
+    d.src.b[0] = 0xfd;
+    d.src.b[1] = (guint8) capture;
+    d.sport = udp.sport;
+    d.payload = g_bytes_new (udp.payload, udp.len);
+    g_array_append_val (all, d);
+  }
+}
+
+static gint
+by_time (gconstpointer a, gconstpointer b)
+{
+  const Datagram *x = a, *y = b;
+
+  return (x->at_ns > y->at_ns) - (x->at_ns < y->at_ns);
+}
+
+/* Those of one capture, or of all (capture G_MAXUINT). Returns: the decoder, for its counters. */
+static OwdDecoder *
+decode_datagrams (const GArray *all, guint capture, GArray **rows)
+{
+  Sorted sorted = { .rows = rows };
+  OwdDecoderSink sink = { .flow = sort_flow, .user = &sorted };
+  g_autoptr (GError) error = NULL;
+  OwdDecoder *decoder = owd_decoder_new (&sink, NULL, &error);
+
+  assert_non_null (decoder);
+  for (guint i = 0; i < all->len; i++) {
+    const Datagram *d = &g_array_index (all, Datagram, i);
+    gsize len;
+    const guint8 *payload = g_bytes_get_data (d->payload, &len);
+
+    if (capture != G_MAXUINT && d->capture != capture)
+      continue;
+    sorted.capture = d->capture;
+    (void) owd_decoder_feed (decoder, &d->src, d->sport, d->at_ns, payload, len);
+  }
+  return decoder;
+}
+
+static const OwdStateCounters *
+state_of (const OwdDecoder *decoder, const OwdStateKey *key)
+{
+  for (guint i = 0; i < owd_decoder_n_states (decoder); i++)
+    if (owd_state_key_equal (&owd_decoder_state (decoder, i)->key, key))
+      return owd_decoder_state (decoder, i);
+  return NULL;
+}
+
+static void
+captures_do_not_touch_each_other (void **state)
+{
+  enum { SEED = 5 };
+  g_autoptr (GRand) rand = g_rand_new_with_seed (SEED);
+  g_autoptr (GDir) dir = g_dir_open (OWD_CORPUS "/golden", 0, NULL);
+  g_autoptr (GPtrArray) names = g_ptr_array_new_with_free_func (g_free);
+  g_autoptr (GArray) all = g_array_new (FALSE, FALSE, sizeof (Datagram));
+  GArray *alone[256], *together[256];
+  OwdDecoder *common;
+  const char *file;
+  guint rows = 0;
+
+  (void) state;
+  g_array_set_clear_func (all, datagram_clear);
+  while ((file = g_dir_read_name (dir)) != NULL) {
+    g_autofree char *name = g_strndup (file, strlen (file) - strlen (".tsv"));
+    g_autofree char *pcap = g_strdup_printf ("%s/pcap/%s.pcap", OWD_CORPUS, name);
+
+    if (g_str_has_prefix (name, "mmdb-") || g_str_has_prefix (name, "traffic-"))
+      continue;
+    assert_true (names->len < G_N_ELEMENTS (alone));
+    collect (all, pcap, names->len, (OwdTime) g_rand_int_range (rand, 0, 60000) * OWD_NS_PER_MS);
+    alone[names->len] = g_array_new (FALSE, FALSE, sizeof (Row));
+    together[names->len] = g_array_new (FALSE, FALSE, sizeof (Row));
+    g_ptr_array_add (names, g_steal_pointer (&name));
+  }
+  g_array_sort (all, by_time);
+  common = decode_datagrams (all, G_MAXUINT, together);
+  for (guint i = 0; i < names->len; i++) {
+    OwdDecoder *own = decode_datagrams (all, i, alone);
+
+    print_message ("%s\n", (const char *) g_ptr_array_index (names, i));
+    assert_int_equal (together[i]->len, alone[i]->len);
+    rows += alone[i]->len;
+    for (guint r = 0; r < alone[i]->len; r++)
+      assert_memory_equal (&g_array_index (together[i], Row, r), &g_array_index (alone[i], Row, r), sizeof (Row));
+    for (guint k = 0; k < owd_decoder_n_states (own); k++) {
+      const OwdStateCounters *want = owd_decoder_state (own, k), *got = state_of (common, &want->key);
+
+      assert_non_null (got);
+      assert_memory_equal (got, want, sizeof *want);
+    }
+    owd_decoder_free (own);
+    g_array_unref (alone[i]);
+    g_array_unref (together[i]);
+  }
+  print_message ("seed %d: %u captures, %u rows\n", SEED, names->len, rows);
+  assert_true (rows > 0);
+  owd_decoder_free (common);
+}
+
 int
 main (void)
 {
-  const struct CMUnitTest tests[] = { cmocka_unit_test (captures_equal_golden) };
+  const struct CMUnitTest tests[]
+      = { cmocka_unit_test (captures_equal_golden), cmocka_unit_test (captures_do_not_touch_each_other) };
 
   return cmocka_run_group_tests (tests, NULL, NULL);
 }
