@@ -16,8 +16,8 @@
 #include <unistd.h>
 
 #define T0 (G_GINT64_CONSTANT (1795305600) * OWD_NS_PER_S) /* 2026-11-22 00:00 UTC */
-#define BATCH 10000
-#define BATCHES_PER_ROLL 100
+#define BATCH 50000
+#define BATCHES_PER_ROLL 20
 
 typedef struct {
   guint points, paths;
