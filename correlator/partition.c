@@ -41,7 +41,8 @@ commit (Part *part, GError **error)
                    .seq = part->committed.seq,
                    .excess = part->committed.excess,
                    .watermark = MAX (owd_correlator_watermark (part->engine), part->committed.watermark),
-                   .shed_ppm = (guint64) ((1 - owd_correlator_kept (part->engine)) * 1000000) };
+                   .shed_ppm = (guint64) ((1 - owd_correlator_kept (part->engine)) * 1000000),
+                   .horizon_ns = owd_correlator_horizon_ns (part->engine) };
 
   tell_shedding (part, owd_correlator_kept (part->engine));
   points_note (part);

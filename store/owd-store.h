@@ -45,6 +45,7 @@ typedef struct {
   guint64 excess;    /* number of those delivered that were not (OWD_SAMPLE_EXCESS) */
   OwdTime watermark; /* no sample with ts at or before it will be added; OWD_TIME_NONE: none yet */
   guint64 shed_ppm;  /* share of the flows that is shed now; written, never read */
+  gint64 horizon_ns; /* likewise: how long samples wait */
 } OwdMark;
 
 /* Takes partition `part` of log `uuid` over: raises the partition's epoch, so that an earlier owner's next commit ends

@@ -501,7 +501,7 @@ static gboolean
 put_mark (OwdConn *conn, guint part, const OwdClaim *claim, const OwdMark *mark, OwdTime first, OwdTime last,
           OwdTime log_time, GError **error)
 {
-  Number n[10];
+  Number n[11];
   const char *const values[] = { unsigned_text (&n[0], part),
                                  signed_text (&n[1], claim->epoch),
                                  unsigned_text (&n[2], mark->offset),
@@ -511,14 +511,15 @@ put_mark (OwdConn *conn, guint part, const OwdClaim *claim, const OwdMark *mark,
                                  time_text (&n[6], first),
                                  time_text (&n[7], last),
                                  unsigned_text (&n[8], mark->excess),
-                                 unsigned_text (&n[9], mark->shed_ppm) };
-  g_autoptr (PGresult) res
-      = owd_conn_query (conn, "writing a partition's mark", PGRES_COMMAND_OK,
-                        "UPDATE owd.partition SET log_offset = $3, seq = $4, watermark_ns = $5,"
-                        " log_time_ns = coalesce ($6, log_time_ns), first_ts = coalesce (first_ts, owd.ts_of_ns ($7)),"
-                        " last_ts = coalesce (owd.ts_of_ns ($8), last_ts), excess = $9, shed_ppm = $10"
-                        " WHERE part = $1 AND epoch = $2",
-                        G_N_ELEMENTS (values), values, error);
+                                 unsigned_text (&n[9], mark->shed_ppm),
+                                 signed_text (&n[10], mark->horizon_ns) };
+  g_autoptr (PGresult) res = owd_conn_query (
+      conn, "writing a partition's mark", PGRES_COMMAND_OK,
+      "UPDATE owd.partition SET log_offset = $3, seq = $4, watermark_ns = $5,"
+      " log_time_ns = coalesce ($6, log_time_ns), first_ts = coalesce (first_ts, owd.ts_of_ns ($7)),"
+      " last_ts = coalesce (owd.ts_of_ns ($8), last_ts), excess = $9, shed_ppm = $10, horizon_ns = $11"
+      " WHERE part = $1 AND epoch = $2",
+      G_N_ELEMENTS (values), values, error);
 
   if (res == NULL)
     return FALSE;

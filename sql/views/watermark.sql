@@ -16,10 +16,11 @@ SELECT w.ts AS watermark, owd.ts_of_ns (p.log_time_ns) AS log_time, p.samples, p
        p.last_sample, (SELECT count (*) FROM owd.path) AS paths, (SELECT count (*) FROM owd.exporter) AS exporters,
        (SELECT coalesce (sum (pg_total_relation_size (i.inhrelid)), 0)::bigint FROM pg_inherits i
          WHERE i.inhparent = 'owd.sample'::regclass) AS sample_bytes,
-       (SELECT max (s.step) FROM owd.schema_step s) AS schema_version, p.excess, p.flows_kept
+       (SELECT max (s.step) FROM owd.schema_step s) AS schema_version, p.excess, p.flows_kept,
+       p.horizon_ns::float8 / 1000000000 AS horizon_s
   FROM owd.watermark w,
        (SELECT min (log_time_ns) AS log_time_ns, coalesce (sum (seq), 0)::bigint AS samples, coalesce (sum (excess), 0)::bigint AS excess, count (*) AS partitions,
-               1 - coalesce (avg (shed_ppm), 0)::float8 / 1e6 AS flows_kept,
+               1 - coalesce (avg (shed_ppm), 0)::float8 / 1e6 AS flows_kept, max (horizon_ns) AS horizon_ns,
                min (first_ts) AS first_sample, max (last_ts) AS last_sample FROM owd.partition) p;
 
 COMMENT ON VIEW owd.status IS 'One row: how far the flow log has been worked off, and what came out.';
@@ -34,4 +35,5 @@ COMMENT ON COLUMN owd.status.exporters IS 'Exporter states seen.';
 COMMENT ON COLUMN owd.status.sample_bytes IS 'Raw samples kept, with their indexes, in bytes on disk.';
 COMMENT ON COLUMN owd.status.excess IS 'Samples beyond raw-samples-per-minute: they count in roll-ups, but were not kept raw.';
 COMMENT ON COLUMN owd.status.flows_kept IS 'Share of the flows that the correlator keeps, 0 to 1: below 1 while more comes than [correlator] max-flows holds or max-rate allows.';
+COMMENT ON COLUMN owd.status.horizon_s IS 'How long samples wait for others that may still come, in s: the watermark is that behind log_time, of the slowest partition. NULL: not known yet.';
 COMMENT ON COLUMN owd.status.schema_version IS 'Step of the schema that the database is at.';

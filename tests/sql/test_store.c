@@ -347,9 +347,11 @@ mark_without_samples (void **state)
   assert_memory_equal (&back, &mark, sizeof mark);
   mark.offset++;
   mark.shed_ppm = 250000;
+  mark.horizon_ns = 61 * OWD_NS_PER_S;
   assert_works (owd_store_commit (store, 1, NULL, 0, NULL, 0, &mark, T0, &error));
-  told = sql ("SELECT shed_ppm || ' ' || (flows_kept < 1) FROM owd.partition, owd.status WHERE part = 1");
-  assert_string_equal (told, "250000 true");
+  told = sql (
+      "SELECT shed_ppm || ' ' || (flows_kept < 1) || ' ' || horizon_s FROM owd.partition, owd.status WHERE part = 1");
+  assert_string_equal (told, "250000 true 61");
 }
 
 static void
