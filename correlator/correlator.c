@@ -61,8 +61,7 @@ owd_correlator_reset (OwdCorrelator *self)
 {
   g_free (self->state);
   g_free (self->prior);
-  room_free (self->rec, self->config.max_waiting * sizeof *self->rec);
-  room_free (self->bucket, self->n_buckets * sizeof *self->bucket);
+  match_clear (self);
   g_free (self->pair);
   g_free (self->pair_slot);
   room_free (self->side, SIDES * sizeof *self->side);
@@ -78,9 +77,6 @@ owd_correlator_reset (OwdCorrelator *self)
     .user = self->user,
     .by_key = g_hash_table_new_full (owd_state_key_hash, owd_state_key_equal, g_free, NULL),
     .pending = { .far = NIL, .free = NIL },
-    .free_head = NIL,
-    .oldest = NIL,
-    .youngest = NIL,
     .shed = { .keep_below = SHED_NONE, .surge = -1, .since = OWD_TIME_NONE },
     .log_time = OWD_TIME_NONE,
     .watermark = OWD_TIME_NONE,
@@ -89,6 +85,7 @@ owd_correlator_reset (OwdCorrelator *self)
     .kept_since = OWD_TIME_NONE,
     .horizon_ns = self->config.first_horizon_ns,
   };
+  match_init (self);
 }
 
 OwdCorrelator *
@@ -116,6 +113,7 @@ owd_correlator_free (OwdCorrelator *self)
   if (self == NULL)
     return;
   owd_correlator_reset (self);
+  match_clear (self);
   g_array_unref (self->slot_counts);
   g_hash_table_unref (self->by_key);
   g_free (self);
@@ -304,7 +302,7 @@ owd_correlator_kept (const OwdCorrelator *self)
 guint32
 owd_correlator_waiting (const OwdCorrelator *self)
 {
-  return self->used;
+  return rec_count (self);
 }
 
 const OwdCorrelatorCounters *
@@ -362,7 +360,7 @@ owd_correlator_state (const OwdCorrelator *self, guint i, OwdCorrelatorState *re
 typedef struct {
   guint64 magic;
   guint32 sizes[6]; /* of the structures, so that another build's snapshot is refused */
-  guint32 n_states, n_known_priors, recs_size, used, free_head, fresh, oldest, youngest, n_buckets;
+  guint32 n_states, n_known_priors, n_waiting, n_buckets;
   guint32 n_pairs, n_chunks, n_slots, chunk_far, chunk_free, n_near, n_sides, some_shared;
   gint64 slot_ns, first_slot, decided_slot, judged_slot;
   OwdTime log_time, watermark, horizon_at, arrival_ns, kept_since;
@@ -374,6 +372,35 @@ typedef struct {
 
 static const guint32 SIZES[6]
     = { sizeof (State), sizeof (OwdPrior), sizeof (Rec), sizeof (Pair), sizeof (Chunk), sizeof (Side) };
+
+/* The oldest first. */
+static gboolean
+save_records (const OwdCorrelator *self, OwdSaveFunc write, void *user)
+{
+  const Waiters *w = &self->waiting;
+  guint64 end;
+
+  for (guint64 n = w->oldest; n < w->end; n = end) {
+    end = MIN (w->end, (n | (REC_BLOCK - 1)) + 1);
+    if (!write (user, &w->rec[rec_slot (self, n)], (end - n) * sizeof (Rec)))
+      return FALSE;
+  }
+  return TRUE;
+}
+
+static gboolean
+load_records (OwdCorrelator *self, guint32 n, OwdLoadFunc read, void *user)
+{
+  guint32 some;
+
+  for (; n > 0; n -= some) {
+    some = MIN (n, REC_BLOCK);
+    if (!read (user, &self->waiting.rec[match_slot (self)], some * sizeof (Rec)))
+      return FALSE;
+    self->waiting.end += some;
+  }
+  return TRUE;
+}
 
 /* Of those used, in the block that begins with the chunk. */
 static gsize
@@ -412,12 +439,7 @@ owd_correlator_save (const OwdCorrelator *self, OwdSaveFunc write, void *user)
   memcpy (s.sizes, SIZES, sizeof s.sizes);
   s.n_states = self->n_states;
   s.n_known_priors = self->n_known_priors;
-  s.recs_size = self->recs_size;
-  s.used = self->used;
-  s.free_head = self->free_head;
-  s.fresh = self->fresh;
-  s.oldest = self->oldest;
-  s.youngest = self->youngest;
+  s.n_waiting = rec_count (self);
   s.n_buckets = self->n_buckets;
   s.shed = self->shed;
   s.n_pairs = self->n_pairs;
@@ -442,9 +464,7 @@ owd_correlator_save (const OwdCorrelator *self, OwdSaveFunc write, void *user)
   s.n_late = self->n_late;
   s.counters = self->counters;
   return write (user, &s, sizeof s) && write (user, self->state, self->n_states * sizeof *self->state)
-         && write (user, self->prior, self->n_known_priors * sizeof *self->prior)
-         && write (user, self->rec, self->fresh * sizeof *self->rec)
-         && write (user, self->bucket, self->n_buckets * sizeof *self->bucket)
+         && write (user, self->prior, self->n_known_priors * sizeof *self->prior) && save_records (self, write, user)
          && write (user, self->pair, self->n_pairs * sizeof *self->pair)
          && write (user, self->side, s.n_sides * sizeof *self->side)
          && write (user, self->suspect, sizeof self->suspect)
@@ -456,9 +476,8 @@ static gboolean
 is_ours (const OwdCorrelator *self, const Snapshot *s)
 {
   return s->magic == SNAPSHOT_MAGIC && memcmp (s->sizes, SIZES, sizeof SIZES) == 0 && s->n_states < G_MAXUINT16
-         && s->fresh <= s->recs_size && (s->n_sides == 0 || s->n_sides == SIDES)
-         && (s->n_slots == 0 || s->n_slots == SLOTS) && s->recs_size <= self->config.max_waiting
-         && (s->n_buckets & (s->n_buckets - 1)) == 0;
+         && s->n_waiting <= self->config.max_waiting && (s->n_sides == 0 || s->n_sides == SIDES)
+         && (s->n_slots == 0 || s->n_slots == SLOTS) && (s->n_buckets & (s->n_buckets - 1)) == 0;
 }
 
 gboolean
@@ -472,14 +491,10 @@ owd_correlator_load (OwdCorrelator *self, OwdLoadFunc read, void *user, GError *
     return FALSE;
   }
   self->states_size = self->n_states = s.n_states;
-  self->recs_size = s.recs_size;
-  self->n_buckets = s.n_buckets;
   self->n_pairs = s.n_pairs;
   self->state = g_new (State, s.n_states);
   self->n_known_priors = s.n_known_priors;
   self->prior = g_new (OwdPrior, s.n_known_priors);
-  self->rec = room_new (self->config.max_waiting * sizeof *self->rec);
-  self->bucket = room_new (s.n_buckets * sizeof *self->bucket);
   self->pair = g_new (Pair, s.n_pairs);
   self->side = s.n_sides > 0 ? room_new (SIDES * sizeof *self->side) : NULL;
   self->pending = (Pending){ .slot_ns = s.slot_ns,
@@ -494,9 +509,7 @@ owd_correlator_load (OwdCorrelator *self, OwdLoadFunc read, void *user, GError *
   self->pending.free = s.chunk_free;
   if (!read (user, self->state, s.n_states * sizeof *self->state)
       || !read (user, self->prior, s.n_known_priors * sizeof *self->prior)
-      || !read (user, self->rec, s.fresh * sizeof *self->rec)
-      || !read (user, self->bucket, s.n_buckets * sizeof *self->bucket)
-      || !read (user, self->pair, s.n_pairs * sizeof *self->pair)
+      || !load_records (self, s.n_waiting, read, user) || !read (user, self->pair, s.n_pairs * sizeof *self->pair)
       || !read (user, self->side, s.n_sides * sizeof *self->side) || !read (user, self->suspect, sizeof self->suspect)
       || !read (user, self->pending.head, s.n_slots * sizeof *self->pending.head)
       || !load_chunks (&self->pending, read, user)) {
@@ -504,12 +517,8 @@ owd_correlator_load (OwdCorrelator *self, OwdLoadFunc read, void *user, GError *
     g_set_error (error, OWD_ERROR, OWD_ERROR_CORRUPT, "the snapshot ends early");
     return FALSE;
   }
-  self->used = s.used;
+  match_rehash (self, s.n_buckets);
   self->some_shared = s.some_shared != 0;
-  self->free_head = s.free_head;
-  self->fresh = s.fresh;
-  self->oldest = s.oldest;
-  self->youngest = s.youngest;
   self->shed = s.shed;
   self->log_time = s.log_time;
   self->watermark = s.watermark;

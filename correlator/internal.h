@@ -37,8 +37,8 @@ typedef struct {
   guint32 packets;     /* saturates */
   guint32 clock_us;    /* width of the boot interval, rounded up */
   guint32 bucket;
-  guint32 next;    /* in the bucket */
-  guint32 younger; /* in order of arrival */
+  guint32 next;    /* slot of the one before it in its conversation, 0: none; means nothing once that one has left */
+  guint32 other;   /* of its conversation's youngest: likewise the youngest of the next conversation in the bucket */
   guint32 arrival; /* receive time in ticks; never decreases in order of arrival */
   guint32 near;    /* hash of the source's network, /24 or /48 */
   guint16 state;
@@ -379,12 +379,13 @@ typedef struct {
   OwdTime since;                 /* flows that are kept now may lack records that came before */
 } Shed;
 
-#define PROBE_STRIDE 4
-#define PROBES (4 * PROBE_STRIDE) /* power of two */
+#define PROBE_STRIDE 2
+#define PROBES (8 * PROBE_STRIDE) /* power of two */
 
 /* Look-ups that will be made soon, and how far what they need has been asked for; see match.c. */
 typedef struct {
-  guint32 cursor[PROBES]; /* ring: bucket, then a record in it, NIL: no more */
+  guint32 bucket[PROBES]; /* ring: Rec.bucket of what is looked for */
+  guint32 cursor[PROBES]; /* likewise: a record, NIL: no more */
   guint32 n;              /* ever put there */
 } Probe;
 
@@ -395,6 +396,22 @@ typedef struct {
   guint64 key;   /* what sorts it */
   guint32 place; /* chunk * CHUNK_SAMPLES + place in it */
 } Turn;
+
+#define REC_BLOCK_BITS 13
+#define REC_BLOCK (1u << REC_BLOCK_BITS) /* records */
+
+/* Waiting records, numbered in order of arrival. They come at one end and leave at the other, so whole blocks of slots
+ * are taken and come free; within a block numbers and slots go together. Slot 0 is never taken. */
+typedef struct {
+  Rec *rec;
+  guint64 *born;             /* by block: number of its first slot; 0: free */
+  guint32 *queue;            /* by number / REC_BLOCK, modulo queue_size: the block */
+  guint32 *spare;            /* free blocks that have been used before: the last one is taken first */
+  guint32 n_spare, n_blocks; /* n_blocks: ever taken, and block 0 */
+  guint32 room, queue_size;  /* blocks at most; queue_size: power of two */
+  guint64 oldest, end;       /* numbers of those that wait: [oldest, end) */
+  guint64 blocks_end;        /* blocks have been taken for numbers / REC_BLOCK below */
+} Waiters;
 
 struct OwdCorrelator {
   OwdCorrelatorConfig config;
@@ -416,10 +433,7 @@ struct OwdCorrelator {
   OwdPrior *prior; /* by key, from_ns, id */
   guint32 n_known_priors;
 
-  /* waiting records */
-  Rec *rec;
-  guint32 recs_size, used, free_head, fresh; /* fresh: first slot never used */
-  guint32 oldest, youngest;
+  Waiters waiting;
   OwdTime kept_since; /* every record of the flows that are kept that came since then is still there */
   guint32 *bucket;
   guint32 n_buckets; /* power of two */
@@ -448,6 +462,32 @@ struct OwdCorrelator {
   OwdCorrelatorCounters counters;
 };
 
+/* How many records wait. */
+static inline guint32
+rec_count (const OwdCorrelator *self)
+{
+  return (guint32) (self->waiting.end - self->waiting.oldest);
+}
+
+/* How many wait that came before the one in a slot; of a slot where none waits: no less than rec_count(). */
+static inline guint64
+rec_place (const OwdCorrelator *self, guint32 slot)
+{
+  const Waiters *w = &self->waiting;
+
+  return w->born[slot >> REC_BLOCK_BITS] + (slot & (REC_BLOCK - 1)) - w->oldest;
+}
+
+/* The slot of a number between oldest and end. */
+static inline guint32
+rec_slot (const OwdCorrelator *self, guint64 number)
+{
+  const Waiters *w = &self->waiting;
+
+  return w->queue[number >> REC_BLOCK_BITS & (w->queue_size - 1)] << REC_BLOCK_BITS
+         | (guint32) (number & (REC_BLOCK - 1));
+}
+
 /* correlator.c */
 /* Room for a large array that may grow up to that size: zeros, in large pages where the kernel has some; memory that is
  * never touched is never taken. */
@@ -465,6 +505,13 @@ guint8 match_shared (const OwdCorrelator *self, guint16 a, guint16 b);
 /* Is what order.c holds of a flow with unequal counts still evidence of loss, now that all its records have come? */
 gboolean match_shows_loss (const OwdCorrelator *self, const Waiting *w);
 void match_expire (OwdCorrelator *self, OwdTime before);
+/* Makes and frees the room for config.max_waiting records; their table is match_rehash()'s. */
+void match_init (OwdCorrelator *self);
+void match_clear (OwdCorrelator *self);
+/* Room for the next record, whose slot this is; it waits once Waiters.end is behind it. */
+guint32 match_slot (OwdCorrelator *self);
+/* Those behind the first n leave. */
+void match_cut (OwdCorrelator *self, guint32 n);
 /* Makes the table of buckets anew, in that size. */
 void match_rehash (OwdCorrelator *self, guint32 n_buckets);
 /* shed.c */

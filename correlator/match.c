@@ -25,13 +25,16 @@
  * the same record twice (dropped) or not to be trusted (kept out). Everything is decided from what has arrived, in the
  * order of the log.
  *
- * Cost. One hash table of 88-byte slots; a record whose flow nobody else has seen costs one insertion and one removal.
+ * Cost. One hash table of 88-byte slots. They are taken in order of arrival and come free in the same order, so nothing
+ * is looked up when a record leaves; a bucket lists conversations, so that a look-up passes no other one's records.
  * With k records of one key waiting, an arrival costs O(k log k).
  */
 #include "internal.h"
 
 #include <string.h>
 
+#define BUCKETS_MIN 4096u
+#define BUCKETS_MAX (1u << 31)
 #define KEY_MAX 192                     /* records of one key that are looked at */
 #define PAUSE_NS (2000 * OWD_NS_PER_MS) /* a packet after this is a beginning */
 #define SAME_NS (1 * OWD_NS_PER_MS)     /* slack for the same stamp converted twice */
@@ -63,87 +66,164 @@ typedef struct {
 /* ---- table ---------------------------------------------------------------------------------------- */
 
 void
+match_init (OwdCorrelator *self)
+{
+  guint32 blocks = (guint32) (((guint64) self->config.max_waiting + REC_BLOCK - 1) / REC_BLOCK) + 2, size = 1;
+
+  while (size < blocks)
+    size *= 2;
+  self->waiting = (Waiters){ .rec = room_new ((gsize) blocks * REC_BLOCK * sizeof (Rec)),
+                             .born = room_new (blocks * sizeof (guint64)),
+                             .queue = room_new (size * sizeof (guint32)),
+                             .spare = room_new (blocks * sizeof (guint32)),
+                             .n_blocks = 1,
+                             .room = blocks,
+                             .queue_size = size,
+                             .oldest = REC_BLOCK,
+                             .end = REC_BLOCK,
+                             .blocks_end = 1 };
+}
+
+void
+match_clear (OwdCorrelator *self)
+{
+  Waiters *w = &self->waiting;
+
+  room_free (w->rec, (gsize) w->room * REC_BLOCK * sizeof (Rec));
+  room_free (w->born, w->room * sizeof (guint64));
+  room_free (w->queue, w->queue_size * sizeof (guint32));
+  room_free (w->spare, w->room * sizeof (guint32));
+  room_free (self->bucket, self->n_buckets * sizeof *self->bucket);
+  *w = (Waiters){ 0 };
+  self->bucket = NULL;
+  self->n_buckets = 0;
+}
+
+static guint32 *
+bucket_of (const OwdCorrelator *self, guint32 bucket)
+{
+  return &self->bucket[bucket & (self->n_buckets - 1)];
+}
+
+/* The youngest of a bucket, NIL: it is empty. Its head is the slot of the last record that was put there: that one may
+ * have left, and another one, of another bucket, be in its place. */
+static guint32
+bucket_first (const OwdCorrelator *self, guint32 bucket)
+{
+  guint32 i = *bucket_of (self, bucket);
+
+  if (rec_place (self, i) >= rec_count (self) || ((self->waiting.rec[i].bucket ^ bucket) & (self->n_buckets - 1)) != 0)
+    return NIL;
+  return i;
+}
+
+/* What a link of the record in slot i leads to. Links lead to elder ones, and records leave in order of arrival: behind
+ * the first that has left all have; who is in its slot now is younger than all that were linked to it. */
+static guint32
+linked (const OwdCorrelator *self, guint32 i, guint32 link)
+{
+  return rec_place (self, link) < rec_place (self, i) ? link : NIL;
+}
+
+static guint32
+elder (const OwdCorrelator *self, guint32 i)
+{
+  return linked (self, i, self->waiting.rec[i].next);
+}
+
+/* A conversation in its bucket. */
+typedef struct {
+  guint32 first;    /* the youngest of all, */
+  guint32 before;   /* of the conversation in front, */
+  guint32 youngest; /* and of the conversation; each NIL: none */
+} Found;
+
+static Found
+find_conversation (const OwdCorrelator *self, guint32 bucket)
+{
+  const Rec *rec = self->waiting.rec;
+  Found f = { .first = bucket_first (self, bucket), .before = NIL };
+
+  for (f.youngest = f.first; f.youngest != NIL && rec[f.youngest].bucket != bucket;) {
+    f.before = f.youngest;
+    f.youngest = linked (self, f.youngest, rec[f.youngest].other);
+  }
+  return f;
+}
+
+/* The record in slot i, younger than all in the table, becomes the youngest of its bucket, and its conversation the
+ * first. */
+static void
+table_add (OwdCorrelator *self, guint32 i, const Found *f)
+{
+  Rec *rec = self->waiting.rec;
+
+  rec[i].next = f->youngest != NIL ? f->youngest : 0;
+  if (f->youngest == NIL || f->before != NIL)
+    rec[i].other = f->first != NIL ? f->first : 0;
+  else
+    rec[i].other = rec[f->youngest].other;
+  if (f->youngest != NIL && f->before != NIL)
+    rec[f->before].other = rec[f->youngest].other;
+  *bucket_of (self, rec[i].bucket) = i;
+}
+
+void
 match_rehash (OwdCorrelator *self, guint32 n_buckets)
 {
   room_free (self->bucket, self->n_buckets * sizeof *self->bucket);
   self->n_buckets = n_buckets;
   self->bucket = room_new (n_buckets * sizeof *self->bucket);
-  for (guint32 i = 0; i < n_buckets; i++)
-    self->bucket[i] = NIL;
-  for (guint32 i = self->oldest; i != NIL; i = self->rec[i].younger) {
-    guint32 *head = &self->bucket[self->rec[i].bucket & (n_buckets - 1)];
+  for (guint64 n = self->waiting.oldest; n < self->waiting.end; n++) {
+    guint32 i = rec_slot (self, n);
+    Found f = find_conversation (self, self->waiting.rec[i].bucket);
 
-    self->rec[i].next = *head;
-    *head = i;
+    table_add (self, i, &f);
   }
+}
+
+guint32
+match_slot (OwdCorrelator *self)
+{
+  Waiters *w = &self->waiting;
+
+  if (w->end >> REC_BLOCK_BITS == w->blocks_end) {
+    guint32 block = w->n_spare > 0 ? w->spare[--w->n_spare] : w->n_blocks++;
+
+    w->born[block] = w->end;
+    w->queue[w->blocks_end++ & (w->queue_size - 1)] = block;
+  }
+  return rec_slot (self, w->end);
+}
+
+static void
+free_block (Waiters *w, guint64 number)
+{
+  guint32 block = w->queue[number & (w->queue_size - 1)];
+
+  w->born[block] = 0;
+  w->spare[w->n_spare++] = block;
+}
+
+void
+match_cut (OwdCorrelator *self, guint32 n)
+{
+  Waiters *w = &self->waiting;
+
+  w->end = w->oldest + n;
+  while (w->blocks_end > (w->end + REC_BLOCK - 1) >> REC_BLOCK_BITS)
+    free_block (w, --w->blocks_end);
 }
 
 /* A free slot, NIL when the table is full. */
 static guint32
 slot_take (OwdCorrelator *self)
 {
-  guint32 i = self->free_head;
-
-  if (i != NIL) {
-    self->free_head = self->rec[i].next;
-    return i;
-  }
-  if (self->fresh == self->recs_size) {
-    if (self->recs_size >= self->config.max_waiting)
-      return shed_make_room (self) ? slot_take (self) : NIL;
-    if (self->rec == NULL)
-      self->rec = room_new (self->config.max_waiting * sizeof *self->rec);
-    self->recs_size = MIN (MAX (4096, self->recs_size * 2), self->config.max_waiting);
-    if (self->n_buckets < self->recs_size) {
-      guint32 n = 4096;
-
-      while (n < self->recs_size && n < (1u << 31))
-        n *= 2;
-      match_rehash (self, n);
-    }
-  }
-  return self->fresh++;
-}
-
-static guint32 *
-bucket_of (OwdCorrelator *self, guint32 bucket)
-{
-  return &self->bucket[bucket & (self->n_buckets - 1)];
-}
-
-static void
-insert (OwdCorrelator *self, guint32 i)
-{
-  Rec *r = &self->rec[i];
-  guint32 *head = bucket_of (self, r->bucket);
-
-  r->next = *head;
-  *head = i;
-  r->younger = NIL;
-  if (self->youngest != NIL)
-    self->rec[self->youngest].younger = i;
-  else
-    self->oldest = i;
-  self->youngest = i;
-  self->used++;
-}
-
-static void
-remove_oldest (OwdCorrelator *self)
-{
-  guint32 i = self->oldest;
-  Rec *r = &self->rec[i];
-  guint32 *link = bucket_of (self, r->bucket);
-
-  while (*link != i)
-    link = &self->rec[*link].next;
-  *link = r->next;
-  self->oldest = r->younger;
-  if (self->oldest == NIL)
-    self->youngest = NIL;
-  r->next = self->free_head;
-  self->free_head = i;
-  self->used--;
+  if (rec_count (self) == self->config.max_waiting && !shed_make_room (self))
+    return NIL;
+  if (rec_count (self) == self->n_buckets && self->n_buckets < BUCKETS_MAX)
+    match_rehash (self, MAX (BUCKETS_MIN, self->n_buckets * 2));
+  return match_slot (self);
 }
 
 static guint32
@@ -156,21 +236,25 @@ ticks (OwdTime t)
 static void
 ask_for (const OwdCorrelator *self, guint32 i)
 {
-  const char *r = (const char *) &self->rec[i];
+  const char *r = (const char *) &self->waiting.rec[i];
 
   __builtin_prefetch (r);
   __builtin_prefetch (r + 64);
   __builtin_prefetch (r + sizeof (Rec) - 1);
 }
 
-/* Goes on to the elder one in its bucket. */
+/* Goes on to the elder one of the conversation, or to the next conversation. */
 static void
-probe_next (const OwdCorrelator *self, guint32 *cursor)
+probe_next (const OwdCorrelator *self, Probe *p, guint32 at)
 {
-  if (*cursor != NIL)
-    *cursor = self->rec[*cursor].next;
-  if (*cursor != NIL)
-    ask_for (self, *cursor);
+  guint32 i = p->cursor[at];
+  const Rec *r = &self->waiting.rec[i];
+
+  if (i == NIL)
+    return;
+  p->cursor[at] = i = linked (self, i, r->bucket == p->bucket[at] ? r->next : r->other);
+  if (i != NIL)
+    ask_for (self, i);
 }
 
 /* Every step of a look-up waits for memory, and a bucket holds what one conversation left at all points. So each is
@@ -179,33 +263,38 @@ probe_next (const OwdCorrelator *self, guint32 *cursor)
 static void
 probe_add (const OwdCorrelator *self, Probe *p, guint32 bucket)
 {
-  guint32 n = p->n++, *found = &p->cursor[(n - PROBE_STRIDE) % PROBES];
+  guint32 n = p->n++, found;
 
-  p->cursor[n % PROBES] = bucket & (self->n_buckets - 1);
-  __builtin_prefetch (&self->bucket[p->cursor[n % PROBES]]);
+  p->bucket[n % PROBES] = bucket;
+  __builtin_prefetch (bucket_of (self, bucket));
   if (n < PROBE_STRIDE)
     return;
-  *found = self->bucket[*found];
-  if (*found != NIL)
-    ask_for (self, *found);
+  found = *bucket_of (self, p->bucket[(n - PROBE_STRIDE) % PROBES]);
+  if (rec_place (self, found) < rec_count (self))
+    ask_for (self, found);
+  else
+    found = NIL;
+  p->cursor[(n - PROBE_STRIDE) % PROBES] = found;
   for (guint32 back = 2 * PROBE_STRIDE; back < PROBES && back <= n; back += PROBE_STRIDE)
-    probe_next (self, &p->cursor[(n - back) % PROBES]);
+    probe_next (self, p, (n - back) % PROBES);
 }
 
 void
 match_expire (OwdCorrelator *self, OwdTime before)
 {
   gint64 most = (self->arrival_ns >> TICK_BITS) - (before >> TICK_BITS); /* ticks between; behind all: negative */
-  guint32 now = ticks (self->arrival_ns), scout = self->oldest;
-  Probe probe = { 0 };
+  guint32 now = ticks (self->arrival_ns);
+  Waiters *w = &self->waiting;
 
   self->kept_since = MAX (self->kept_since, before);
-  for (guint32 n = 0; self->oldest != NIL && (guint32) (now - self->rec[self->oldest].arrival) > most; n++) {
-    for (; scout != NIL && probe.n < n + PROBES; scout = self->rec[scout].younger)
-      probe_add (self, &probe, self->rec[scout].bucket);
-    if (!(self->rec[self->oldest].flags & REC_PAIRED))
-      self->counters.unpaired++;
-    remove_oldest (self);
+  while (w->oldest < w->end) {
+    const Rec *r = &w->rec[rec_slot (self, w->oldest)];
+
+    if ((guint32) (now - r->arrival) <= most)
+      break;
+    self->counters.unpaired += !(r->flags & REC_PAIRED);
+    if ((++w->oldest & (REC_BLOCK - 1)) == 0)
+      free_block (w, (w->oldest >> REC_BLOCK_BITS) - 1);
   }
 }
 
@@ -784,8 +873,8 @@ match_shows_loss (const OwdCorrelator *self, const Waiting *w)
 {
   guint n[2] = { 0, 0 };
 
-  for (guint32 i = self->bucket[w->bucket & (self->n_buckets - 1)]; i != NIL; i = self->rec[i].next) {
-    const Rec *r = &self->rec[i];
+  for (guint32 i = find_conversation (self, w->bucket).youngest; i != NIL; i = elder (self, i)) {
+    const Rec *r = &self->waiting.rec[i];
 
     if (r->key != w->flow || (r->state != w->a.state && r->state != w->b.state))
       continue;
@@ -895,15 +984,14 @@ group_add (Group *group, Rec *r)
     group->rec[group->n++] = r;
 }
 
-/* One walk over the new record's bucket: it is compared with its elders, and the conversation gathered, the new one
- * first. */
+/* One walk over the new record's conversation: it is compared with its elders, and all gathered, the new one first. */
 static OwdStatus
-gather (OwdCorrelator *self, Rec *r, guint64 reverse_key, Group *own, Group *reverse)
+gather (OwdCorrelator *self, Rec *r, guint32 youngest, guint64 reverse_key, Group *own, Group *reverse)
 {
   own->n = reverse->n = 0;
   group_add (own, r);
-  for (guint32 i = *bucket_of (self, r->bucket); i != NIL; i = self->rec[i].next) {
-    Rec *o = &self->rec[i];
+  for (guint32 i = youngest; i != NIL; i = elder (self, i)) {
+    Rec *o = &self->waiting.rec[i];
 
     if (o->key == r->key) {
       if (o->state == r->state && compare_with_elder (self, r, o) == OWD_STATUS_DUPLICATE)
@@ -980,13 +1068,14 @@ match_add (OwdCorrelator *self, const OwdFlow *flow, const OwdFlowHashes *hashes
   gboolean one_clock = by_one_clock (start, end, &start_ns);
   guint32 i = slot_take (self);
   Group own, reverse;
+  Found found;
   Rec *rec;
 
   if (i == NIL) {
     self->counters.shed++;
     return OWD_STATUS_FULL;
   }
-  rec = &self->rec[i];
+  rec = &self->waiting.rec[i];
   *rec = (Rec){
     /* all members: what is not set would have to be cleared first */
     .key = hashes->forward,
@@ -1008,17 +1097,17 @@ match_add (OwdCorrelator *self, const OwdFlow *flow, const OwdFlowHashes *hashes
     .kinds = (guint8) (flow->start_kind | flow->end_kind << 4),
     .ttl = flow->ttl_min == flow->ttl_max ? flow->ttl_min : 0,
     .partner = { G_MAXUINT16, G_MAXUINT16, G_MAXUINT16, G_MAXUINT16, G_MAXUINT16 },
-    .next = NIL,
-    .younger = NIL,
+    .next = 0,
+    .other = 0,
   };
 
-  if (gather (self, rec, hashes->reverse, &own, &reverse) == OWD_STATUS_DUPLICATE) {
-    rec->next = self->free_head;
-    self->free_head = i;
+  found = find_conversation (self, rec->bucket);
+  if (gather (self, rec, found.youngest, hashes->reverse, &own, &reverse) == OWD_STATUS_DUPLICATE) {
     self->counters.duplicates++;
     return OWD_STATUS_DUPLICATE;
   }
-  insert (self, i);
+  table_add (self, i, &found);
+  self->waiting.end++;
   compare_twins (self, rec, &reverse);
   pair_state (self, rec, &own, &reverse);
   if (is_shared (self, rec->state) || self->some_shared)

@@ -43,26 +43,21 @@ offered (const Shed *self, guint seconds)
   return sum;
 }
 
-/* All waiting records of flows that are not kept leave. */
+/* All waiting records of flows that are not kept leave; the others close ranks. */
 static void
 purge (OwdCorrelator *self)
 {
-  guint32 *link = &self->oldest, next;
+  const Waiters *w = &self->waiting;
+  guint32 before = rec_count (self), kept = 0;
 
-  self->youngest = NIL;
-  for (guint32 i = self->oldest; i != NIL; i = next) {
-    next = self->rec[i].younger;
-    if (mix (self->rec[i].bucket) <= self->shed.keep_below) {
-      *link = self->youngest = i;
-      link = &self->rec[i].younger;
-      continue;
-    }
-    self->rec[i].next = self->free_head;
-    self->free_head = i;
-    self->used--;
-    self->counters.purged++;
+  for (guint64 n = w->oldest; n < w->end; n++) {
+    const Rec *r = &w->rec[rec_slot (self, n)];
+
+    if (mix (r->bucket) <= self->shed.keep_below)
+      w->rec[rec_slot (self, w->oldest + kept++)] = *r;
   }
-  *link = NIL;
+  self->counters.purged += before - kept;
+  match_cut (self, kept);
   match_rehash (self, self->n_buckets);
 }
 
@@ -138,5 +133,5 @@ shed_make_room (OwdCorrelator *self)
     return FALSE;
   self->shed.surge = self->shed.second;
   set_share (self, shed_kept (self) * SURGE_PERCENT / 100);
-  return self->used < self->config.max_waiting;
+  return rec_count (self) < self->config.max_waiting;
 }

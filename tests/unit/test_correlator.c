@@ -604,6 +604,52 @@ snapshot_goes_on (void **state)
   world_end (&straight);
 }
 
+static void
+a_busy_time (World *w, guint from, guint to)
+{
+  for (guint i = from; i < to; i++) {
+    tick (w, EPOCH + 300 * S + i / 40 * 500 * MS);
+    conversation (w, (guint16) (1000 + i), w->now - 3 * S - (i * 7919 % 2000) * MS, (i * 31 % 3) * MS);
+  }
+}
+
+/* Records come and go until all room has been taken several times over, each finds its like, and a snapshot from the
+ * middle of it goes on the same. */
+static void
+records_come_and_go (void **state)
+{
+  enum { CONVERSATIONS = 24000, STOP = 13579 };
+  World straight = world_new (), w = world_new ();
+  Bytes b = { .bytes = g_byte_array_new () };
+  guint32 most = 0;
+
+  (void) state;
+  world_start (&straight);
+  warm_up (&straight);
+  for (guint i = 0; i < CONVERSATIONS; i += 1000) {
+    a_busy_time (&straight, i, i + 1000);
+    most = MAX (most, owd_correlator_waiting (straight.c));
+  }
+  owd_correlator_flush (straight.c);
+  assert_int_equal (straight.samples->len, 4 * CONVERSATIONS);
+  assert_in_range (most, 75 * 80 * 4, 80 * 80 * 4);
+
+  world_start (&w);
+  warm_up (&w);
+  a_busy_time (&w, 0, STOP);
+  assert_true (owd_correlator_save (w.c, write_bytes, b.bytes));
+  owd_correlator_free (w.c);
+  world_start (&w);
+  assert_true (owd_correlator_load (w.c, read_bytes, &b, NULL));
+  a_busy_time (&w, STOP, CONVERSATIONS);
+  owd_correlator_flush (w.c);
+  assert_int_equal (w.samples->len, straight.samples->len);
+  assert_memory_equal (w.samples->data, straight.samples->data, w.samples->len * sizeof (OwdSample));
+  g_byte_array_unref (b.bytes);
+  world_end (&w);
+  world_end (&straight);
+}
+
 /* Of hundreds of samples a minute and path a limited number is kept, from all over the minute, and of each flow both
  * ends or none; the first minute begins without knowing how many there will be. */
 static void
@@ -1318,6 +1364,7 @@ main (void)
     cmocka_unit_test (half_shared_stamps),
     cmocka_unit_test (duplicates_and_nonsense),
     cmocka_unit_test (snapshot_goes_on),
+    cmocka_unit_test (records_come_and_go),
     cmocka_unit_test (keeps_no_more_than_told),
     cmocka_unit_test (late_is_counted),
     cmocka_unit_test (the_lonely_are_not_delivered),
