@@ -755,12 +755,13 @@ peer_time (guint64 wire, gboolean ptp, OwdTime near, guint32 *flags)
   return other;
 }
 
-/* Some reflectors put DSCP and ECN of both directions into a byte each, not in the layout of RFC 8972, 4.4. Read by the
- * RFC their unchanged class looks remarked. So where the other reading is just what was sent, nothing can be said. */
+/* Some reflectors put DSCP and ECN of both directions into a byte each, not in the layout of RFC 8972, 4.4, and leave
+ * the first byte as it came, its last two bits zero. Read by the RFC their unchanged class looks remarked. So where the
+ * other reading is just what was sent, nothing can be said. */
 static gboolean
 class_is_by_bytes (const OwdProbeSession *self, const OwdProbeReply *r)
 {
-  return r->dscp_seen != self->cfg.dscp && r->dscp_seen >> 4 == self->cfg.ecn
+  return r->dscp_seen != self->cfg.dscp && r->dscp_seen >> 4 == 0
          && ((r->dscp_seen & 15) << 2 | r->ecn_seen) == self->cfg.dscp;
 }
 

@@ -80,24 +80,36 @@ stamp_suite_answers_with_tlvs (void **state)
   assert_int_equal (r.seen_port, 0xd576);
 }
 
-/* b8b8: sent with DSCP 46 and ECN 0, seen there as 46 and 0, a byte each. By RFC 8972 it would read as DSCP 11: nothing
- * may be said, least of all that the path remarks. */
+/* Asked for its class with DSCP 46 and ECN 2. */
+static const char SUITE_CLASS_REPLY[]
+    = "00000002eeadca0e1b188cba000126a8eeadca0e1b18883200000002eeadca0e181933a91d8126a8ff00000000040004b8ba0000";
+
+/* b8ba: sent with DSCP 46 and ECN 2, the first byte as it was asked, the second as seen there. By RFC 8972 it would
+ * read as DSCP 11: nothing may be said, least of all that the path remarks. */
 static void
 class_by_bytes_is_no_remarking (void **state)
 {
-  const guint8 wished[] = { 46, 10, 8, 34, 1 };
+  const guint8 wished[][2]
+      = { { 46, 2 }, { 46, 0 }, { 46, 1 }, { 10, 0 }, { 10, 2 }, { 8, 0 }, { 34, 1 }, { 1, 0 }, { 0, 2 } };
+  Datagram d = from_hex (SUITE_CLASS_REPLY);
+  OwdProbeReply seen;
 
   (void) state;
+  assert_int_equal (owd_probe_reply_parse (d.data, d.len, NULL, &seen), OWD_STATUS_OK);
+  assert_int_equal (seen.got, OWD_PROBE_ASK_COS);
   for (guint i = 0; i < G_N_ELEMENTS (wished); i++) {
-    OwdProbeSessionConfig cfg = { .window = 64, .timeout_ns = OWD_NS_PER_S, .dscp = wished[i] };
+    guint8 dscp = wished[i][0], ecn = wished[i][1];
+    OwdProbeSessionConfig cfg = { .window = 64, .timeout_ns = OWD_NS_PER_S, .dscp = dscp, .ecn = ecn };
     g_autoptr (OwdProbeSession) session = owd_probe_session_new (&cfg, NULL, NULL);
-    OwdProbeArrival a = { .t4 = NOW + 1000, .ttl = 255, .tos = wished[i] << 2, .own = { .error_ns = 1000 } };
+    OwdProbeArrival a = { .t4 = NOW + 1000, .ttl = 255, .tos = dscp << 2, .own = { .error_ns = 1000 } };
     OwdProbeReply r = { .sender_stamp = 7, .error = { .error_ns = -1 }, .got = OWD_PROBE_ASK_COS };
     OwdProbeSummary sum;
-    guint16 by_bytes = (guint16) (wished[i] << 10 | wished[i] << 2);
+    guint16 by_bytes = (guint16) (dscp << 10 | dscp << 2 | ecn);
 
     r.dscp_seen = (by_bytes >> 4) & 63;
     r.ecn_seen = (by_bytes >> 2) & 3;
+    if (i == 0) /* the formula is what the recorded packet has */
+      assert_true (r.dscp_seen == seen.dscp_seen && r.ecn_seen == seen.ecn_seen);
     owd_probe_session_sent (session, NOW, 7, NOW);
     assert_int_equal (owd_probe_session_reply (session, &r, &a), OWD_STATUS_OK);
     owd_probe_session_finish (session);
