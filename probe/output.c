@@ -494,7 +494,8 @@ print_peculiarities (FILE *out, const OwdProbeLabel *label, const OwdProbeSummar
   if ((s->flags & OWD_PROBE_SWAPPED) != 0)
     fputs ("  note: the reflector swaps T1 and T3; undone\n", out);
   if ((s->flags & OWD_PROBE_FORMAT) != 0)
-    fputs ("  note: the reflector's stamps are not in the format that it says; undone\n", out);
+    fputs ("  note: the reflector's stamps are not in the format that it says; undone, or left out while two fit\n",
+           out);
   if (s->dscp_up > 0 || s->dscp_down > 0)
     fprintf (out, "  note: DSCP changed in %" U " packets up, %" U " down\n", s->dscp_up, s->dscp_down);
   if (s->ce_up > 0 || s->ce_down > 0)

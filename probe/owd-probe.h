@@ -32,6 +32,8 @@ enum {
 
 /* ---- stamps and error estimates ---------------------------------------------------------------- */
 
+#define OWD_PROBE_NTP_TO_UNIX_S G_GINT64_CONSTANT (2208988800) /* 1900 to 1970 */
+
 /* The two wire formats: NTP (32.32 bits since 1900) or truncated PTP (seconds and ns since 1970). ptp: the Z bit. */
 guint64 owd_probe_stamp_encode (OwdTime t, gboolean ptp);
 /* near: resolves the 136-year era; any time within 68 years of the truth. */
@@ -272,7 +274,7 @@ enum {
   OWD_PROBE_TRUE_T3 = 1 << 5,   /* T3 comes from the follow-up TLV */
   OWD_PROBE_SWAPPED = 1 << 6,   /* the reflector swaps T1 and T3; undone */
   OWD_PROBE_ECHO = 1 << 7,      /* a plain echo: RTT only */
-  OWD_PROBE_FORMAT = 1 << 8,    /* the Z bit contradicts the stamps; the stamps were believed */
+  OWD_PROBE_FORMAT = 1 << 8,    /* the Z bit contradicts the stamps; these were believed, if only one reading is left */
   OWD_PROBE_UNSTATED = 1 << 9,  /* the reflector states no believable error */
   OWD_PROBE_UNSYNC = 1 << 10,   /* one of the two clocks says that it is not synchronised */
   OWD_PROBE_CLOCK = 1 << 11,    /* stated errors and causality contradict: a clock is off by more than it says */

@@ -16,7 +16,6 @@
 
 #include <math.h>
 
-#define NTP_TO_UNIX_S G_GINT64_CONSTANT (2208988800)
 #define ERA_S (G_GINT64_CONSTANT (1) << 32)
 
 const OwdProbeLayout owd_probe_open_request = { .size = 44, .stamp = 4, .error = 12, .ssid = 14 };
@@ -57,14 +56,14 @@ owd_probe_stamp_encode (OwdTime t, gboolean ptp)
     return (guint64) (guint32) s << 32 | (guint64) ns;
   /* to the nearest fraction: the way back gives the same nanosecond */
   low = (((guint64) ns << 32) + OWD_NS_PER_S / 2) / OWD_NS_PER_S;
-  return (guint64) (guint32) (s + NTP_TO_UNIX_S) << 32 | low;
+  return (guint64) (guint32) (s + OWD_PROBE_NTP_TO_UNIX_S) << 32 | low;
 }
 
 OwdTime
 owd_probe_stamp_decode (guint64 wire, gboolean ptp, OwdTime near)
 {
   guint32 low = (guint32) wire;
-  gint64 s = (gint64) (wire >> 32) - (ptp ? 0 : NTP_TO_UNIX_S);
+  gint64 s = (gint64) (wire >> 32) - (ptp ? 0 : OWD_PROBE_NTP_TO_UNIX_S);
   gint64 ns = ptp ? MIN (low, OWD_NS_PER_S - 1) : (gint64) (((guint64) low * OWD_NS_PER_S + (1u << 31)) >> 32);
   gint64 eras = (gint64) floor ((double) (near / OWD_NS_PER_S - s) / (double) ERA_S + 0.5);
 

@@ -64,6 +64,15 @@ typedef enum {
   MARK_OLD,   /* its number is settled already: if it had not come, as lost on the way down */
 } MarkResult;
 
+/* How to read the low half of a stamp that has the seconds of NTP, though Z says PTP: reflectors copy Z and stamp in
+ * NTP, and others put nanoseconds behind seconds since 1900. */
+enum { FRACTION, NANOSECONDS, READINGS };
+
+typedef struct {
+  gint64 lo, hi; /* the reflector's clock minus ours, as far as causality tells by this reading */
+  gboolean refuted;
+} Reading;
+
 struct OwdProbeSession {
   OwdProbeSessionConfig cfg;
   OwdProbeSampleSink sink;
@@ -91,6 +100,8 @@ struct OwdProbeSession {
   OwdProbeLedger ledger;
   OwdProbeAsker asker;
   guint64 differs, same_after_gap; /* evidence about the reflector's way to count */
+  Reading readings[READINGS];
+  OwdTime read_at; /* the last disputed stamps that were learnt from; 0: none */
   gboolean any_answer;
   guint32 highest;               /* of our numbers answered so far */
   guint64 missing, gaps, paired; /* our numbers, the reflector's, and as many as go together gap by gap */
@@ -737,14 +748,63 @@ plausible (OwdTime t, OwdTime near)
   return t > near - years_10 && t < near + years_10;
 }
 
-/* A peer's stamp in the format that its Z bit says, or in the other one where only that makes sense. */
-static OwdTime
-peer_time (guint64 wire, gboolean ptp, OwdTime near, guint32 *flags)
+/* The seconds of NTP under a Z bit that says PTP. */
+static gboolean
+is_disputed (guint64 wire, gboolean ptp, OwdTime near)
 {
+  return ptp && wire != 0 && !plausible (owd_probe_stamp_decode (wire, TRUE, near), near)
+         && plausible (owd_probe_stamp_decode (wire, FALSE, near), near);
+}
+
+static OwdTime
+read_as (guint64 wire, guint reading, OwdTime near)
+{
+  return reading == FRACTION ? owd_probe_stamp_decode (wire, FALSE, near)
+                             : owd_probe_stamp_decode (wire - ((guint64) OWD_PROBE_NTP_TO_UNIX_S << 32), TRUE, near);
+}
+
+/* What a reply with disputed stamps tells of either reading. Causality says how far the clocks are apart, T3 - T4 to
+ * T2 - T1, and by the right reading that holds still from reply to reply, up to drift. By the wrong one it moves by
+ * 0.77 s within each second, and jumps back. */
+static void
+learn_reading (OwdProbeSession *self, guint64 t2, guint64 t3, OwdTime t1, OwdTime t4)
+{
+  gint64 slack = OWD_NS_PER_US + MAX (t4 - self->read_at, 0) / 1000;
+
+  if (self->readings[FRACTION].refuted != self->readings[NANOSECONDS].refuted)
+    return;
+  for (guint k = 0; k < READINGS; k++) {
+    Reading *reading = &self->readings[k];
+
+    if (reading->refuted || self->read_at == 0) /* never so far, or both: a clock was set, and all begins anew */
+      *reading = (Reading){ .lo = G_MININT64 / 4, .hi = G_MAXINT64 / 4 };
+    reading->lo = MAX (reading->lo - slack, read_as (t3, k, t4) - t4);
+    reading->hi = MIN (reading->hi + slack, read_as (t2, k, t4) - t1);
+    reading->refuted = reading->lo > reading->hi;
+  }
+  if (MAX ((guint32) t2, (guint32) t3) >= OWD_NS_PER_S) { /* no count of nanoseconds, whatever clocks do */
+    self->readings[NANOSECONDS].refuted = TRUE;
+    self->readings[FRACTION].refuted = FALSE;
+  }
+  self->read_at = t4;
+}
+
+/* A peer's stamp in the format that its Z bit says, or in the other one where only that makes sense. Not known as long
+ * as two make sense. */
+static OwdTime
+peer_time (const OwdProbeSession *self, guint64 wire, gboolean ptp, OwdTime near, guint32 *flags)
+{
+  const Reading *readings = self->readings;
   OwdTime said, other;
 
   if (wire == 0)
     return OWD_TIME_NONE;
+  if (is_disputed (wire, ptp, near)) {
+    *flags |= OWD_PROBE_FORMAT;
+    if (readings[FRACTION].refuted == readings[NANOSECONDS].refuted)
+      return OWD_TIME_NONE;
+    return read_as (wire, readings[FRACTION].refuted ? NANOSECONDS : FRACTION, near);
+  }
   said = owd_probe_stamp_decode (wire, ptp, near);
   if (plausible (said, near))
     return said;
@@ -796,8 +856,8 @@ read_reply (OwdProbeSession *self, const OwdProbeReply *r, const OwdProbeArrival
   }
   if (self->cfg.trip_only || (s->flags & OWD_PROBE_ECHO) != 0)
     return;
-  s->t2 = peer_time (r->t2, r->error.ptp, a->t4, &s->flags);
-  s->t3 = peer_time (t3, r->error.ptp, a->t4, &s->flags);
+  s->t2 = peer_time (self, r->t2, r->error.ptp, a->t4, &s->flags);
+  s->t3 = peer_time (self, t3, r->error.ptp, a->t4, &s->flags);
   s->peer_error_ns = self->sum.peer_error_ns = r->error.error_ns;
   s->flags |= r->error.error_ns < 0 ? OWD_PROBE_UNSTATED : 0;
   self->sum.own_unsynchronised |= !a->own.synchronised;
@@ -817,7 +877,7 @@ follow_up (OwdProbeSession *self, const OwdProbeReply *r, OwdTime near)
 
   if (s == NULL || s->state != SLOT_HELD || s->peer_seq != r->follow_seq)
     return;
-  t3 = peer_time (r->follow_t3, r->error.ptp, near, &flags);
+  t3 = peer_time (self, r->follow_t3, r->error.ptp, near, &flags);
   /* it cannot lie before the stamp that it refines, nor after the arrival here by more than the clocks differ */
   if (t3 != OWD_TIME_NONE && s->t3 != OWD_TIME_NONE && t3 >= s->t3 && t3 - s->t3 < OWD_NS_PER_S) {
     s->t3 = t3;
@@ -871,7 +931,7 @@ query_answered (OwdProbeSession *self, Slot *s, const OwdProbeReply *r, OwdTime 
 
   s->state = SLOT_ANSWERED;
   if ((r->got & OWD_PROBE_ASK_ARRIVALS) != 0)
-    take_report (self, s, r->seq, peer_time (r->t2, r->error.ptp, t4, &flags), &r->arrivals);
+    take_report (self, s, r->seq, peer_time (self, r->t2, r->error.ptp, t4, &flags), &r->arrivals);
   else
     owd_probe_asker_refused (&self->asker);
   return first ? OWD_STATUS_OK : OWD_STATUS_DUPLICATE;
@@ -894,11 +954,13 @@ owd_probe_session_reply (OwdProbeSession *self, const OwdProbeReply *r, const Ow
     marked = mark (self, r->seq, s);
     self->differs += r->seq != s->seq;
     self->same_after_gap += r->seq == s->seq && self->left_out >= 0 && s->seq > (guint32) self->left_out;
+    if (is_disputed (r->t2, r->error.ptp, a->t4) && is_disputed (t3, r->error.ptp, a->t4))
+      learn_reading (self, r->t2, t3, s->t1, a->t4);
   }
   if (s->query)
     return query_answered (self, s, r, a->t4);
   if (s->state == SLOT_SENT || s->state == SLOT_LOST)
-    owd_probe_ledger_answered (&self->ledger, s->seq, r->seq, peer_time (r->t2, r->error.ptp, a->t4, &ignored));
+    owd_probe_ledger_answered (&self->ledger, s->seq, r->seq, peer_time (self, r->t2, r->error.ptp, a->t4, &ignored));
   if (s->state != SLOT_SENT)
     return again (self, s, r->seq, marked);
   s->flags |= flags | r->flags;

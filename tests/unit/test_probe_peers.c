@@ -299,6 +299,150 @@ twampy_is_answered_where_that_is_allowed (void **state)
   assert_true (owd_be64 (out + 28) == owd_be64 (d.data + 4));
 }
 
+/* ---- RFC8762-CLI e8e4294 (C) ------------------------------------------------------------------- */
+
+typedef struct {
+  OwdTime t4; /* as captured */
+  const char *reply;
+} Recorded;
+
+static void
+keep (const OwdProbeSample *sample, gpointer user)
+{
+  *(OwdProbeSample *) user = *sample;
+}
+
+/* Plays replies to a session that had sent what they echo. Returns: the last sample. */
+static OwdProbeSample
+play (const Recorded *recorded, guint n, gboolean ptp, gsize echo)
+{
+  OwdProbeSessionConfig cfg = { .window = 64, .timeout_ns = OWD_NS_PER_S };
+  OwdProbeSample last = { 0 };
+  g_autoptr (OwdProbeSession) session = owd_probe_session_new (&cfg, keep, &last);
+  guint done = 0;
+
+  while (done < n) {
+    Datagram d = from_hex (recorded[done].reply);
+    guint64 wire = owd_be64 (d.data + echo);
+    OwdTime t1 = owd_probe_stamp_decode (wire, ptp, recorded[done].t4);
+    OwdProbeArrival a = { .t4 = recorded[done].t4, .ttl = 64, .own = { .error_ns = 1000 } };
+    gboolean was_lost = owd_probe_session_next_seq (session) < owd_be32 (d.data + 24);
+    OwdProbeReply r;
+
+    owd_probe_session_sent (session, t1, wire, t1);
+    if (was_lost)
+      continue;
+    assert_int_equal (owd_probe_reply_parse (d.data, d.len, NULL, &r), OWD_STATUS_OK);
+    assert_int_equal (owd_probe_session_reply (session, &r, &a), OWD_STATUS_OK);
+    done++;
+  }
+  return last;
+}
+
+/* It copies our numbers, drops the session identifier and sends TLVs back as they came. The line took 6 and 11 ms. */
+static void
+rfc8762_cli_answers (void **state)
+{
+  static const Recorded RECORDED[]
+      = { { G_GINT64_CONSTANT (1795377254089478000),
+            "00000000eeadc6e6140f404700010000eeadc6e6140a8b4500000000eeadc6e60e04b5281d810000ff000000" } };
+  Datagram d = from_hex (RECORDED[0].reply);
+  OwdProbeReply r;
+  OwdProbeSample s = play (RECORDED, G_N_ELEMENTS (RECORDED), FALSE, 28);
+
+  (void) state;
+  assert_int_equal (owd_probe_reply_parse (d.data, d.len, NULL, &r), OWD_STATUS_OK);
+  assert_int_equal (r.seq, r.sender_seq);
+  assert_int_equal (r.ssid, 0);
+  assert_int_equal (r.ttl, 255);
+  assert_int_equal (r.error.error_ns, -1); /* 0001 */
+  assert_in_range (s.down_ns, 11 * OWD_NS_PER_MS, 11200 * OWD_NS_PER_US);
+  assert_true (s.up_ns > 6 * OWD_NS_PER_MS); /* and what the first packet waited for its neighbour */
+}
+
+/* Z = 1, the seconds of NTP, and nanoseconds behind them. */
+static void
+rfc8762_cli_counts_nanoseconds_since_1900 (void **state)
+{
+  static const Recorded RECORDED[]
+      = { { G_GINT64_CONSTANT (1795377268104036000),
+            "00000003eeadc6f4058a926d40010000eeadc6f405881507000000036b034874052b2a195d810000ff000000" },
+          { G_GINT64_CONSTANT (1795377268113961000),
+            "00000004eeadc6f4062203b040010000eeadc6f40620c37b000000046b03487405c3bcb15d810000ff000000" },
+          { G_GINT64_CONSTANT (1795377268124242000),
+            "00000005eeadc6f406bee77740010000eeadc6f406be59ae000000056b03487406618f145d810000ff000000" },
+          { G_GINT64_CONSTANT (1795377268134105000),
+            "00000006eeadc6f40754eaf840010000eeadc6f40751b30c000000066b03487406f4b36b5d810000ff000000" } };
+  OwdProbeSample s = play (RECORDED, 1, TRUE, 28);
+
+  (void) state;
+  assert_true ((s.flags & OWD_PROBE_FORMAT) != 0);
+  assert_true (s.up_ns == OWD_TIME_NONE && s.down_ns == OWD_TIME_NONE); /* they might be NTP's fractions as well */
+  s = play (RECORDED, G_N_ELEMENTS (RECORDED), TRUE, 28);
+  assert_true ((s.flags & OWD_PROBE_FORMAT) != 0);
+  assert_in_range (s.up_ns, 6 * OWD_NS_PER_MS, 6200 * OWD_NS_PER_US);
+  assert_in_range (s.down_ns, 11 * OWD_NS_PER_MS, 11200 * OWD_NS_PER_US);
+}
+
+static const char CLI_REQUEST[]
+    = "00000000eeadc8f1092b71070001000000000000000000000000000000000000000000000000000000000000";
+static const char CLI_PTP_REQUEST[]
+    = "00000000eeadc90900e1269c4001000000000000000000000000000000000000000000000000000000000000";
+
+/* Its PTP requests have the same stamps; they get an answer in PTP, as Z asks, which it cannot use. */
+static void
+rfc8762_cli_is_answered (void **state)
+{
+  Datagram d = from_hex (CLI_REQUEST);
+  guint8 out[512];
+  OwdProbeAnswer a;
+
+  (void) state;
+  assert_int_equal (answer (&d, NULL, FALSE, out, sizeof out, &a), OWD_PROBE_ANSWERED);
+  assert_int_equal (a.len, 44);
+  assert_int_equal (time_of (owd_be64 (out + 16)), NOW);
+  assert_true (owd_be64 (out + 28) == owd_be64 (d.data + 4));
+  d = from_hex (CLI_PTP_REQUEST);
+  assert_int_equal (answer (&d, NULL, FALSE, out, sizeof out, &a), OWD_PROBE_ANSWERED);
+  assert_int_equal (owd_probe_stamp_decode (owd_be64 (out + 16), TRUE, NOW), NOW);
+  assert_true (owd_be64 (out + 28) == owd_be64 (d.data + 4));
+}
+
+/* ---- twamp-light 1.3.7 (Domos, C++) ------------------------------------------------------------ */
+
+/* T1 where T3 belongs, and T3 where T1 does; 8001 for an error; whatever follows the base packet is zeroed. */
+static void
+twamp_light_swaps (void **state)
+{
+  static const Recorded RECORDED[]
+      = { { G_GINT64_CONSTANT (1795377883120807000),
+            "00000005eeadc95b1a7bfc3280010000eeadc95b1c0f440400000005eeadc95b1c133d451d810000ff000000" } };
+  OwdProbeSample s = play (RECORDED, G_N_ELEMENTS (RECORDED), FALSE, 4);
+
+  (void) state;
+  assert_true ((s.flags & OWD_PROBE_SWAPPED) != 0);
+  assert_true ((s.flags & OWD_PROBE_UNSTATED) != 0);
+  assert_in_range (s.up_ns, 6 * OWD_NS_PER_MS, 6200 * OWD_NS_PER_US);
+  assert_in_range (s.down_ns, 11 * OWD_NS_PER_MS, 11200 * OWD_NS_PER_US);
+}
+
+static const char LIGHT_REQUEST[]
+    = "00000001eeadc99907da9a2e8001000000000000000000000000000000000000000000000000000000000000000000000000";
+
+static void
+twamp_light_is_answered (void **state)
+{
+  Datagram d = from_hex (LIGHT_REQUEST);
+  guint8 out[512];
+  OwdProbeAnswer a;
+
+  (void) state;
+  assert_int_equal (answer (&d, NULL, FALSE, out, sizeof out, &a), OWD_PROBE_ANSWERED);
+  assert_int_equal (a.len, 50);
+  assert_int_equal (time_of (owd_be64 (out + 4)), NOW + 9000); /* T3 is where RFC 5357 has it */
+  assert_true (owd_be64 (out + 28) == owd_be64 (d.data + 4));
+}
+
 int
 main (void)
 {
@@ -312,6 +456,11 @@ main (void)
     cmocka_unit_test (stamp_suite_is_answered_in_ptp),
     cmocka_unit_test (twampy_answers),
     cmocka_unit_test (twampy_is_answered_where_that_is_allowed),
+    cmocka_unit_test (rfc8762_cli_answers),
+    cmocka_unit_test (rfc8762_cli_counts_nanoseconds_since_1900),
+    cmocka_unit_test (rfc8762_cli_is_answered),
+    cmocka_unit_test (twamp_light_swaps),
+    cmocka_unit_test (twamp_light_is_answered),
   };
 
   return cmocka_run_group_tests (tests, NULL, NULL);

@@ -852,6 +852,72 @@ seen_copied_z_bit (void **state)
   finish (&net);
 }
 
+static guint64
+nanoseconds_since_1900 (OwdTime t)
+{
+  return owd_probe_stamp_encode (t, TRUE) + ((guint64) OWD_PROBE_NTP_TO_UNIX_S << 32);
+}
+
+static guint64
+fractions (OwdTime t)
+{
+  return owd_probe_stamp_encode (t, FALSE);
+}
+
+/* The seconds of NTP under a Z that says PTP: n packets, their stamps by wire(), all right or not told.
+ * Returns: how many were not. */
+static guint
+disputed (guint64 (*wire) (OwdTime), gint64 phase, gint64 interval, gint64 offset, guint n)
+{
+  guint untold = 0;
+  Net net;
+
+  setup (&net, (OwdProbeSessionConfig){ .timeout_ns = 10 * OWD_NS_PER_S });
+  net.now += phase;
+  for (guint i = 0; i < n; i++, net.now += interval) {
+    guint32 seq = sent (&net);
+    OwdProbeReply r = reply_to (&net, seq, net.now, i);
+
+    r.t2 = wire (net.now + UP + offset);
+    r.t3 = wire (net.now + UP + STAY + offset);
+    r.error = (OwdProbeError){ .error_ns = -1, .ptp = TRUE };
+    assert_int_equal (arrives (&net, &r, net.now + UP + STAY + DOWN), OWD_STATUS_OK);
+    assert_true ((net.last.flags & OWD_PROBE_FORMAT) != 0);
+    if (net.last.up_ns == OWD_TIME_NONE) {
+      assert_int_equal (untold, i); /* once known, it stays known */
+      assert_true (net.last.t2 == OWD_TIME_NONE && net.last.t3 == OWD_TIME_NONE);
+      assert_int_equal (net.last.rtt_ns, UP + STAY + DOWN);
+      untold++;
+      continue;
+    }
+    assert_true (ABS (net.last.up_ns - UP - offset) <= 1 && ABS (net.last.down_ns - DOWN + offset) <= 1);
+    assert_true (ABS (net.last.rtt_ns - UP - DOWN) <= 1);
+  }
+  finish (&net);
+  return untold;
+}
+
+/* Among NTP's fractions those of the first 0.233 s of a second could be nanoseconds, too. */
+static void
+disputed_stamps_are_told_when_they_are_known (void **state)
+{
+  (void) state;
+  for (gint64 offset = -500 * MS; offset <= 500 * MS; offset += 125 * MS) {
+    /* it needs what the wrong reading moves by in an interval, 0.77 of it, to be more than the 8 ms of the path */
+    for (gint64 phase = 0; phase < OWD_NS_PER_S; phase += 50 * MS) {
+      assert_in_range (disputed (nanoseconds_since_1900, phase, 10 * MS, offset, 150), 1, 2);
+      assert_in_range (disputed (fractions, phase, 10 * MS, offset, 150), 0, 2);
+    }
+    assert_in_range (disputed (nanoseconds_since_1900, 0, 1370 * MS, offset, 20), 1, 2);
+  }
+  /* T2 and T3 on either side of a second: the wrong reading sees 0.77 s in between */
+  assert_int_equal (disputed (nanoseconds_since_1900, OWD_NS_PER_S - UP - STAY / 2, 10 * MS, 0, 10), 0);
+  /* always at the same place in a second: neither reading moves */
+  assert_int_equal (disputed (nanoseconds_since_1900, 100 * MS, OWD_NS_PER_S, 0, 50), 50);
+  assert_int_equal (disputed (fractions, 100 * MS, OWD_NS_PER_S, 0, 50), 50);
+  assert_int_equal (disputed (fractions, 300 * MS, OWD_NS_PER_S, 0, 50), 0);
+}
+
 static void
 bleaching_is_told_by_direction (void **state)
 {
@@ -1026,6 +1092,7 @@ main (void)
     cmocka_unit_test (seen_plain_echo),
     cmocka_unit_test (seen_t2_equal_to_t3),
     cmocka_unit_test (seen_copied_z_bit),
+    cmocka_unit_test (disputed_stamps_are_told_when_they_are_known),
     cmocka_unit_test (bleaching_is_told_by_direction),
     cmocka_unit_test (a_day_in_constant_memory),
     cmocka_unit_test (a_full_window_settles_its_oldest),
