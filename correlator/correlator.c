@@ -13,7 +13,7 @@
  * still find the one before it. */
 #define KEEP_NS (G_GINT64_CONSTANT (75) * OWD_NS_PER_S)
 #define KEEP_MORE_NS (G_GINT64_CONSTANT (15) * OWD_NS_PER_S)
-#define SNAPSHOT_MAGIC G_GUINT64_CONSTANT (0x373056504f44574f) /* "OWDOPV07" */
+#define SNAPSHOT_MAGIC G_GUINT64_CONSTANT (0x383056504f44574f) /* "OWDOPV08" */
 
 static void
 discard (void *user, const OwdSample *sample)
@@ -64,7 +64,7 @@ owd_correlator_reset (OwdCorrelator *self)
   match_clear (self);
   g_free (self->pair);
   g_free (self->pair_slot);
-  room_free (self->side, SIDES * sizeof *self->side);
+  room_free (self->side, SIDE_SETS * sizeof *self->side);
   order_clear (&self->pending);
   g_free (self->turn);
   g_free (self->index_of);
@@ -371,7 +371,7 @@ typedef struct {
 } Snapshot;
 
 static const guint32 SIZES[6]
-    = { sizeof (State), sizeof (OwdPrior), sizeof (Rec), sizeof (Pair), sizeof (Chunk), sizeof (Side) };
+    = { sizeof (State), sizeof (OwdPrior), sizeof (Rec), sizeof (Pair), sizeof (Chunk), sizeof (SideSet) };
 
 /* The oldest first. */
 static gboolean
@@ -453,7 +453,7 @@ owd_correlator_save (const OwdCorrelator *self, OwdSaveFunc write, void *user)
   s.first_slot = self->pending.first;
   s.decided_slot = self->pending.decided;
   s.judged_slot = self->pending.judged;
-  s.n_sides = self->side != NULL ? SIDES : 0;
+  s.n_sides = self->side != NULL ? SIDE_SETS : 0;
   s.log_time = self->log_time;
   s.watermark = self->watermark;
   s.horizon_at = self->horizon_at;
@@ -476,7 +476,7 @@ static gboolean
 is_ours (const OwdCorrelator *self, const Snapshot *s)
 {
   return s->magic == SNAPSHOT_MAGIC && memcmp (s->sizes, SIZES, sizeof SIZES) == 0 && s->n_states < G_MAXUINT16
-         && s->n_waiting <= self->config.max_waiting && (s->n_sides == 0 || s->n_sides == SIDES)
+         && s->n_waiting <= self->config.max_waiting && (s->n_sides == 0 || s->n_sides == SIDE_SETS)
          && (s->n_slots == 0 || s->n_slots == SLOTS) && (s->n_buckets & (s->n_buckets - 1)) == 0;
 }
 
@@ -496,7 +496,7 @@ owd_correlator_load (OwdCorrelator *self, OwdLoadFunc read, void *user, GError *
   self->n_known_priors = s.n_known_priors;
   self->prior = g_new (OwdPrior, s.n_known_priors);
   self->pair = g_new (Pair, s.n_pairs);
-  self->side = s.n_sides > 0 ? room_new (SIDES * sizeof *self->side) : NULL;
+  self->side = s.n_sides > 0 ? room_new (SIDE_SETS * sizeof *self->side) : NULL;
   self->pending = (Pending){ .slot_ns = s.slot_ns,
                              .first = s.first_slot,
                              .decided = s.decided_slot,

@@ -249,18 +249,25 @@ typedef struct {
   Thin thin[2];                  /* by Travel, as decided */
 } Pair;
 
-/* From which side do packets of this kind come? A running sum of round trips: positive for packets that travel a to b.
- */
-typedef struct {
-  guint32 side; /* the hash; 0: free */
-  guint32 n;
-  gint64 sum_ns;
-  double squares; /* of what it is made of, see side_spread() */
-  gint64 cell, cell_sum_ns;
-  double cell_squares;
-} Side;
+#define SIDE_WAYS 4
 
-#define SIDES 65536 /* power of two */
+/* From which side do packets of some kinds come? Running sums of round trips: positive for packets that travel a to b.
+ * What a look-up reads is one cache line. */
+typedef struct {
+  guint32 side[SIDE_WAYS]; /* the hash; 0: free */
+  guint32 n[SIDE_WAYS];
+  gint64 sum_ns[SIDE_WAYS];
+  double squares[SIDE_WAYS]; /* of what they are made of, see side_spread() */
+  gint64 cell[SIDE_WAYS], cell_sum_ns[SIDE_WAYS];
+  double cell_squares[SIDE_WAYS];
+} SideSet;
+
+#define SIDE_SETS 16384 /* power of two */
+
+typedef struct {
+  const SideSet *set; /* NULL: nothing is known */
+  guint way;
+} Side;
 
 /* What is measured of one packet seen at a and b. */
 typedef struct {
@@ -271,8 +278,8 @@ typedef struct {
   guint8 ttl_a, ttl_b;
   guint32 near, wide; /* hashes of both points and where the flow comes from: its small network; interfaces, or its
                        * large one. 0: the stamped packets may have gone either way */
-  const Side *near_side, *wide_side; /* what their conversations have shown; NULL: nothing */
-  gint64 round_trip_ns;              /* delta minus delta of the conversation's other half; 0: not known */
+  Side near_side, wide_side; /* what their conversations have shown */
+  gint64 round_trip_ns;      /* delta minus delta of the conversation's other half; 0: not known */
 } Seen;
 
 #define WIDE_INTERFACES 2u /* bit of Seen.wide */
@@ -281,6 +288,8 @@ typedef struct {
 void pair_ask_networks (const OwdCorrelator *self, Seen *seen);
 /* Asks memory for what that will need. */
 void pair_expect (const OwdCorrelator *self, guint32 near, guint32 wide);
+/* Likewise for votes. */
+void pair_expect_vote (const OwdCorrelator *self, guint32 near);
 /* Learns what one half of a conversation shows of the networks that its packets come from. */
 void pair_vote (OwdCorrelator *self, Pair *pair, const Seen *seen, gint64 at_ns);
 /* Who is upstream, as far as is known now. *ret_by_sign: it rests on the clocks' agreement alone. */
@@ -447,7 +456,7 @@ struct OwdCorrelator {
   guint32 n_pairs;
   guint32 *pair_slot; /* hash table: place in pair + 1, 0: free */
   guint32 pair_slots; /* power of two */
-  Side *side;         /* SIDES; made with the first vote */
+  SideSet *side;      /* SIDE_SETS; made with the first vote */
   Suspect suspect[SUSPECTS];
 
   Pending pending;

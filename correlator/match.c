@@ -168,16 +168,68 @@ table_add (OwdCorrelator *self, guint32 i, const Found *f)
   *bucket_of (self, rec[i].bucket) = i;
 }
 
+/* The cache lines that a record lies in. */
+static void
+ask_for (const OwdCorrelator *self, guint32 i)
+{
+  const char *r = (const char *) &self->waiting.rec[i];
+
+  __builtin_prefetch (r);
+  __builtin_prefetch (r + 64);
+  __builtin_prefetch (r + sizeof (Rec) - 1);
+}
+
+/* Goes on to the elder one of the conversation, or to the next conversation. */
+static void
+probe_next (const OwdCorrelator *self, Probe *p, guint32 at)
+{
+  guint32 i = p->cursor[at];
+  const Rec *r = &self->waiting.rec[i];
+
+  if (i == NIL)
+    return;
+  p->cursor[at] = i = linked (self, i, r->bucket == p->bucket[at] ? r->next : r->other);
+  if (i != NIL)
+    ask_for (self, i);
+}
+
+/* Every step of a look-up waits for memory, and a bucket holds what one conversation left at all points. So each is
+ * asked for PROBE_STRIDE look-ups ahead of the step that needs it. A hint: what it finds may be gone when its time
+ * comes. */
+static void
+probe_add (const OwdCorrelator *self, Probe *p, guint32 bucket)
+{
+  guint32 n = p->n++, found;
+
+  p->bucket[n % PROBES] = bucket;
+  __builtin_prefetch (bucket_of (self, bucket));
+  if (n < PROBE_STRIDE)
+    return;
+  found = *bucket_of (self, p->bucket[(n - PROBE_STRIDE) % PROBES]);
+  if (rec_place (self, found) < rec_count (self))
+    ask_for (self, found);
+  else
+    found = NIL;
+  p->cursor[(n - PROBE_STRIDE) % PROBES] = found;
+  for (guint32 back = 2 * PROBE_STRIDE; back < PROBES && back <= n; back += PROBE_STRIDE)
+    probe_next (self, p, (n - back) % PROBES);
+}
+
 void
 match_rehash (OwdCorrelator *self, guint32 n_buckets)
 {
+  Probe probe = { 0 };
+
   room_free (self->bucket, self->n_buckets * sizeof *self->bucket);
   self->n_buckets = n_buckets;
   self->bucket = room_new (n_buckets * sizeof *self->bucket);
-  for (guint64 n = self->waiting.oldest; n < self->waiting.end; n++) {
+  for (guint64 n = self->waiting.oldest, ahead = n; n < self->waiting.end; n++) {
     guint32 i = rec_slot (self, n);
-    Found f = find_conversation (self, self->waiting.rec[i].bucket);
+    Found f;
 
+    for (; ahead < MIN (n + PROBES, self->waiting.end); ahead++)
+      probe_add (self, &probe, self->waiting.rec[rec_slot (self, ahead)].bucket);
+    f = find_conversation (self, self->waiting.rec[i].bucket);
     table_add (self, i, &f);
   }
 }
@@ -230,53 +282,6 @@ static guint32
 ticks (OwdTime t)
 {
   return (guint32) (t >> TICK_BITS);
-}
-
-/* The cache lines that a record lies in. */
-static void
-ask_for (const OwdCorrelator *self, guint32 i)
-{
-  const char *r = (const char *) &self->waiting.rec[i];
-
-  __builtin_prefetch (r);
-  __builtin_prefetch (r + 64);
-  __builtin_prefetch (r + sizeof (Rec) - 1);
-}
-
-/* Goes on to the elder one of the conversation, or to the next conversation. */
-static void
-probe_next (const OwdCorrelator *self, Probe *p, guint32 at)
-{
-  guint32 i = p->cursor[at];
-  const Rec *r = &self->waiting.rec[i];
-
-  if (i == NIL)
-    return;
-  p->cursor[at] = i = linked (self, i, r->bucket == p->bucket[at] ? r->next : r->other);
-  if (i != NIL)
-    ask_for (self, i);
-}
-
-/* Every step of a look-up waits for memory, and a bucket holds what one conversation left at all points. So each is
- * asked for PROBE_STRIDE look-ups ahead of the step that needs it. A hint: what it finds may be gone when its time
- * comes. */
-static void
-probe_add (const OwdCorrelator *self, Probe *p, guint32 bucket)
-{
-  guint32 n = p->n++, found;
-
-  p->bucket[n % PROBES] = bucket;
-  __builtin_prefetch (bucket_of (self, bucket));
-  if (n < PROBE_STRIDE)
-    return;
-  found = *bucket_of (self, p->bucket[(n - PROBE_STRIDE) % PROBES]);
-  if (rec_place (self, found) < rec_count (self))
-    ask_for (self, found);
-  else
-    found = NIL;
-  p->cursor[(n - PROBE_STRIDE) % PROBES] = found;
-  for (guint32 back = 2 * PROBE_STRIDE; back < PROBES && back <= n; back += PROBE_STRIDE)
-    probe_next (self, p, (n - back) % PROBES);
 }
 
 void
@@ -892,6 +897,17 @@ mark (const Part *side, guint from, guint to, guint16 other)
     add_partner (side->rec[i], other);
 }
 
+/* Where the networks of a conversation have their places at these two points will be asked if a pair is proven. */
+static void
+expect_networks (const OwdCorrelator *self, const Part *x, const Part *y, const Group *reverse)
+{
+  const Rec *a = x->state < y->state ? x->rec[0] : y->rec[0], *b = x->state < y->state ? y->rec[0] : x->rec[0];
+
+  pair_expect_vote (self, side_hash (a, b, a->near));
+  if (reverse->n > 0)
+    pair_expect_vote (self, side_hash (a, b, reverse->rec[0]->near));
+}
+
 /* All runs of one key that two states can prove now. newest: the record that has come. */
 static void
 pair_parts (OwdCorrelator *self, const Part *x, const Part *y, const Rec *newest, const Group *reverse)
@@ -900,6 +916,7 @@ pair_parts (OwdCorrelator *self, const Part *x, const Part *y, const Rec *newest
   Pair *pair = &self->pair[place];
   Sight sight;
 
+  expect_networks (self, x, y, reverse);
   sight.x = sight.y = NULL;
   for (guint i = 0; i < x->n; i++) {
     guint j = find_start (self, pair, x, i, y, &sight);

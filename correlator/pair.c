@@ -31,7 +31,6 @@
 #define CENTRE_ENOUGH 8
 #define WEAK_FIRST_NS (1000 * OWD_NS_PER_MS) /* neighbourhood of a repeated key, before and after the pair is known */
 #define WEAK_NS (250 * OWD_NS_PER_MS)
-#define SIDE_WAYS 4
 #define SIDE_ENOUGH 4
 #define SIDE_SIGMAS 4
 #define SIDE_SIGMAS_SHOWN 5 /* of the spread that its own sums show: 25 of one sign and none of the other do */
@@ -139,41 +138,50 @@ middle (gint64 a, gint64 b)
 
 /* ---- sides ---------------------------------------------------------------------------------------- */
 
-/* The network's place, NULL where it has none. */
-static Side *
-side_find (const OwdCorrelator *self, guint32 side)
+/* Where the network has its place, if it has one. */
+static SideSet *
+set_of (const OwdCorrelator *self, guint32 side)
 {
-  Side *set = self->side != NULL ? &self->side[side & (SIDES - SIDE_WAYS)] : NULL;
-
-  for (guint i = 0; set != NULL && i < SIDE_WAYS; i++) {
-    if (set[i].side == side)
-      return &set[i];
-  }
-  return NULL;
+  return &self->side[side / SIDE_WAYS & (SIDE_SETS - 1)];
 }
 
-/* A newcomer wears the least one of its set down before it takes its place: who votes often stays. */
-static Side *
-side_take (OwdCorrelator *self, guint32 side)
+static Side
+side_find (const OwdCorrelator *self, guint32 side)
 {
-  Side *least;
+  const SideSet *set = self->side != NULL ? set_of (self, side) : NULL;
 
-  if (self->side == NULL)
-    self->side = room_new (SIDES * sizeof *self->side);
-  least = &self->side[side & (SIDES - SIDE_WAYS)];
-  for (guint i = 1; i < SIDE_WAYS; i++) {
-    Side *s = &self->side[(side & (SIDES - SIDE_WAYS)) + i];
+  for (guint way = 0; set != NULL && way < SIDE_WAYS; way++) {
+    if (set->side[way] == side)
+      return (Side){ .set = set, .way = way };
+  }
+  return (Side){ .set = NULL };
+}
 
-    if (s->n < least->n)
-      least = s;
+/* Its place in the set, SIDE_WAYS: it has none. A newcomer wears the least one down before it takes its place: who
+ * votes often stays. */
+static guint
+side_take (SideSet *set, guint32 side)
+{
+  guint least = 0;
+
+  for (guint way = 0; way < SIDE_WAYS; way++) {
+    if (set->side[way] == side)
+      return way;
   }
-  if (least->n > 1) {
-    least->sum_ns -= least->sum_ns / least->n;
-    least->squares -= least->squares / least->n;
-    least->n--;
-    return NULL;
+  for (guint way = 1; way < SIDE_WAYS; way++) {
+    if (set->n[way] < set->n[least])
+      least = way;
   }
-  *least = (Side){ .side = side };
+  if (set->n[least] > 1) {
+    set->sum_ns[least] -= set->sum_ns[least] / set->n[least];
+    set->squares[least] -= set->squares[least] / set->n[least];
+    set->n[least]--;
+    return SIDE_WAYS;
+  }
+  set->side[least] = side;
+  set->n[least] = 0;
+  set->sum_ns[least] = set->cell[least] = set->cell_sum_ns[least] = 0;
+  set->squares[least] = set->cell_squares[least] = 0;
   return least;
 }
 
@@ -186,44 +194,47 @@ square (gint64 ns)
 /* Sum of the squares of its votes, or of their sums within a cell where that is more: within one step of time stamps
  * err together. */
 static double
-side_spread (const Side *s)
+side_spread (const SideSet *set, guint way)
 {
-  return s->squares + MAX (s->cell_squares, square (s->cell_sum_ns));
+  return set->squares[way] + MAX (set->cell_squares[way], square (set->cell_sum_ns[way]));
 }
 
-/* The network's place; NULL: it has none yet. */
-static const Side *
+/* Where it has its place now, if it has one. */
+static Side
 side_vote (OwdCorrelator *self, guint32 side, gint64 round_trip_ns, gint64 cell)
 {
-  Side *s = side_find (self, side);
+  SideSet *set;
+  guint way;
 
-  if (s == NULL)
-    s = side_take (self, side);
-  if (s == NULL)
-    return NULL;
-  if (cell != s->cell) {
-    s->squares = side_spread (s);
-    s->cell_squares = 0;
-    s->cell_sum_ns = 0;
-    s->cell = cell;
+  if (self->side == NULL)
+    self->side = room_new (SIDE_SETS * sizeof *self->side);
+  set = set_of (self, side);
+  way = side_take (set, side);
+  if (way == SIDE_WAYS)
+    return (Side){ .set = NULL };
+  if (cell != set->cell[way]) {
+    set->squares[way] = side_spread (set, way);
+    set->cell_squares[way] = 0;
+    set->cell_sum_ns[way] = 0;
+    set->cell[way] = cell;
   }
-  s->n++;
-  s->sum_ns += round_trip_ns;
-  s->cell_sum_ns += round_trip_ns;
-  s->cell_squares += square (round_trip_ns);
-  if (s->n == SIDE_HALVE) {
-    s->n /= 2;
-    s->sum_ns /= 2;
-    s->squares /= 2;
+  set->n[way]++;
+  set->sum_ns[way] += round_trip_ns;
+  set->cell_sum_ns[way] += round_trip_ns;
+  set->cell_squares[way] += square (round_trip_ns);
+  if (set->n[way] == SIDE_HALVE) {
+    set->n[way] /= 2;
+    set->sum_ns[way] /= 2;
+    set->squares[way] /= 2;
   }
-  return s;
+  return (Side){ .set = set, .way = way };
 }
 
 /* Is the sum more than the spread of what it is made of can be by chance? */
 static gboolean
 side_shows (const Side *s)
 {
-  return fabs ((double) s->sum_ns) > SIDE_SIGMAS_SHOWN * sqrt (side_spread (s));
+  return fabs ((double) s->set->sum_ns[s->way]) > SIDE_SIGMAS_SHOWN * sqrt (side_spread (s->set, s->way));
 }
 
 /* Mean round trip of this network's conversations, 0 where it is not clearly different from 0. all: it has all votes
@@ -231,11 +242,15 @@ side_shows (const Side *s)
 static gint64
 side_mean (const Side *s, gint64 step_ns, gboolean all)
 {
-  if (s == NULL || s->n < SIDE_ENOUGH)
+  guint32 n = s->set != NULL ? s->set->n[s->way] : 0;
+  gint64 sum_ns;
+
+  if (n < SIDE_ENOUGH)
     return 0;
-  if (fabs ((double) s->sum_ns) < SIDE_SIGMAS * STEP_SIGMA * (double) step_ns * sqrt (s->n) && !(all && side_shows (s)))
+  sum_ns = s->set->sum_ns[s->way];
+  if (fabs ((double) sum_ns) < SIDE_SIGMAS * STEP_SIGMA * (double) step_ns * sqrt (n) && !(all && side_shows (s)))
     return 0;
-  return s->sum_ns / s->n;
+  return sum_ns / n;
 }
 
 void
@@ -245,21 +260,22 @@ pair_ask_networks (const OwdCorrelator *self, Seen *seen)
   seen->wide_side = side_find (self, seen->wide);
 }
 
-/* A set lies in several cache lines. */
-static void
-ask_for (const Side *set)
-{
-  for (const char *p = (const char *) set; p < (const char *) (set + SIDE_WAYS); p += 64)
-    __builtin_prefetch (p);
-}
-
 void
 pair_expect (const OwdCorrelator *self, guint32 near, guint32 wide)
 {
   if (self->side == NULL)
     return;
-  ask_for (&self->side[near & (SIDES - SIDE_WAYS)]);
-  ask_for (&self->side[wide & (SIDES - SIDE_WAYS)]);
+  __builtin_prefetch (set_of (self, near));
+  __builtin_prefetch (set_of (self, wide));
+}
+
+void
+pair_expect_vote (const OwdCorrelator *self, guint32 near)
+{
+  const char *set = self->side != NULL ? (const char *) set_of (self, near) : NULL;
+
+  for (gsize i = 0; set != NULL && i < sizeof (SideSet); i += 64)
+    __builtin_prefetch (set + i);
 }
 
 void
@@ -267,12 +283,13 @@ pair_vote (OwdCorrelator *self, Pair *pair, const Seen *seen, gint64 at_ns)
 {
   /* more than two steps is proof by itself; one bad stamp must not outvote a thousand good ones */
   gint64 vote = CLAMP (seen->round_trip_ns, -2 * seen->step_ns, 2 * seen->step_ns), cell = at_ns / seen->step_ns, mean;
-  const Side *near_side = side_vote (self, seen->near, vote, cell);
+  Side near_side = side_vote (self, seen->near, vote, cell);
 
   (void) side_vote (self, seen->wide, vote, cell);
-  if (near_side == NULL || near_side->side != seen->near) /* the second vote has taken the place of the first one */
+  if (near_side.set == NULL
+      || near_side.set->side[near_side.way] != seen->near) /* the second vote has taken the place of the first one */
     return;
-  mean = side_mean (near_side, seen->step_ns, FALSE);
+  mean = side_mean (&near_side, seen->step_ns, FALSE);
   if (mean != 0)
     recent_add (&pair->round_trip, ABS (mean));
 }
@@ -281,12 +298,12 @@ pair_vote (OwdCorrelator *self, Pair *pair, const Seen *seen, gint64 at_ns)
 static gint64
 network_says (Pair *pair, const Seen *seen)
 {
-  gint64 wide = side_mean (seen->wide_side, seen->step_ns, (seen->wide & WIDE_INTERFACES) != 0), mean;
+  gint64 wide = side_mean (&seen->wide_side, seen->step_ns, (seen->wide & WIDE_INTERFACES) != 0), mean;
 
   /* of many small networks some seem clear by chance; interfaces have all their votes together */
   if (seen->wide & WIDE_INTERFACES && wide != 0)
     return wide;
-  mean = side_mean (seen->near_side, seen->step_ns, FALSE);
+  mean = side_mean (&seen->near_side, seen->step_ns, FALSE);
   if (mean != 0 || pair->round_trip.n < SIDE_ENOUGH || seen->wide & WIDE_INTERFACES)
     return mean;
   return ABS (wide) >= recent_low (&pair->round_trip) / 100 * WIDE_PERCENT ? wide : 0;
@@ -441,5 +458,5 @@ pair_forget (OwdCorrelator *self, guint32 state)
       *p = (Pair){ .a = p->a, .b = p->b, .floor_ns = p->floor_ns, .late = { p->late[0], p->late[1] } };
   }
   if (self->side != NULL)
-    memset (self->side, 0, SIDES * sizeof *self->side);
+    memset (self->side, 0, SIDE_SETS * sizeof *self->side);
 }
