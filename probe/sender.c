@@ -283,19 +283,10 @@ look_after (OwdProbeSender *self, OwdTime until)
 }
 
 static gboolean
-waiting (const OwdProbeSender *self)
+any (const OwdProbeSender *self, gboolean (*holds) (const OwdProbeSession *))
 {
   for (guint i = 0; i < self->targets->len; i++)
-    if (owd_probe_session_waiting (owd_probe_sender_target (self, i)->session))
-      return TRUE;
-  return FALSE;
-}
-
-static gboolean
-wants_reports (const OwdProbeSender *self)
-{
-  for (guint i = 0; i < self->targets->len; i++)
-    if (owd_probe_session_wants_report (owd_probe_sender_target (self, i)->session))
+    if (holds (owd_probe_sender_target (self, i)->session))
       return TRUE;
   return FALSE;
 }
@@ -305,7 +296,7 @@ wants_reports (const OwdProbeSender *self)
 static void
 wait_for_reports (OwdProbeSender *self)
 {
-  while (!self->stop && wants_reports (self)) {
+  while (!self->stop && any (self, owd_probe_session_wants_report)) {
     ask (self);
     look_after (self, owd_probe_clock_steady () + ASK_NS);
   }
@@ -320,7 +311,7 @@ wait_for_replies (OwdProbeSender *self)
   self->stop = FALSE;
   drain (self);
   /* the clock that is set tells what is given up: the two may differ a little */
-  while (!self->stop && waiting (self) && owd_probe_clock_steady () < end + TICK_NS) {
+  while (!self->stop && any (self, owd_probe_session_waiting) && owd_probe_clock_steady () < end + TICK_NS) {
     look_after (self, MAX (end, owd_probe_clock_steady () + ASK_NS));
     advance (self);
   }

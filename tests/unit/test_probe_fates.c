@@ -331,23 +331,32 @@ static const Scene all_at_once = { .up = { 0.02, 0.02, 0.02, 6 * MS, 3 * MS },
                                    .interval_ns = MS,
                                    .reports = TRUE };
 
+/* Runs with seeds from the base seed on. */
+static Score
+judged (const Scene *scene, guint runs, const char *what)
+{
+  guint32 seed = base_seed ();
+  Score score = { 0 };
+
+  for (guint i = 0; i < runs; i++) {
+    Truth truth;
+    OwdProbeSummary sum = run (scene, seed + i, &truth);
+
+    judge (&score, &sum, &truth);
+  }
+  print_score (what, &score);
+  return score;
+}
+
 /* ---- with reports of arrivals ------------------------------------------------------------------ */
 
 static void
 reports_tell_exactly (void **state)
 {
-  guint32 seed = base_seed ();
-  guint runs = runs_wanted (200);
-  Score score = { 0 };
+  Score score;
 
   (void) state;
-  for (guint i = 0; i < runs; i++) {
-    Truth truth;
-    OwdProbeSummary sum = run (&all_at_once, seed + i, &truth);
-
-    judge (&score, &sum, &truth);
-  }
-  print_score ("with reports", &score);
+  score = judged (&all_at_once, runs_wanted (200), "with reports");
   assert_int_equal (score.wrong, 0);
   assert_true ((score.runs - score.exact) * 1000 <= score.runs);
 }
@@ -356,20 +365,12 @@ static void
 reports_tell_exactly_even_of_a_wreck (void **state)
 {
   Scene scene = all_at_once;
-  guint32 seed = base_seed ();
-  guint runs = runs_wanted (40);
-  Score score = { 0 };
+  Score score;
 
   (void) state;
   scene.up = (Way){ 0.2, 0.1, 0.1, 60 * MS, 40 * MS };
   scene.down = (Way){ 0.2, 0.1, 0.1, 30 * MS, 10 * MS };
-  for (guint i = 0; i < runs; i++) {
-    Truth truth;
-    OwdProbeSummary sum = run (&scene, seed + i, &truth);
-
-    judge (&score, &sum, &truth);
-  }
-  print_score ("with reports, a fifth lost each way", &score);
+  score = judged (&scene, runs_wanted (40), "with reports, a fifth lost each way");
   assert_int_equal (score.wrong, 0);
   assert_true ((score.runs - score.exact) * 100 <= score.runs); /* not one query or its answer may come through */
 }
@@ -379,8 +380,7 @@ static void
 a_way_longer_than_the_opening_is_told (void **state)
 {
   Scene scene = all_at_once;
-  guint32 seed = base_seed ();
-  Score score = { 0 };
+  Score score;
 
   (void) state;
   scene.up.delay_ns = 700 * MS;
@@ -388,13 +388,7 @@ a_way_longer_than_the_opening_is_told (void **state)
   scene.timeout_ns = 3000 * MS;
   scene.n = 30000;
   scene.restart_at = 15000;
-  for (guint i = 0; i < 2; i++) {
-    Truth truth;
-    OwdProbeSummary sum = run (&scene, seed + i, &truth);
-
-    judge (&score, &sum, &truth);
-  }
-  print_score ("over a long way", &score);
+  score = judged (&scene, 2, "over a long way");
   assert_int_equal (score.wrong, 0);
   assert_true (score.open * 2 < score.lost);
 }
@@ -458,19 +452,12 @@ static void
 a_reflector_that_begins_anew_leaves_little_open (void **state)
 {
   Scene scene = all_at_once;
-  guint32 seed = base_seed ();
-  Score score = { 0 };
+  Score score;
 
   (void) state;
   scene.n = 8000;
   scene.restart_at = 4000;
-  for (guint i = 0; i < 20; i++) {
-    Truth truth;
-    OwdProbeSummary sum = run (&scene, seed + i, &truth);
-
-    judge (&score, &sum, &truth);
-  }
-  print_score ("with a restart", &score);
+  score = judged (&scene, 20, "with a restart");
   assert_int_equal (score.wrong, 0);
   assert_true (score.open * 10 < score.lost); /* what was lost between the last report and another log */
 }
@@ -481,18 +468,11 @@ static void
 without_reports_an_interval_holds_the_truth (void **state)
 {
   Scene scene = all_at_once;
-  guint32 seed = base_seed ();
-  Score score = { 0 };
+  Score score;
 
   (void) state;
   scene.reports = FALSE;
-  for (guint i = 0; i < 400; i++) {
-    Truth truth;
-    OwdProbeSummary sum = run (&scene, seed + i, &truth);
-
-    judge (&score, &sum, &truth);
-  }
-  print_score ("without", &score);
+  score = judged (&scene, 400, "without");
   assert_true (score.wrong <= 3); /* 99.9 % are promised */
   assert_true (score.open * 4 < score.lost);
 }
@@ -501,18 +481,12 @@ static void
 loss_alone_needs_no_reports (void **state)
 {
   Scene scene = all_at_once;
-  guint32 seed = base_seed ();
-  Score score = { 0 };
+  Score score;
 
   (void) state;
   scene.reports = FALSE;
   scene.up.duplicate = scene.up.reorder = scene.down.duplicate = scene.down.reorder = 0;
-  for (guint i = 0; i < 100; i++) {
-    Truth truth;
-    OwdProbeSummary sum = run (&scene, seed + i, &truth);
-
-    judge (&score, &sum, &truth);
-  }
+  score = judged (&scene, 100, "loss alone");
   assert_int_equal (score.wrong, 0);
   assert_true (score.open * 100 < score.lost);
 }
