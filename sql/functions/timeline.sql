@@ -24,7 +24,7 @@ RETURNS TABLE (bin timestamptz, n bigint, min_ms float8, mean_ms float8, stderr_
 LANGUAGE plpgsql STABLE SECURITY DEFINER PARALLEL SAFE ROWS 100 COST 10000
 SET search_path = pg_catalog, pg_temp
 SET timezone = 'UTC'
-SET plan_cache_mode = force_custom_plan
+SET plan_cache_mode = force_generic_plan
 SET jit = off
 AS $$
 #variable_conflict use_column
@@ -40,19 +40,30 @@ BEGIN
   END IF;
   RETURN QUERY
   WITH piece AS MATERIALIZED (
-    SELECT b.*, b.first_ns::numeric - lag (b.last_ns) OVER (PARTITION BY b.path_id, b.n > 0 ORDER BY b.at) AS jump_ns
+    -- alone: the only one of its bin, as most are where a roll-up has bins of step
+    SELECT b.bin, b.n, b.sent, b.lost, b.min_ns, b.max_ns, b.sum_ns, b.square_ns2, b.sigma_ns2, b.ipdv_ns, b.p05_ns, b.p50_ns, b.p95_ns, b.p99_ns,
+           b.first_ns::numeric - lag (b.last_ns) OVER (PARTITION BY b.path_id, b.n > 0 ORDER BY b.at) AS jump_ns,
+           cardinality (wanted) = 1 AND b.bin IS DISTINCT FROM lag (b.bin) OVER over_time AND b.bin IS DISTINCT FROM lead (b.bin) OVER over_time AS alone
       FROM owd.bins (wanted, from_ts, to_ts, step) b
+    WINDOW over_time AS (ORDER BY b.at)
   ), summed AS (
-    SELECT p.bin, sum (p.n) AS n, count (*) FILTER (WHERE p.n > 0) AS pieces, min (p.min_ns)::float8 AS low,
-           max (p.max_ns)::float8 AS high, sum (p.sum_ns) AS total, sum (p.square_ns2) AS square, sum (p.sigma_ns2) AS sigma,
-           sum (p.ipdv_ns) + coalesce (sum (abs (p.jump_ns)), 0) AS ipdv,
-           sum (p.n - 1) FILTER (WHERE p.n > 0) + count (p.jump_ns) AS pairs, sum (p.sent) AS sent, sum (p.lost) AS lost,
-           max (p.p05_ns) AS p05, max (p.p50_ns) AS p50, max (p.p95_ns) AS p95, max (p.p99_ns) AS p99
+    SELECT p.bin, p.n, 1 AS pieces, p.min_ns::float8 AS low, p.max_ns::float8 AS high, p.sum_ns AS total, p.square_ns2 AS square,
+           p.sigma_ns2 AS sigma, p.ipdv_ns + coalesce (abs (p.jump_ns), 0) AS ipdv,
+           CASE WHEN p.n > 0 THEN p.n - 1 + CASE WHEN p.jump_ns IS NULL THEN 0 ELSE 1 END END AS pairs,
+           p.sent, p.lost, p.p05_ns AS p05, p.p50_ns AS p50, p.p95_ns AS p95, p.p99_ns AS p99
       FROM piece p
+     WHERE p.alone
+    UNION ALL
+    SELECT p.bin, sum (p.n)::bigint, count (*) FILTER (WHERE p.n > 0), min (p.min_ns)::float8, max (p.max_ns)::float8, sum (p.sum_ns),
+           sum (p.square_ns2), sum (p.sigma_ns2), sum (p.ipdv_ns) + coalesce (sum (abs (p.jump_ns)), 0),
+           (sum (p.n - 1) FILTER (WHERE p.n > 0) + count (p.jump_ns))::bigint, sum (p.sent)::bigint, sum (p.lost)::bigint,
+           max (p.p05_ns), max (p.p50_ns), max (p.p95_ns), max (p.p99_ns)
+      FROM piece p
+     WHERE NOT p.alone
      GROUP BY p.bin
   ), several AS (
     -- percentiles of bins that are put together are in their histograms only
-    SELECT min (s.bin) AS lo, max (s.bin) AS hi FROM summed s WHERE s.pieces > 1
+    SELECT min (s.bin) AS lo, max (s.bin) AS hi FROM summed s WHERE s.pieces > 1 HAVING count (*) > 0
   ), ranked AS (
     SELECT h.bin, h.bucket, sum (h.n) OVER (PARTITION BY h.bin ORDER BY h.bucket) AS upto
       FROM several v CROSS JOIN LATERAL owd.buckets (wanted, v.lo, least (to_ts, v.hi + step), step) h
@@ -65,14 +76,15 @@ BEGIN
      WHERE s.pieces > 1
      GROUP BY s.bin
   )
-  SELECT s.bin, s.n::bigint, s.low / 1000000, (s.total / nullif (s.n, 0))::float8 / 1000000,
-         sqrt (greatest ((s.square - s.total * s.total / nullif (s.n, 0)) / greatest (s.n - 1, 1), s.sigma / nullif (s.n, 0), 0)::float8
+  -- sums stay exact up to the first division
+  SELECT s.bin, s.n, s.low / 1000000, s.total::float8 / nullif (s.n, 0) / 1000000,
+         sqrt (greatest ((s.n * s.square - s.total * s.total)::float8 / nullif (s.n::float8 * greatest (s.n - 1, 1), 0), s.sigma::float8 / nullif (s.n, 0))
                / nullif (s.n, 0)) / 1000000,
          greatest (s.low, least (s.high, CASE WHEN s.pieces > 1 THEN q.p05 ELSE s.p05 END)) / 1000000,
          greatest (s.low, least (s.high, CASE WHEN s.pieces > 1 THEN q.p50 ELSE s.p50 END)) / 1000000,
          greatest (s.low, least (s.high, CASE WHEN s.pieces > 1 THEN q.p95 ELSE s.p95 END)) / 1000000,
          greatest (s.low, least (s.high, CASE WHEN s.pieces > 1 THEN q.p99 ELSE s.p99 END)) / 1000000,
-         s.high / 1000000, (s.ipdv / nullif (s.pairs, 0))::float8 / 1000000, (s.lost / nullif (s.sent, 0))::float8
+         s.high / 1000000, s.ipdv::float8 / nullif (s.pairs, 0) / 1000000, s.lost::float8 / nullif (s.sent, 0)
     FROM summed s
     LEFT JOIN percentile q ON q.bin = s.bin
    WHERE s.n > 0 OR s.sent > 0
