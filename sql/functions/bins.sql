@@ -6,7 +6,7 @@
 --   owd.bins     counts, sums, extremes: one row per path, wanted bin and roll-up bin that it is made of
 --   owd.buckets  histograms: one row per wanted bin and bucket
 --
--- owd.path_buckets says the same of many paths at a time; owd.path_sums and owd.places of all of them, over one range.
+-- owd.path_buckets says the same of many paths at a time; owd.path_sums and owd.percentiles of all of them, over one range.
 --
 -- Up to filled_to a roll-up holds everything, behind it the next finer one does, at last the samples themselves: each
 -- sample is counted once, and what is read is complete up to the watermark. All of one statement is read in one snapshot.
@@ -180,6 +180,8 @@ $$;
 COMMENT ON FUNCTION owd.bins (integer[], timestamptz, timestamptz, interval) IS 'Counts, sums and extremes of paths in bins of step, in one row per roll-up bin; private.';
 
 -- [from_ts, to_ts) as one bin of all paths, cut into pieces as above; piece -1 is an edge [lo, hi), a row of owd.edge for 128 paths.
+-- Piece -2 lies within an hour: from the hour's begin to hi less from there to lo, two edges that say all but the smallest and the largest
+-- delay; those are in the bins of [lo, hi).
 -- What is left at an end that edges do not cover, less than a minute, is read from the samples where these are all there, and
 -- fewer than 60 for each path: so many are read in the time that the bins of 10 s of a path take.
 CREATE OR REPLACE FUNCTION owd.wide_pieces (from_ts timestamptz, to_ts timestamptz)
@@ -223,6 +225,14 @@ BEGIN
     rest := rest - tstzmultirange (tstzrange (lo, hi));
     RETURN NEXT;
   END IF;
+  IF inner_lo > inner_hi AND first < last AND inner_hi >= edge.kept_from
+     AND NOT EXISTS (SELECT FROM owd.pieces (first, last, 300) q WHERE q.piece NOT IN (60, 300)) THEN
+    piece := -2;
+    lo := first;
+    hi := last;
+    rest := rest - tstzmultirange (tstzrange (lo, hi));
+    RETURN NEXT;
+  END IF;
   raw := NOT EXISTS (SELECT FROM owd.partition p WHERE p.excess > 0)
      AND (SELECT sum (p.seq) / greatest (extract (epoch FROM max (p.last_ts) - min (p.first_ts)), 1) FROM owd.partition p)
          <= (SELECT count (*) FROM owd.path);
@@ -241,7 +251,7 @@ $$;
 COMMENT ON FUNCTION owd.wide_pieces (timestamptz, timestamptz) IS 'Which resolution answers for which part of a range, for all paths at once; private.';
 
 -- What owd.bins() says of [from_ts, to_ts) as a whole, of all paths, in one row each. p50_ns, p95_ns are there where one bin, or the samples
--- alone, answer for the whole range; what several are put together from, owd.pair_buckets() knows. last_at: begin of the last
+-- alone, answer for the whole range; what several are put together from, owd.percentiles() knows. last_at: begin of the last
 -- piece or bin with samples.
 --
 -- One statement over all pieces: their times stand in it as constants, so that the planner opens no table without need, and
@@ -270,6 +280,23 @@ DECLARE
                              OFFSET 0) c (a, z) -- OFFSET 0: worked out once
              WHERE r.width = %1$s AND r.start > %3$L::timestamptz - %2$L::interval AND r.start < %4$L) u
      GROUP BY u.path_id$sql$;
+  -- of the same rows, only the extremes
+  extremes CONSTANT text := $sql$
+    SELECT u.path_id, 0, to_timestamp (max (u.since + %1$s * u.at)), 0, 0, min (u.min_ns), max (u.max_ns), 0, 0, NULL::float8, NULL::float8
+      FROM (SELECT r.path_id, extract (epoch FROM r.start)::bigint AS since, unnest (r.at[c.a:c.z]) AS at, unnest (r.n[c.a:c.z]) AS n,
+                   unnest (r.min_ns[c.a:c.z]) AS min_ns, unnest (r.max_ns[c.a:c.z]) AS max_ns
+              FROM owd.rollup r,
+                   LATERAL owd.bins_within (r.start, interval '1 hour', %1$s, %2$L::timestamptz, %3$L::timestamptz) b,
+                   LATERAL (SELECT width_bucket ((b.first - 1)::smallint, r.at) + 1, width_bucket ((b.beyond - 1)::smallint, r.at)
+                             OFFSET 0) c (a, z)
+             WHERE r.width = %1$s AND r.start > %2$L::timestamptz - interval '1 hour' AND r.start < %3$L) u
+     WHERE u.n > 0
+     GROUP BY u.path_id$sql$;
+  difference CONSTANT text := $sql$
+    SELECT r.path_id + u.at, %3$s u.n, NULL::timestamptz, %3$s coalesce (u.sent, 0), %3$s coalesce (u.lost, 0), NULL::bigint, NULL::bigint, %3$s u.sum_ns, %3$s u.sigma_ns2,
+           NULL::float8, NULL::float8
+      FROM owd.edge r, LATERAL unnest (r.at, r.n, r.sent, r.lost, r.sum_ns, r.sigma_ns2) u (at, n, sent, lost, sum_ns, sigma_ns2)
+     WHERE r.start = %1$L AND r.width = %2$s$sql$;
   edges CONSTANT text := $sql$
     SELECT r.path_id + u.at, u.n, CASE WHEN u.n > 0 THEN r.start END, coalesce (u.sent, 0), coalesce (u.lost, 0),
            CASE WHEN u.n > 0 THEN u.min_ns END, CASE WHEN u.n > 0 THEN u.max_ns END, u.sum_ns, u.sigma_ns2, NULL::float8, NULL::float8
@@ -278,7 +305,8 @@ DECLARE
      WHERE r.start = %1$L AND r.width = %2$s$sql$;
   samples CONSTANT text := $sql$
     SELECT d.path_id, count (*), max (d.ts), 0::bigint, 0::bigint, min (d.owd_ns), max (d.owd_ns), sum (d.owd_ns),
-           sum (d.sigma_ns::numeric * d.sigma_ns), %3$s
+           coalesce (sum (d.sigma_ns * d.sigma_ns) FILTER (WHERE d.sigma_ns BETWEEN -3000000000 AND 3000000000), 0)
+           + coalesce (sum (d.sigma_ns::numeric * d.sigma_ns) FILTER (WHERE d.sigma_ns NOT BETWEEN -3000000000 AND 3000000000), 0), %3$s
       FROM (SELECT s.path_id, s.ts, s.owd_ns, s.sigma_ns FROM owd.sample s WHERE s.ts >= %1$L AND s.ts < %2$L
             UNION ALL SELECT e.path_id, e.ts, e.owd_ns, e.sigma_ns FROM owd.excess e WHERE e.ts >= %1$L AND e.ts < %2$L) d
      GROUP BY d.path_id
@@ -287,12 +315,17 @@ DECLARE
       FROM owd.tally t WHERE t.ts >= %1$L AND t.ts < %2$L
      GROUP BY t.path_id$sql$;
   parts text[] := '{}';
+  hour timestamptz;
   several boolean := (SELECT count (*) > 1 OR bool_or (q.piece < 0 OR (q.piece > 0 AND q.hi > q.lo + make_interval (secs => q.piece)))
                         FROM owd.wide_pieces (from_ts, to_ts) q);
   none CONSTANT text := 'NULL::float8, NULL::float8';
 BEGIN
   FOR p IN SELECT * FROM owd.wide_pieces (from_ts, to_ts) LOOP
+    hour := date_trunc ('hour', p.lo, 'UTC');
     parts := parts || CASE
+      WHEN p.piece = -2 THEN format (difference, hour, extract (epoch FROM p.hi - hour)::integer, '+') || ' UNION ALL '
+        || format (difference, hour, extract (epoch FROM p.lo - hour)::integer, '-') || ' UNION ALL '
+        || (SELECT string_agg (format (extremes, q.piece, q.lo, q.hi), ' UNION ALL ') FROM owd.pieces (p.lo, p.hi, 300) q)
       WHEN p.piece < 0 THEN format (edges, p.lo, extract (epoch FROM p.hi - p.lo)::integer)
       WHEN p.piece = 0 THEN format (samples, p.lo, p.hi, CASE WHEN several THEN none ELSE
         'percentile_disc (0.5) WITHIN GROUP (ORDER BY d.owd_ns)::float8, percentile_disc (0.95) WITHIN GROUP (ORDER BY d.owd_ns)::float8' END)
@@ -369,17 +402,19 @@ BEGIN ATOMIC
 END;
 COMMENT ON FUNCTION owd.buckets (integer[], timestamptz, timestamptz, interval) IS 'Histogram of paths (all together) in bins of step: rows in order of bin, bucket; private.';
 
--- The histogram of each path over a range, of those that are wanted (NULL: all). Most of the time of a matrix goes here, by the entry: so
--- one statement over all pieces reads each once and adds it up once, under one key: path_id << 16 | bucket + 32768.
-CREATE OR REPLACE FUNCTION owd.places (wanted integer[], from_ts timestamptz, to_ts timestamptz)
-RETURNS TABLE (place bigint, n float8)
-LANGUAGE plpgsql STABLE PARALLEL SAFE ROWS 50000 COST 10000
+-- Percentiles of [from_ts, to_ts) of pairs, from the histograms of those of their paths that are wanted (NULL: all). A path's pair has its
+-- number, but for `paths`, which belong to `pairs`. Most of the time of a matrix goes here, by the entry: so one statement over all pieces
+-- reads each once and adds it up once, under one key: pair << 16 | bucket + 32768.
+CREATE OR REPLACE FUNCTION owd.percentiles (wanted integer[], paths integer[], pairs integer[], from_ts timestamptz, to_ts timestamptz)
+RETURNS TABLE (pair integer, p50_ns float8, p95_ns float8)
+LANGUAGE plpgsql STABLE PARALLEL SAFE ROWS 2000 COST 10000
 SET search_path = pg_catalog, pg_temp
 SET datestyle = ISO
 SET jit = off
 AS $$
 DECLARE
   p record;
+  hour timestamptz;
   bins CONSTANT text := $sql$
     SELECT u.path | ((u.h >> 32) & 65535), (u.h & 4294967295)::float8
       FROM (SELECT r.path_id::bigint << 16 AS path,
@@ -391,7 +426,7 @@ DECLARE
                    LATERAL owd.bins_within (r.start, %2$L::interval, %1$s, %3$L::timestamptz, %4$L::timestamptz) b) u$sql$;
   -- at << 48 | bucket << 32 | count: the key is what is left of the count, from path_id on
   edges CONSTANT text := $sql$
-    SELECT u.path + (u.h >> 32), (u.h & 4294967295)::float8
+    SELECT u.path + (u.h >> 32), %3$s (u.h & 4294967295)::float8
       FROM (SELECT r.path_id::bigint << 16 AS path, unnest (r.hist) AS h FROM owd.edge r WHERE r.start = %1$L AND r.width = %2$s) u
      WHERE $1 IS NULL OR ((u.path + (u.h >> 32)) >> 16)::integer = ANY ($1)$sql$;
   samples CONSTANT text := $sql$
@@ -400,16 +435,35 @@ DECLARE
             UNION ALL SELECT e.path_id, e.owd_ns FROM owd.excess e WHERE e.ts >= %1$L AND e.ts < %2$L) d
      WHERE $1 IS NULL OR d.path_id = ANY ($1)$sql$;
   parts text[] := '{}';
+  source text;
 BEGIN
   FOR p IN SELECT * FROM owd.wide_pieces (from_ts, to_ts) LOOP
+    hour := date_trunc ('hour', p.lo, 'UTC');
     parts := parts || CASE
-      WHEN p.piece < 0 THEN format (edges, p.lo, extract (epoch FROM p.hi - p.lo)::integer)
+      WHEN p.piece = -2 THEN format (edges, hour, extract (epoch FROM p.hi - hour)::integer, '+') || ' UNION ALL '
+        || format (edges, hour, extract (epoch FROM p.lo - hour)::integer, '-')
+      WHEN p.piece < 0 THEN format (edges, p.lo, extract (epoch FROM p.hi - p.lo)::integer, '')
       WHEN p.piece = 0 THEN format (samples, p.lo, p.hi)
       ELSE format (bins, p.piece, CASE WHEN p.piece < 3600 THEN '1 hour' ELSE '1 day' END, p.lo, p.hi) END;
   END LOOP;
-  IF cardinality (parts) > 0 THEN
-    RETURN QUERY EXECUTE 'SELECT place, sum (n) FROM (' || array_to_string (parts, ' UNION ALL ') || ') u (place, n) GROUP BY place' USING wanted;
+  IF cardinality (parts) = 0 THEN
+    RETURN;
   END IF;
+  source := '(' || array_to_string (parts, ' UNION ALL ') || ') u (place, n)';
+  IF cardinality (paths) > 0 THEN
+    source := '(SELECT coalesce (m.pair::bigint, u.place >> 16) << 16 | (u.place & 65535), u.n FROM ' || source
+      || ' LEFT JOIN unnest ($2, $3) m (path, pair) ON m.path = u.place >> 16) u (place, n)';
+  END IF;
+  -- counts of a pair added up, bucket by bucket: where a share is reached, width_bucket() finds by bisection
+  RETURN QUERY EXECUTE $sql$
+    SELECT d.pair::integer, owd.bucket_ns (((d.places[width_bucket (ceil (d.n / 2) - 1, d.uptos) + 1] & 65535) - 32768)::smallint),
+           owd.bucket_ns (((d.places[width_bucket (ceil (19 * d.n / 20) - 1, d.uptos) + 1] & 65535) - 32768)::smallint)
+      FROM (SELECT r.pair, max (r.upto) AS n, array_agg (r.place) AS places, array_agg (r.upto) AS uptos
+              FROM (SELECT c.place >> 16 AS pair, c.place, sum (c.n) OVER (PARTITION BY c.place >> 16 ORDER BY c.place ROWS UNBOUNDED PRECEDING) AS upto
+                      FROM (SELECT u.place, sum (u.n) AS n FROM $sql$ || source || $sql$ GROUP BY u.place HAVING sum (u.n) > 0) c
+                     ORDER BY c.place >> 16, c.place) r
+             GROUP BY r.pair) d $sql$
+    USING wanted, paths, pairs;
 END
 $$;
-COMMENT ON FUNCTION owd.places (integer[], timestamptz, timestamptz) IS 'Histograms of paths over a range; private.';
+COMMENT ON FUNCTION owd.percentiles (integer[], integer[], integer[], timestamptz, timestamptz) IS 'Percentiles of pairs over a range, in ns; private.';

@@ -15,10 +15,17 @@ SET jit = off
 SET work_mem = '32MB'
 AS $$
 #variable_conflict use_column
+DECLARE
+  just_before timestamptz;
 BEGIN
   IF from_ts IS NULL OR to_ts IS NULL THEN
     RAISE EXCEPTION 'owd.matrix needs a from_ts and a to_ts' USING ERRCODE = 'invalid_parameter_value';
   END IF;
+  -- where four samples of each path are on average; no more than a minute
+  SELECT to_ts - least (4 * (SELECT count (*) FROM owd.path) * extract (epoch FROM max (p.last_ts) - min (p.first_ts)) / nullif (sum (p.seq), 0), 60)
+                 * interval '1 s'
+    INTO just_before
+    FROM owd.partition p;
   RETURN QUERY
   WITH named AS MATERIALIZED (
     SELECT p.path_id, a.name AS src, b.name AS dst, p.last_ts, min (p.path_id) OVER (PARTITION BY a.name, b.name) AS pair
@@ -32,27 +39,25 @@ BEGIN
       FROM owd.path_sums (from_ts, to_ts) b
       JOIN named p ON p.path_id = b.path_id
      GROUP BY p.pair
-  ), ranked AS (
-    -- what is put together of several bins, or several paths, has its percentiles in their histograms only
-    SELECT p.pair, ((h.place & 65535) - 32768)::smallint AS bucket,
-           sum (h.n) OVER (PARTITION BY p.pair ORDER BY h.place & 65535 ROWS UNBOUNDED PRECEDING) AS upto
-      FROM (SELECT CASE WHEN bool_or (s.p50 IS NULL) THEN NULL ELSE array_agg (p.path_id) FILTER (WHERE s.paths > 1) END
-              FROM summed s JOIN named p ON p.pair = s.pair WHERE s.n > 0) w (wanted)
-     CROSS JOIN LATERAL owd.places (w.wanted, from_ts, to_ts) h
-      JOIN named p ON p.path_id = (h.place >> 16)::integer
-     WHERE EXISTS (SELECT FROM summed s WHERE s.n > 0 AND (s.paths > 1 OR s.p50 IS NULL))
   ), percentile AS (
-    SELECT s.pair, owd.bucket_ns (min (r.bucket) FILTER (WHERE r.upto >= s.half)) AS p50,
-           owd.bucket_ns (min (r.bucket) FILTER (WHERE r.upto >= s.most)) AS p95
-      FROM (SELECT s.pair, ((s.n + 1) / 2)::float8 AS half, ((19 * s.n + 19) / 20)::float8 AS most FROM summed s) s
-      JOIN ranked r ON r.pair = s.pair
-     GROUP BY s.pair
+    -- what is put together of several bins, or several paths, has its percentiles in their histograms only
+    SELECT q.pair, q.p50_ns AS p50, q.p95_ns AS p95
+      FROM (SELECT CASE WHEN bool_or (s.p50 IS NULL) THEN NULL ELSE array_agg (p.path_id) FILTER (WHERE s.paths > 1) END,
+                   array_agg (p.path_id) FILTER (WHERE p.path_id <> p.pair), array_agg (p.pair) FILTER (WHERE p.path_id <> p.pair)
+              FROM summed s JOIN named p ON p.pair = s.pair
+             WHERE s.n > 0
+            HAVING bool_or (s.paths > 1 OR s.p50 IS NULL)) w (wanted, paths, pairs)
+     CROSS JOIN LATERAL owd.percentiles (w.wanted, w.paths, w.pairs, from_ts, to_ts) q
+  ), late AS MATERIALIZED (
+    -- most paths had a sample just before to_ts: one look for all of them
+    SELECT s.path_id, max (s.ts) AS ts FROM owd.sample s WHERE s.ts >= just_before AND s.ts < to_ts GROUP BY s.path_id
   ), seen AS (
-    SELECT p.pair, p.src, p.dst, max (CASE WHEN p.last_ts < to_ts THEN greatest (p.last_ts, l.ts) ELSE l.ts END) AS last
+    SELECT p.pair, p.src, p.dst, max (CASE WHEN p.last_ts < to_ts THEN greatest (p.last_ts, e.ts, l.ts) ELSE coalesce (e.ts, l.ts) END) AS last
       FROM named p
      CROSS JOIN (SELECT r.filled_to FROM owd.resolution r WHERE r.width = 60) f
+      LEFT JOIN late e ON e.path_id = p.path_id
       LEFT JOIN LATERAL (SELECT s.ts FROM owd.sample s
-                          WHERE s.path_id = p.path_id AND s.ts < to_ts
+                          WHERE e.ts IS NULL AND s.path_id = p.path_id AND s.ts < to_ts
                             AND s.ts >= CASE WHEN p.last_ts < to_ts THEN f.filled_to ELSE '-infinity' END
                           ORDER BY s.ts DESC LIMIT 1) l ON true
      GROUP BY p.pair, p.src, p.dst

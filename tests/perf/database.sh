@@ -40,12 +40,14 @@ ask () {
     | awk -v name="$1" '{ t[NR] = $1 } END { printf "%-46s median %8.1f ms, largest %8.1f ms\n", name, t[int ((NR + 1) / 2)], t[NR] }'
 }
 last="'2026-11-23+00'"
-ask 'timeline, a day by 1 min' "SELECT * FROM owd.timeline ('point-0', 'point-1', '2026-11-22+00', $last, '1 min')"
-ask 'timeline, a day by 1 min, from second 7' "SELECT * FROM owd.timeline ('point-0', 'point-1', '2026-11-22 00:00:07+00', $last, '1 min')"
-ask 'timeline, a day by 10 min' "SELECT * FROM owd.timeline ('point-0', 'point-1', '2026-11-22+00', $last, '10 min')"
-ask 'timeline, an hour by 10 s' "SELECT * FROM owd.timeline ('point-0', 'point-1', '2026-11-22 12:00+00', '2026-11-22 13:00+00', '10 s')"
-ask 'timeline, a year by 1 d' "SELECT * FROM owd.timeline ('point-0', 'point-1', '2025-11-23+00', $last, '1 day')"
-ask 'timeline, a year by 1 d of Berlin' "SELECT * FROM owd.timeline ('point-0', 'point-1', '2025-11-22 23:00+00', $last, '1 day')"
+# a path that has a history
+path=$($psql -At -c "SELECT format ('%L, %L', a.name, b.name) FROM owd.path p JOIN owd.point a ON a.point_id = p.src_id JOIN owd.point b ON b.point_id = p.dst_id WHERE p.path_id = 1")
+ask 'timeline, a day by 1 min' "SELECT * FROM owd.timeline ($path, '2026-11-22+00', $last, '1 min')"
+ask 'timeline, a day by 1 min, from second 7' "SELECT * FROM owd.timeline ($path, '2026-11-22 00:00:07+00', $last, '1 min')"
+ask 'timeline, a day by 10 min' "SELECT * FROM owd.timeline ($path, '2026-11-22+00', $last, '10 min')"
+ask 'timeline, an hour by 10 s' "SELECT * FROM owd.timeline ($path, '2026-11-22 12:00+00', '2026-11-22 13:00+00', '10 s')"
+ask 'timeline, a year by 1 d' "SELECT * FROM owd.timeline ($path, '2025-11-23+00', $last, '1 day')"
+ask 'timeline, a year by 1 d of Berlin' "SELECT * FROM owd.timeline ($path, '2025-11-22 23:00+00', $last, '1 day')"
 # matrix NAME FROM TO, both of the day
 matrix () {
   ask "matrix, $1" "SELECT * FROM owd.matrix ('2026-11-22 $2+00', '2026-11-22 $3+00')"

@@ -251,6 +251,47 @@ BEGIN
            CROSS JOIN LATERAL test.slow (test.path (m.src, m.dst), '2026-03-28 20:31:07+00', '2026-03-31 02:41:59.5+00', '100 days') s);
 END $$;
 
+-- The matrix of ranges within one hour, which edges give as a difference, and across its borders: hours that are over, the one at hand,
+-- paths that have nothing there.
+CREATE FUNCTION test.ask_pairs (from_ts timestamptz, to_ts timestamptz) RETURNS bigint LANGUAGE plpgsql AS $$
+DECLARE
+  wrong record;
+BEGIN
+  FOR wrong IN
+    SELECT m AS got, s AS want
+      FROM owd.matrix (from_ts, to_ts) m
+      LEFT JOIN LATERAL test.slow (test.path (m.src, m.dst), from_ts, to_ts, '100 days') s ON true
+     WHERE m.n IS DISTINCT FROM coalesce (s.n, 0) OR NOT test.near (m.min_ms, s.v[1]) OR NOT test.near (m.mean_ms, s.v[2])
+        OR NOT test.percent (m.p50_ms, s.q[2]) OR NOT test.percent (m.p95_ms, s.q[3]) OR NOT test.near (m.loss, s.v[6])
+  LOOP
+    RAISE EXCEPTION 'matrix % to %: got %, want %', from_ts, to_ts, wrong.got, wrong.want;
+  END LOOP;
+  RETURN (SELECT sum (n) FROM owd.matrix (from_ts, to_ts));
+END $$;
+
+DO $$
+DECLARE
+  hours CONSTANT timestamptz[] := ARRAY['2026-03-28 20:00+00', '2026-03-28 21:00+00', '2026-03-29 01:00+00', '2026-03-30 22:00+00', '2026-03-31 02:00+00'];
+  h timestamptz;
+  f timestamptz;
+  t timestamptz;
+  n bigint := 0;
+  differences integer := 0;
+BEGIN
+  FOR i IN 1 .. 60 LOOP
+    h := hours[1 + i % 5];
+    f := date_bin (CASE i % 4 WHEN 0 THEN interval '1 us' WHEN 1 THEN interval '1 s' ELSE interval '1 min' END, h + random () * interval '45 min', h);
+    t := date_bin (CASE i % 3 WHEN 0 THEN interval '1 us' WHEN 1 THEN interval '1 s' ELSE interval '1 min' END,
+                   f + random () * CASE WHEN i % 6 = 0 THEN h + interval '3 h' - f ELSE h + interval '1 h' - f END, h);
+    n := n + coalesce (test.ask_pairs (f, t), 0);
+    differences := differences + (SELECT count (*) FROM owd.wide_pieces (f, t) p WHERE p.piece = -2);
+  END LOOP;
+  n := n + test.ask_pairs ('2026-03-28 20:31+00', '2026-03-28 20:52+00') + test.ask_pairs ('2026-03-31 02:01+00', '2026-03-31 02:31:30+00');
+  ASSERT (SELECT p.n = 0 AND p.min_ms IS NULL AND p.p50_ms IS NULL FROM owd.matrix ('2026-03-28 21:30+00', '2026-03-28 21:50+00') p WHERE src = 'b' AND dst = 'a');
+  ASSERT test.ask_pairs ('2026-03-28 21:30+00', '2026-03-28 21:50+00') > 0;
+  ASSERT n > 1000 AND differences > 15, format ('%s samples, %s differences', n, differences);
+END $$;
+
 -- What share was kept raw, against counting.
 DO $$
 DECLARE
