@@ -21,6 +21,7 @@ G_BEGIN_DECLS
 
 enum {
   OWD_PROBE_PORT = 862,
+  OWD_PROBE_BASE_TWAMP = 41, /* a TWAMP reply without padding; what follows in ours is zero */
   OWD_PROBE_BASE = 44,       /* unauthenticated packet without TLVs, both directions */
   OWD_PROBE_BASE_AUTH = 112, /* authenticated, both directions */
   OWD_PROBE_SIZE_MIN = 14,   /* what a user may ask for; the base packet is larger all the same */
@@ -563,7 +564,7 @@ typedef struct {
   const OwdPrefix *allow; /* borrowed; n_allow 0: everybody */
   guint n_allow;
   gboolean stateless;    /* copy the sender's sequence number instead of counting */
-  gboolean answer_short; /* requests below 44 bytes too, with 44 bytes; only with an allow-list */
+  gboolean answer_short; /* requests below 41 bytes too, with 44 bytes; only with an allow-list */
   guint sessions;        /* table size, rounded up to a power of two; the longest idle one of a bucket gives way */
   guint sources;         /* likewise, for the rate limit */
   guint rate;            /* packets per second and source address (IPv6: /64); 0: no limit */

@@ -74,7 +74,7 @@ say_short (Server *self, const OwdProbeDatagram *d)
   char text[OWD_ADDR_TEXT];
 
   self->said_short = TRUE;
-  g_message ("%s asks with %zu bytes and gets no answer, which would be longer; let it send 44, or see --answer-short",
+  g_message ("%s asks with %zu bytes and gets no answer, which would be longer; let it send 41, or see --answer-short",
              owd_addr_text (&d->addr, text), d->len);
 }
 
@@ -321,7 +321,7 @@ owd_probe_reflect_main (int argc, char **argv)
     { "rate", 0, 0, G_OPTION_ARG_INT, &o.rate, "Packets per second from one source; 0: any (20000)", "N" },
     { "sessions", 0, 0, G_OPTION_ARG_INT, &o.sessions, "How many to remember (16384)", "N" },
     { "stateless", 0, 0, G_OPTION_ARG_NONE, &o.stateless, "Copy sequence numbers instead of counting", NULL },
-    { "answer-short", 0, 0, G_OPTION_ARG_NONE, &o.answer_short, "Also requests of 14 to 43 bytes, with 44", NULL },
+    { "answer-short", 0, 0, G_OPTION_ARG_NONE, &o.answer_short, "Also requests of 14 to 40 bytes, with 44", NULL },
     { "key-file", 0, 0, G_OPTION_ARG_FILENAME, &o.key_file, "Answer only what one of these keys has signed", "FILE" },
     { "user", 'u', 0, G_OPTION_ARG_STRING, &o.user, "Become this user once sockets are open (nobody)", "NAME" },
     { 0 },

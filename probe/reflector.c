@@ -419,7 +419,7 @@ judge (OwdProbeReflector *self, const OwdProbeQuestion *q, gsize cap, OwdProbeKe
   *ret_key = NULL;
   if (!owd_prefix_list_allows (self->cfg.allow, self->cfg.n_allow, &q->src))
     return OWD_PROBE_DROP_SOURCE;
-  if (q->len < (auth ? OWD_PROBE_BASE_AUTH : short_too ? 14 : OWD_PROBE_BASE))
+  if (q->len < (auth ? OWD_PROBE_BASE_AUTH : short_too ? 14 : OWD_PROBE_BASE_TWAMP))
     return OWD_PROBE_DROP_SHORT;
   if (q->len > OWD_PROBE_MAX || MAX (q->len, OWD_PROBE_BASE) > cap)
     return OWD_PROBE_DROP_LONG;
@@ -430,11 +430,23 @@ judge (OwdProbeReflector *self, const OwdProbeQuestion *q, gsize cap, OwdProbeKe
   return OWD_PROBE_ANSWERED;
 }
 
+/* A TWAMP sender's padding, mostly random, begins where STAMP has its session identifier and then zeros. There are no
+ * TLVs in it, nor is it the name of a session. */
+static gboolean
+is_padded (const guint8 *request, const OwdProbeLayout *from)
+{
+  guint8 any = 0;
+
+  for (gsize i = from->ssid + 2; i < from->size; i++)
+    any |= request[i];
+  return any != 0;
+}
+
+/* Into zeros: at least as many as OWD_PROBE_BASE_TWAMP, and the whole base packet with a key. */
 static void
 fill_base (const OwdProbeQuestion *q, const guint8 *request, const OwdProbeLayout *from, const OwdProbeLayout *to,
            guint32 seq, const OwdProbeError *error, guint8 *out)
 {
-  memset (out, 0, to->size);
   owd_probe_put32 (out, seq);
   owd_probe_put64 (out + to->stamp, owd_probe_stamp_encode (MAX (q->t3, q->t2), error->ptp));
   owd_probe_put16 (out + to->error, owd_probe_error_encode (error));
@@ -455,9 +467,10 @@ owd_probe_reflector_answer (OwdProbeReflector *self, const OwdProbeQuestion *q, 
   const OwdProbeLayout *from = key != NULL ? &owd_probe_auth_request : &owd_probe_open_request;
   const OwdProbeLayout *to = key != NULL ? &owd_probe_auth_reply : &owd_probe_open_reply;
   guint8 request[OWD_PROBE_BASE_AUTH] = { 0 }; /* what a short request leaves out is zero */
-  OwdProbeAnswer answer = { .len = MAX (q->len, to->size) };
+  OwdProbeAnswer answer = { .len = q->len < OWD_PROBE_BASE_TWAMP ? to->size : q->len };
   OwdProbeError error = q->error;
   TlvWork work = { .self = self, .q = q, .answer = &answer };
+  gboolean padded;
   guint32 seq;
 
   if (verdict != OWD_PROBE_ANSWERED) {
@@ -465,6 +478,9 @@ owd_probe_reflector_answer (OwdProbeReflector *self, const OwdProbeQuestion *q, 
     return verdict;
   }
   memcpy (request, q->data, MIN (q->len, to->size));
+  padded = key == NULL && (q->len < OWD_PROBE_BASE || is_padded (request, from));
+  if (padded)
+    memset (request + from->ssid, 0, from->size - from->ssid);
   error.ptp = work.ptp = owd_probe_error_decode (owd_be16 (request + from->error)).ptp;
   seq = owd_be32 (request);
   if (!self->cfg.stateless) {
@@ -475,10 +491,12 @@ owd_probe_reflector_answer (OwdProbeReflector *self, const OwdProbeQuestion *q, 
     answer.generation = work.session->generation;
     answer.seq = seq;
   }
+  memset (out, 0, MIN (answer.len, to->size));
   fill_base (q, request, from, to, seq, &error, out);
   if (q->len > to->size) {
     memcpy (out + to->size, q->data + to->size, q->len - to->size);
-    answer_tlvs (&work, key, out, out + to->size, q->len - to->size);
+    if (!padded)
+      answer_tlvs (&work, key, out, out + to->size, q->len - to->size);
   }
   if (work.session != NULL && !work.query)
     owd_probe_arrivals_note (&work.session->arrivals, owd_be32 (request));

@@ -670,8 +670,15 @@ seen_short_requests (void **state)
   (void) state;
   base_request (b);
   b->in[12] = 0;
-  for (b->q.len = 0; b->q.len < 44; b->q.len++)
+  for (b->q.len = 0; b->q.len < 41; b->q.len++)
     assert_int_equal (ask (b), OWD_PROBE_DROP_SHORT);
+  for (; b->q.len <= 44; b->q.len++) { /* all that TWAMP says has its place in as many bytes */
+    assert_int_equal (ask (b), OWD_PROBE_ANSWERED);
+    assert_int_equal (b->a.len, b->q.len);
+    assert_int_equal (owd_probe_reply_parse (b->out, b->a.len, NULL, &reply), OWD_STATUS_OK);
+    assert_true (reply.sender_stamp == 5);
+    assert_int_equal (reply.ttl, b->q.ttl);
+  }
   free_bench (b);
   /* wished for, and only for those listed: zero-filled to the base packet */
   assert_true (owd_prefix_parse ("192.0.2.0/24", &allow));
@@ -692,6 +699,36 @@ seen_short_requests (void **state)
   assert_int_equal (owd_be16 (b->out + 14), 0);
   assert_int_equal (owd_probe_reply_parse (b->out, b->a.len, NULL, &reply), OWD_STATUS_OK);
   assert_true (reply.sender_stamp == 5);
+  free_bench (b);
+}
+
+/* TWAMP pads with random bytes from the 15th on: neither a session identifier, nor TLVs, however they look. */
+static void
+seen_random_padding (void **state)
+{
+  g_autoptr (GRand) rand = g_rand_new_with_seed (862);
+  Bench *b = a_bench (&plain);
+
+  (void) state;
+  for (guint32 i = 0; i < 50; i++) {
+    base_request (b);
+    b->in[3] = (guint8) i;
+    add_tlv (b, OWD_PROBE_TLV_U, OWD_PROBE_TLV_COS, "b8000000");
+    add_tlv (b, OWD_PROBE_TLV_U, OWD_PROBE_TLV_RETURN_PATH,
+             "00010004"
+             "00000000");
+    if (i % 3 == 0)
+      b->q.len = 41 + i % 4;
+    for (guint k = 14; k < 44; k++)
+      b->in[k] = (guint8) g_rand_int (rand);
+    assert_int_equal (ask (b), OWD_PROBE_ANSWERED);
+    assert_int_equal (b->a.len, b->q.len);
+    assert_int_equal (owd_be32 (b->out), i); /* one session */
+    assert_int_equal (owd_be16 (b->out + 14), 0);
+    assert_int_equal (b->a.tos, 0);
+    if (b->q.len > 44)
+      assert_memory_equal (b->out + 44, b->in + 44, b->q.len - 44);
+  }
   free_bench (b);
 }
 
@@ -831,6 +868,7 @@ main (void)
     cmocka_unit_test (seen_location_without_sub_headers),
     cmocka_unit_test (destination_is_compared_and_return_path_refused),
     cmocka_unit_test (seen_short_requests),
+    cmocka_unit_test (seen_random_padding),
     cmocka_unit_test (seen_replies_of_38_bytes),
     cmocka_unit_test (answers_are_never_longer_than_questions),
     cmocka_unit_test (only_listed_sources_are_answered),

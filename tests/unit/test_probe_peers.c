@@ -184,17 +184,24 @@ static const char SUITE_AUTH_REQUEST[]
 static const char SUITE_PTP_REQUEST[]
     = "000000016b02c52f26e55f234001000000000000000000000000000000000000000000000000000000000000";
 
-static OwdProbeVerdict
-answer (const Datagram *request, OwdProbeKey *key, gboolean answer_short, guint8 *out, gsize cap, OwdProbeAnswer *ret)
+static OwdProbeReflector *
+a_reflector (OwdProbeKey **key, gboolean answer_short)
 {
-  OwdPrefix everybody = { .bits = 0 };
-  OwdProbeReflectorConfig cfg = { .keys = &key,
-                                  .n_keys = key != NULL,
+  static const OwdPrefix everybody = { .bits = 0 };
+  OwdProbeReflectorConfig cfg = { .keys = key,
+                                  .n_keys = *key != NULL,
                                   .allow = &everybody,
                                   .n_allow = 1,
                                   .answer_short = answer_short,
                                   .sessions = 64,
                                   .sources = 64 };
+
+  return owd_probe_reflector_new (&cfg);
+}
+
+static OwdProbeVerdict
+answered_by (OwdProbeReflector *reflector, const Datagram *request, guint8 *out, gsize cap, OwdProbeAnswer *ret)
+{
   OwdProbeQuestion q = { .data = request->data,
                          .len = request->len,
                          .sport = 9100,
@@ -204,10 +211,17 @@ answer (const Datagram *request, OwdProbeKey *key, gboolean answer_short, guint8
                          .ttl = 64,
                          .tos = 46 << 2,
                          .error = { .error_ns = 25000 } };
-  g_autoptr (OwdProbeReflector) reflector = owd_probe_reflector_new (&cfg);
 
   assert_true (owd_addr_parse ("198.18.77.1", &q.src) && owd_addr_parse ("198.18.77.2", &q.dst));
   return owd_probe_reflector_answer (reflector, &q, out, cap, ret);
+}
+
+static OwdProbeVerdict
+answer (const Datagram *request, OwdProbeKey *key, gboolean answer_short, guint8 *out, gsize cap, OwdProbeAnswer *ret)
+{
+  g_autoptr (OwdProbeReflector) reflector = a_reflector (&key, answer_short);
+
+  return answered_by (reflector, request, out, cap, ret);
 }
 
 static void
@@ -443,6 +457,55 @@ twamp_light_is_answered (void **state)
   assert_true (owd_be64 (out + 28) == owd_be64 (d.data + 4));
 }
 
+/* ---- perfSONAR's twping and twampd 5.2.3 (C), behind a TWAMP control connection ------------------ */
+
+/* It pads with random bytes to what a TWAMP reply needs. */
+static const char *const TWPING_REQUESTS[]
+    = { "00000000eeadd178f6ed890400010d3209c3d558129a4e3eb106f367dc1ca7e6355e5fb8c82659f23c",
+        "00000001eeadd178f7008a6900012e0d0c51ab98e07db4d6a41399654cbf4fc4fe590ad583a32b3084" };
+
+static void
+twping_is_answered (void **state)
+{
+  OwdProbeKey *none = NULL;
+  g_autoptr (OwdProbeReflector) reflector = a_reflector (&none, FALSE);
+
+  (void) state;
+  for (guint i = 0; i < G_N_ELEMENTS (TWPING_REQUESTS); i++) {
+    Datagram d = from_hex (TWPING_REQUESTS[i]);
+    guint8 out[512];
+    OwdProbeAnswer a;
+    OwdProbeReply r;
+
+    assert_int_equal (answered_by (reflector, &d, out, sizeof out, &a), OWD_PROBE_ANSWERED);
+    assert_int_equal (a.len, 41);
+    assert_int_equal (owd_probe_reply_parse (out, a.len, NULL, &r), OWD_STATUS_OK);
+    assert_int_equal (r.seq, i); /* one session, whatever the padding is */
+    assert_int_equal (r.sender_seq, i);
+    assert_int_equal (r.ssid, 0);
+    assert_int_equal (r.ttl, 64);
+    assert_true (r.sender_stamp == owd_be64 (d.data + 4));
+  }
+}
+
+/* 41 bytes, whatever was asked; an error of 0001. */
+static void
+twampd_answers (void **state)
+{
+  static const Recorded RECORDED[]
+      = { { G_GINT64_CONSTANT (1795379676340495000),
+            "00000000eeadd05c54535c9e00010000eeadd05c5452828300000000eeadd05c4f1958ed1d810000ff" },
+          { G_GINT64_CONSTANT (1795379676348204000),
+            "00000002eeadd05c564d6e4700010000eeadd05c564cc68200000002eeadd05c545c2c261d810000ff" } };
+  OwdProbeSample s = play (RECORDED, G_N_ELEMENTS (RECORDED), FALSE, 28);
+
+  (void) state;
+  assert_true ((s.flags & (OWD_PROBE_UNSTATED | OWD_PROBE_LOST)) == OWD_PROBE_UNSTATED);
+  assert_int_equal (s.hops_up, 0);
+  assert_in_range (s.up_ns, 6 * OWD_NS_PER_MS, 9 * OWD_NS_PER_MS);
+  assert_in_range (s.down_ns, 11 * OWD_NS_PER_MS, 12 * OWD_NS_PER_MS);
+}
+
 int
 main (void)
 {
@@ -461,6 +524,8 @@ main (void)
     cmocka_unit_test (rfc8762_cli_is_answered),
     cmocka_unit_test (twamp_light_swaps),
     cmocka_unit_test (twamp_light_is_answered),
+    cmocka_unit_test (twping_is_answered),
+    cmocka_unit_test (twampd_answers),
   };
 
   return cmocka_run_group_tests (tests, NULL, NULL);
