@@ -188,9 +188,12 @@ probe_next (const OwdCorrelator *self, Probe *p, guint32 at)
 
   if (i == NIL)
     return;
-  p->cursor[at] = i = linked (self, i, r->bucket == p->bucket[at] ? r->next : r->other);
-  if (i != NIL)
+  i = r->bucket == p->bucket[at] ? r->next : r->other;
+  if (rec_place (self, i) < rec_count (self)) /* not surely the one that the link was made for: no matter */
     ask_for (self, i);
+  else
+    i = NIL;
+  p->cursor[at] = i;
 }
 
 /* Every step of a look-up waits for memory, and a bucket holds what one conversation left at all points. So each is
