@@ -10,7 +10,7 @@
  * profile after the other: each state is brought in once per batch, and the records themselves are read in a row. What
  * belongs to one exporter stays in its order, so nothing changes but the time it takes.
  *
- * Cost: 64 bytes written and read once per record that is measured, and memory for one batch, some 96 MiB.
+ * Cost: 64 bytes written and read once per record that is measured, and memory for one batch, some 48 MiB.
  */
 #include "internal.h"
 
@@ -21,8 +21,8 @@
 #define MEASURE_ALL (1 << 13)     /* records of an exporter that are all measured, */
 #define MEASURE_HALF (1 << 14)    /* up to which every second one, */
 #define MEASURE_QUARTER (1 << 15) /* every fourth one, and later every eighth one */
-#define BATCH_RECORDS (1 << 20)
-#define BATCH_HEADERS (1 << 18)
+#define BATCH_RECORDS (1 << 19)
+#define BATCH_HEADERS (1 << 17)
 #define HUGE_PAGE ((gsize) 2 << 20)
 #define TCP_PROTO 6
 #define TCP_SYN 2

@@ -94,6 +94,7 @@ void blunder_summary (const Blunders *self, OwdBlunderSummary *ret);
 
 typedef struct {
   guint64 n;
+  guint32 top; /* no bin from here on has anything: most of them never become memory */
   guint32 bin[EDGE_BINS];
 } EdgeHist;
 

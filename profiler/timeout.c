@@ -19,6 +19,7 @@
 #include "internal.h"
 
 #include <math.h>
+#include <string.h>
 
 #define TCP_FIN_RST 5
 #define TCP_PROTO 6
@@ -43,36 +44,30 @@
 static void
 edge_add (EdgeHist *self, gint64 age_ns)
 {
+  guint at;
+
   if (age_ns < 0 || age_ns >= EDGE_BIN_NS * EDGE_BINS)
     return;
-  self->bin[age_ns / EDGE_BIN_NS]++;
+  at = (guint) (age_ns / EDGE_BIN_NS);
+  self->bin[at]++;
+  self->top = MAX (self->top, at + 1);
   self->n++;
+}
+
+static void
+edge_clear (EdgeHist *self)
+{
+  memset (self->bin, 0, self->top * sizeof *self->bin);
+  self->n = self->top = 0;
 }
 
 static void
 edge_merge (EdgeHist *self, const EdgeHist *other)
 {
   self->n += other->n;
-  for (guint i = 0; i < EDGE_BINS; i++)
+  self->top = MAX (self->top, other->top);
+  for (guint i = 0; i < other->top; i++)
     self->bin[i] += other->bin[i];
-}
-
-/* Behind the last bin that is not empty, give or take a block. */
-static guint
-highest (const EdgeHist *self)
-{
-  guint i = EDGE_BINS;
-
-  while (i > 0) {
-    guint32 any = 0;
-
-    for (guint k = 1; k <= 64; k++)
-      any |= self->bin[i - k];
-    if (any != 0)
-      break;
-    i -= 64;
-  }
-  return i;
 }
 
 /* The window with most records of those that nearly all leave who come that far, beginning at `from` or later. -1:
@@ -84,7 +79,7 @@ sharpest (const EdgeHist *self, guint from, guint32 *ret_count)
   int best = -1;
 
   *ret_count = EDGE_LEAST - 1;
-  for (guint i = highest (self); i-- > from;) {
+  for (guint i = self->top; i-- > from;) {
     survivors += self->bin[i];
     window += self->bin[i];
     if (i + WINDOW < EDGE_BINS)
@@ -206,8 +201,9 @@ timeout_add (Timeouts *self, const Record *record, const TimedFlow *timed)
 
   if (record->end_reason != OWD_END_UNKNOWN) {
     if (self->reasons++ == 0) {
-      self->idle = (EdgeHist){ 0 };
-      self->active = self->length = (EdgeHist){ 0 };
+      edge_clear (&self->idle);
+      edge_clear (&self->active);
+      edge_clear (&self->length);
     }
     single = record->end_reason == OWD_END_IDLE;
     if (!single && record->end_reason != OWD_END_ACTIVE)
