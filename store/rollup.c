@@ -888,6 +888,16 @@ roll_unit (OwdRoller *self, const Unit *u, GError **error)
          && move_marks (self, u, error);
 }
 
+/* In a transaction of its own: it takes locks that vacuum waits for, and what is rolled up does not hang on it. */
+static gboolean
+summarize (OwdRoller *self, const Unit *u, GError **error)
+{
+  g_autofree char *from = instant (u->from_us), *to = instant (u->to_us),
+                  *sql = g_strdup_printf ("SELECT owd.summarize (%s, %s)", from, to);
+
+  return owd_conn_run (self->conn, "summarizing what was read", sql, error);
+}
+
 static gboolean
 roll_some (OwdRoller *self, gboolean patient, gboolean *ret_more, GError **error)
 {
@@ -914,7 +924,7 @@ roll_some (OwdRoller *self, gboolean patient, gboolean *ret_more, GError **error
     return FALSE;
   }
   *ret_more = u.to_us < until;
-  return TRUE;
+  return summarize (self, &u, error);
 }
 
 gboolean

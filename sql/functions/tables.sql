@@ -80,6 +80,28 @@ BEGIN ATOMIC
 END;
 COMMENT ON FUNCTION owd.add_rollups (timestamptz) IS 'Makes the tables for roll-ups of what was delivered at ts; private.';
 
+-- BRIN knows nothing of pages that were filled after the last vacuum, so whoever asks for a range of time reads all of these; and of a
+-- table that is full vacuum leaves out the last fifth. So whoever has read a range back has it summarized. Gives up where something
+-- else has the table for two seconds: the next call, or vacuum, does it.
+CREATE OR REPLACE FUNCTION owd.summarize (from_ts timestamptz, to_ts timestamptz) RETURNS void
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+SET lock_timeout = '2s'
+AS $$
+BEGIN
+  PERFORM brin_summarize_new_values (i.indexrelid)
+     FROM unnest (ARRAY['owd.sample', 'owd.excess', 'owd.tally']::regclass[]) p (parent)
+    CROSS JOIN LATERAL owd.tables_of (p.parent) t
+     JOIN pg_index i ON i.indrelid = format ('owd.%I', t.name)::regclass
+     JOIN pg_class c ON c.oid = i.indexrelid
+     JOIN pg_am a ON a.oid = c.relam
+    WHERE a.amname = 'brin' AND t.lo < to_ts AND t.hi > from_ts;
+EXCEPTION
+  WHEN lock_not_available THEN NULL;
+END
+$$;
+COMMENT ON FUNCTION owd.summarize (timestamptz, timestamptz) IS 'Lets the indexes on time know what was written in a range; private.';
+
 -- Retention. Time is the log's own (the watermark), not the server's clock: the replay of an old log keeps its samples.
 -- Tables that ended longer than `keep` before it go, detached and dropped, once the roll-ups made from them are there.
 -- Where a long reader holds its lock, this gives up after two seconds instead of making everyone queue behind it: call again later.

@@ -179,6 +179,11 @@ DO $$ BEGIN
   ASSERT (SELECT count (*) FROM test.rolled (86400)) = 7;
   ASSERT test.check_rollups () > 2000;
   ASSERT (SELECT r.kept_from = '2026-03-28 20:00+00' AND r.filled_to = '2026-03-31 02:33+00' FROM owd.resolution r WHERE r.width = -1);
+  -- the index on time knows all of an hour that is over
+  ASSERT (SELECT count (*) > 20 AND sum (brin_summarize_new_values (i.indexrelid)) = 0
+            FROM owd.tables_of ('owd.sample') t JOIN pg_index i ON i.indrelid = format ('owd.%I', t.name)::regclass
+            JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_am a ON a.oid = c.relam
+           WHERE a.amname = 'brin' AND t.hi <= '2026-03-31 02:00+00' AND pg_relation_size (i.indrelid) > 0);
   -- an hour's rows are one row
   ASSERT (SELECT max (n) FROM (SELECT count (*) AS n FROM owd.rollup WHERE width <= 300 AND start < '2026-03-31 02:00+00'
                                 GROUP BY width, path_id, date_trunc ('hour', start)) g) = 1;
