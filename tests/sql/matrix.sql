@@ -67,6 +67,21 @@ BEGIN
   ASSERT (SELECT last_owd_ms = -3.5 AND last_sigma_ms = 1.63 FROM owd.paths WHERE src = 'c' AND dst = 'a');
 END $$;
 
+-- The same where the planner knows the tables: the last samples come from one look at the time before to_ts.
+ANALYZE owd.sample;
+DO $$
+DECLARE
+  t timestamptz;
+BEGIN
+  ASSERT (SELECT min (c.reltuples) > 0 FROM pg_class c JOIN owd.tables_of ('owd.sample') s ON c.oid = format ('owd.%I', s.name)::regclass
+           WHERE s.lo < '2026-11-22 06:31' AND s.hi > '2026-11-22 06:30');
+  FOR t IN SELECT '2026-11-22 06:30'::timestamptz + i * interval '97.3 s' FROM generate_series (0, 15) i LOOP
+    ASSERT test.same_matrix ('2026-11-22 06:00', t) > 1;
+    -- as on the border of what the look has in it
+    ASSERT test.same_matrix ('2026-11-22 06:00', (SELECT max (s.ts) FROM owd.sample s WHERE s.ts < t) + interval '1 us') > 1;
+  END LOOP;
+END $$;
+
 -- A router that came back with another address: two exporter states, one name, one row.
 SELECT test.fill (test.path ('old address', 'b'), 100, '2026-11-17 06:00', '2026-11-22 07:00');
 UPDATE owd.point SET name = 'a' WHERE name = 'old address';
