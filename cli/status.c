@@ -27,7 +27,8 @@ print_status (const OwdTable *table)
   if (table_number (table, 0, table_column (table, "excess")) > 0)
     printf ("           and %s beyond raw-samples-per-minute, in roll-ups only\n", cell (table, "excess"));
   if (table_number (table, 0, table_column (table, "flows_kept")) < 1)
-    printf ("           of %.1f %% of the flows: more comes than max-flows holds or max-rate allows\n",
+    printf ("           of %.1f %% of the flows: more comes than max-flows holds, max-rate allows or can be worked off "
+            "within max-lag\n",
             100 * table_number (table, 0, table_column (table, "flows_kept")));
   printf ("seen       %s exporters, %s paths\n", cell (table, "exporters"), cell (table, "paths"));
   printf ("schema     step %s\n", cell (table, "schema_version"));

@@ -135,7 +135,11 @@ static const Option options[] = {
     "key." },
   { "correlator", "max-rate", TYPE_INT, "0", "0", "1000000000",
     "Records per second that are correlated, over all partitions; above it whole flows are shed, chosen by the hash of "
-    "their key. 0: no limit; what the machine cannot work off at once waits in the log." },
+    "their key. 0: no limit; what the machine cannot work off at once waits in the log, see max-lag." },
+  { "correlator", "max-lag", TYPE_DURATION, "5 min", "0", "30 d",
+    "A log that is read this far behind its end, and not faster than it grows, is too much for the machine: whole "
+    "flows "
+    "are shed, chosen by the hash of their key, until it is not. Not with --once. 0: never; the log waits." },
   { "correlator", "state-directory", TYPE_STRING, "", NULL, NULL,
     "Where the correlator keeps what it needs to resume. Empty: folder state of the log's directory." },
   { "correlator", "clock-skew-bound-ppm", TYPE_DOUBLE, "100", "0.1", "1000",

@@ -384,6 +384,7 @@ typedef struct {
   guint32 now;                   /* since the last of them */
   guint32 keep_below;            /* flows whose mixed hash lies above are not kept; SHED_NONE: all are */
   gint64 second;                 /* of log time, the last one in offered */
+  double limit;                  /* share that is allowed from outside */
   gint64 surge;                  /* when memory was full within a second */
   OwdTime since;                 /* flows that are kept now may lack records that came before */
 } Shed;

@@ -118,6 +118,7 @@ settings (Program *p)
   p->engine.floor = floor_of;
   p->engine.floor_user = c;
   p->engine.max_rate = (guint64) owd_config_int (c, "correlator", "max-rate");
+  p->max_lag_ns = p->once ? 0 : owd_config_duration_ns (c, "correlator", "max-lag");
   p->commit_us = owd_config_duration_ns (c, "correlator", "commit-interval") / OWD_NS_PER_US;
   p->checkpoint_us = owd_config_duration_ns (c, "correlator", "checkpoint-interval") / OWD_NS_PER_US;
 }

@@ -54,7 +54,7 @@ typedef struct {
   guint64 duplicates;   /* the same record again, or its other interface */
   guint64 overlaps;     /* records of one point that overlap with other counts: not used */
   guint64 sampled;      /* from a sampling exporter: equal counts would prove nothing */
-  guint64 shed;         /* of flows that are not kept for lack of memory, or above the rate */
+  guint64 shed;         /* of flows that are not kept for lack of memory, above the rate or the limit */
   guint64 purged;       /* had come before it turned out that their flows are not kept */
   guint64 unpaired;     /* left the table without any partner */
   guint64 runs;         /* proven pairs of runs */
@@ -92,6 +92,9 @@ void owd_correlator_add_priors (OwdCorrelator *self, const OwdPrior *priors, gui
 /* The newest of them; 0: none. */
 guint32 owd_correlator_newest_prior (const OwdCorrelator *self);
 
+/* At most this share of the flows, above 0 to 1, is kept from the next second of log time on. */
+void owd_correlator_limit (OwdCorrelator *self, double share);
+
 void owd_correlator_header (OwdCorrelator *self, const OwdHeader *header);
 /* A hint, some flows ahead: this one will be given to owd_correlator_flow() after all those that were announced before,
  * and none that was not in between. Memory is asked for what it will need. Nothing depends on it but speed. */
@@ -109,7 +112,7 @@ void owd_correlator_flush (OwdCorrelator *self);
 OwdTime owd_correlator_watermark (const OwdCorrelator *self);
 guint64 owd_correlator_seq (const OwdCorrelator *self);
 gint64 owd_correlator_horizon_ns (const OwdCorrelator *self);
-/* Share of flows that are kept now, 0..1: below 1 while memory is short or the rate is exceeded. */
+/* Share of flows that are kept now, 0..1: below 1 while memory is short, the rate is exceeded, or a limit is set. */
 double owd_correlator_kept (const OwdCorrelator *self);
 guint32 owd_correlator_waiting (const OwdCorrelator *self);
 const OwdCorrelatorCounters *owd_correlator_counters (const OwdCorrelator *self);

@@ -4,15 +4,16 @@
  *
  * The engine is a pure function of the log and its settings; it never learns what a database has. Behind it stands a
  * filter: a sample at or before the committed watermark is there or must not come any more, any other one is still
- * missing; numbers are the database's own (docs/design/exactly-once.md). Profiles are part of its input: the database
- * remembers from which offset on each counts.
+ * missing; numbers are the database's own (docs/design/exactly-once.md). Profiles, and what share of the flows this
+ * machine could work off, are part of its input: the database remembers from which offset on each counts.
  */
 #include "checkpoint.h"
 #include "feed.h"
 #include "program.h"
 
 /* Samples per transaction at most, but whole blocks. Only where more come than commit-interval lets wait: then those of
- * one path that stand beside each other in the index are five times as many as with 10,000, and cost the server less. */
+ * one path that stand beside each other in the index are five times as many as with 10,000, and cost the server less.
+ */
 #define BATCH 50000
 #define BLOCKS_IN_A_ROW 16                      /* then the next partition has its turn */
 #define MARKS_PER_COMMIT 4                      /* a watermark alone waits this many commit-intervals */
@@ -24,10 +25,10 @@ static void
 tell_shedding (Part *part, double kept)
 {
   if (kept < 1 && part->kept == 1)
-    g_warning (
-        "partition %u: more comes than [correlator] max-flows holds or max-rate allows: %.0f %% of the flows are "
-        "kept",
-        part->part, 100 * kept);
+    g_warning ("partition %u: more comes than [correlator] max-flows holds, max-rate allows or can be worked off "
+               "within max-lag: "
+               "%.0f %% of the flows are kept",
+               part->part, 100 * kept);
   else if (kept == 1 && part->kept < 1)
     g_message ("partition %u: all flows are kept again", part->part);
   part->kept = kept;
@@ -174,6 +175,45 @@ look_for_profiles (Part *part, GError **error)
   return TRUE;
 }
 
+/* ---- too much for the machine ----------------------------------------------------------------------- */
+
+/* Tells the engine what share of the flows is kept from here on. */
+static void
+use_shares (Part *part)
+{
+  for (; part->next_share < part->shares->len; part->next_share++) {
+    const OwdShareUse *use = &g_array_index (part->shares, OwdShareUse, part->next_share);
+
+    if (use->offset > part->offset)
+      return;
+    owd_correlator_limit (part->engine, use->keep_ppm / 1e6);
+  }
+}
+
+/* Is the log read as fast as it grows? What follows counts from the next block on, and is noted before. While
+ * replaying, what was noted then counts. */
+static gboolean
+keep_pace (Part *part, gboolean at_end, GError **error)
+{
+  OwdShareUse use = { .offset = part->offset };
+  double before = part->pace.share;
+
+  if (part->next_share < part->shares->len || part->offset < part->committed.offset)
+    return TRUE;
+  if (part->absences != part->worker->absences)
+    owd_pace_rest (&part->pace);
+  part->absences = part->worker->absences;
+  use.keep_ppm = (guint32) (1e6
+                            * owd_pace_step (&part->pace, g_get_monotonic_time (), g_get_real_time () * OWD_NS_PER_US,
+                                             part->log_time, at_end));
+  while (part->pace.share != before
+         && !owd_store_use_share (part->worker->store, part->part, &use, part->shares, error)) {
+    if (!worker_try_again (part->worker, error))
+      return FALSE;
+  }
+  return TRUE;
+}
+
 /* ---- blocks ----------------------------------------------------------------------------------------- */
 
 static void
@@ -234,16 +274,29 @@ part_step (Part *part, GError **error)
     OwdStatus status = next_block (part, &block, error);
 
     if (status == OWD_STATUS_END)
-      return commit_if_due (part, error) ? STEP_IDLE : STEP_FAILED;
+      return commit_if_due (part, error) && keep_pace (part, TRUE, error) ? STEP_IDLE : STEP_FAILED;
     if (status == OWD_STATUS_GAP || status == OWD_STATUS_CHECKSUM)
       continue;
     if (status != OWD_STATUS_OK || !use_profiles (part, error))
       return STEP_FAILED;
+    use_shares (part);
     feed (part, &block);
     if (part->samples->len >= BATCH && !commit_if_due (part, error))
       return STEP_FAILED;
   }
-  return commit_if_due (part, error) ? STEP_BUSY : STEP_FAILED;
+  return commit_if_due (part, error) && keep_pace (part, FALSE, error) ? STEP_BUSY : STEP_FAILED;
+}
+
+/* What was noted for this partition. */
+static gboolean
+read_notes (Part *part, GError **error)
+{
+  OwdStore *store = part->worker->store;
+
+  g_array_set_size (part->uses, 0);
+  g_array_set_size (part->shares, 0);
+  return owd_store_profile_uses (store, part->part, part->uses, error)
+         && owd_store_shares (store, part->part, part->shares, error);
 }
 
 gboolean
@@ -256,8 +309,7 @@ part_open (Part *part, GError **error)
     if (!worker_try_again (w, error))
       return FALSE;
   }
-  while (!owd_store_profile_uses (w->store, part->part, part->uses, error)) {
-    g_array_set_size (part->uses, 0);
+  while (!read_notes (part, error)) {
     if (!worker_try_again (w, error))
       return FALSE;
   }
@@ -267,6 +319,11 @@ part_open (Part *part, GError **error)
          && g_array_index (part->uses, OwdProfileUse, part->next_use).newest
                 <= owd_correlator_newest_prior (part->engine))
     part->next_use++;
+  owd_correlator_limit (part->engine, 1); /* that of another database's, if any */
+  use_shares (part);
+  owd_pace_init (&part->pace, p->max_lag_ns,
+                 part->shares->len > 0 ? g_array_index (part->shares, OwdShareUse, part->shares->len - 1).keep_ppm / 1e6
+                                       : 1);
   part->checkpoint_at = part->offset;
   part->checkpoint_us = part->committed_us = g_get_monotonic_time ();
   points_note (part);
@@ -299,6 +356,7 @@ part_new (Worker *w, guint number)
   part->samples = g_array_sized_new (FALSE, FALSE, sizeof (OwdSample), BATCH);
   part->point_of = g_array_new (FALSE, FALSE, sizeof (guint32));
   part->uses = g_array_new (FALSE, FALSE, sizeof (OwdProfileUse));
+  part->shares = g_array_new (FALSE, FALSE, sizeof (OwdShareUse));
   return part;
 }
 
@@ -313,6 +371,7 @@ part_free (gpointer data)
   g_array_unref (part->counts);
   g_array_unref (part->point_of);
   g_array_unref (part->uses);
+  g_array_unref (part->shares);
   g_free (part);
 }
 

@@ -13,6 +13,7 @@
 
 #include "owd-correlator.h"
 #include "owd-flowlog.h"
+#include "owd-pace.h"
 #include "owd-program.h"
 #include "owd-store.h"
 
@@ -26,8 +27,12 @@ typedef struct {
   guint part;
   OwdLogReader *reader;
   OwdCorrelator *engine;
-  GArray *uses;      /* OwdProfileUse: from where on which profiles count */
-  guint next_use;    /* the first of them that the engine has not been told of */
+  GArray *uses;     /* OwdProfileUse: from where on which profiles count */
+  guint next_use;   /* the first of them that the engine has not been told of */
+  GArray *shares;   /* OwdShareUse: from where on what share of the flows is kept */
+  guint next_share; /* likewise */
+  OwdPace pace;
+  guint absences; /* the worker's, when the pace was last looked at */
   gint64 asked_us;   /* when new profiles were looked for */
   GArray *samples;   /* OwdSample, with point numbers of the worker */
   GArray *counts;    /* OwdCount, likewise */
@@ -49,7 +54,8 @@ struct Worker {
   GPtrArray *parts;          /* Part */
   GPtrArray *points;         /* OwdStateKey by point number */
   GHashTable *point_numbers; /* OwdStateKey -> number + 1 */
-  guint failures;            /* of the database in a row */
+  guint failures;            /* of the database in a row, */
+  guint absences;            /* and ever */
   gint64 exporters_us;
   gint64 notified_us; /* when the database told of new profiles */
   GError *error;      /* why the worker ended early */
@@ -60,6 +66,7 @@ struct Program {
   char *log_dir, *db, *state_dir;
   OwdLogInfo info;
   OwdCorrelatorConfig engine;
+  gint64 max_lag_ns;               /* 0: whatever it is, nothing is shed */
   gint64 commit_us, checkpoint_us; /* samples wait for a commit this long at most; a checkpoint gets this old */
   gboolean once;
   GPtrArray *workers;    /* Worker */

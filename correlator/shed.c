@@ -13,8 +13,9 @@
  *
  * Invariants. The share is a function of the log and the settings: time is log time, no clock is read, so that the same
  * log gives the same samples on a slow machine and on a fast one, and after any crash. That the log grows faster than
- * it is read is no reason to shed: it waits on the disk. Waiting records never exceed max_waiting. A flow that is kept
- * again may have lost records before: a pause before its first one proves nothing.
+ * it is read is nothing that it shows: who reads it says so, by a limit at a place of the log that is part of the
+ * input. Waiting records never exceed max_waiting. A flow that is kept again may have lost records before: a pause
+ * before its first one proves nothing.
  *
  * Cost. Nothing but a count and a comparison per record. A falling share walks over all records once; it falls by a
  * twentieth or more each time.
@@ -89,15 +90,15 @@ shed_takes (OwdCorrelator *self, guint32 bucket)
   return FALSE;
 }
 
-/* What memory and rate allow. */
+/* What memory, rate and limit allow. */
 static double
 allowed (const OwdCorrelator *self, gint64 keep_ns)
 {
   guint64 in_memory = offered (&self->shed, (guint) (keep_ns / OWD_NS_PER_S) + 1);
-  double room = (double) self->config.max_waiting * ROOM_PERCENT / 100, share = 1;
+  double room = (double) self->config.max_waiting * ROOM_PERCENT / 100, share = self->shed.limit;
 
   if ((double) in_memory > room)
-    share = room / (double) in_memory;
+    share = MIN (share, room / (double) in_memory);
   if (self->config.max_rate > 0) {
     double rate = (double) offered (&self->shed, RATE_SECONDS) / RATE_SECONDS;
 

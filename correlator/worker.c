@@ -56,6 +56,7 @@ worker_try_again (Worker *w, GError **error)
   else if (w->failures == 1 && g_atomic_int_add (&p->away, 1) == 0)
     g_warning ("%s; the log waits, trying again each second", (*error)->message);
   g_clear_error (error);
+  w->absences++;
   if (w->failures++ > 0)
     wait_ms (p, RETRY_MS);
   return !program_stopped (p);

@@ -158,6 +158,18 @@ gboolean owd_store_profile_uses (OwdStore *self, guint part, GArray *uses, GErro
  * where none is new, or where the partition belongs to another process now (the next commit will tell). */
 gboolean owd_store_use_profiles (OwdStore *self, guint part, guint64 offset, GArray *uses, GError **error);
 
+/* From a place in a partition's log on, at most this share of the flows is kept. */
+typedef struct {
+  guint64 offset;
+  guint32 keep_ppm;
+} OwdShareUse;
+
+/* Appends what was noted for a partition to shares (OwdShareUse), by offset. */
+gboolean owd_store_shares (OwdStore *self, guint part, GArray *shares, GError **error);
+/* Notes one more for a claimed partition, behind the others, and appends it to shares; nothing where the partition
+ * belongs to another process now. After an error it may be noted: call again with the same. */
+gboolean owd_store_use_share (OwdStore *self, guint part, const OwdShareUse *use, GArray *shares, GError **error);
+
 /* ---- the profiler's side ----------------------------------------------------------------------- */
 
 /* One segment of an exporter state's profile. */

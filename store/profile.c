@@ -303,3 +303,53 @@ owd_store_use_profiles (OwdStore *self, guint part, guint64 offset, GArray *uses
                     " RETURNING log_offset, newest",
                     3, values, uses, error);
 }
+
+/* ---- what share of the flows is kept ----------------------------------------------------------------- */
+
+static gboolean
+read_shares (OwdStore *self, const char *what, const char *sql, int n, const char *const *values, GArray *shares,
+             GError **error)
+{
+  g_autoptr (PGresult) res = NULL;
+
+  if (!owd_conn_ready (&self->conn, error))
+    return FALSE;
+  res = owd_conn_query (&self->conn, what, PGRES_TUPLES_OK, sql, n, values, error);
+  if (res == NULL)
+    return FALSE;
+  for (int row = 0; row < PQntuples (res); row++) {
+    OwdShareUse use = { .offset = (guint64) int_at (res, row, 0, 0), .keep_ppm = (guint32) int_at (res, row, 1, 0) };
+
+    g_array_append_val (shares, use);
+  }
+  return TRUE;
+}
+
+gboolean
+owd_store_shares (OwdStore *self, guint part, GArray *shares, GError **error)
+{
+  Number n;
+  const char *const values[] = { signed_text (&n, part) };
+
+  return read_shares (self, "reading what share of the flows is kept from where on",
+                      "SELECT log_offset, keep_ppm FROM owd.share_use WHERE part = $1 ORDER BY log_offset", 1, values,
+                      shares, error);
+}
+
+gboolean
+owd_store_use_share (OwdStore *self, guint part, const OwdShareUse *use, GArray *shares, GError **error)
+{
+  OwdClaim *claim = g_hash_table_lookup (self->claims, GUINT_TO_POINTER (part));
+  Number n[4];
+  const char *const values[] = { signed_text (&n[0], part), signed_text (&n[1], claim != NULL ? claim->epoch : -1),
+                                 signed_text (&n[2], (gint64) use->offset), signed_text (&n[3], use->keep_ppm) };
+
+  return read_shares (self, "noting what share of the flows is kept",
+                      "WITH own AS (SELECT part FROM owd.partition WHERE part = $1 AND epoch = $2 FOR SHARE),"
+                      " past AS (DELETE FROM owd.share_use u USING own"
+                      "   WHERE u.part = own.part AND u.noted < now() - interval '30 days')"
+                      " INSERT INTO owd.share_use (part, log_offset, keep_ppm) SELECT own.part, $3, $4 FROM own"
+                      " ON CONFLICT (part, log_offset) DO UPDATE SET keep_ppm = excluded.keep_ppm"
+                      " RETURNING log_offset, keep_ppm",
+                      4, values, shares, error);
+}

@@ -5,7 +5,8 @@
 --   owd_reader  the public views and functions, nothing else. Views and functions read the private tables with their
 --               owner's rights (SECURITY DEFINER, search_path pinned, no text of a caller ever becomes SQL).
 --   owd_writer  what the daemons do: that, and rows into the tables below; tables of a time range are added and dropped by
---               functions. No other DDL; DELETE only of roll-ups, which are put together from shorter rows.
+--               functions. No other DDL; DELETE only of roll-ups, which are put together from shorter rows, and of
+--               shares that nobody will replay.
 --
 -- What is public is told by one thing only, the comment: one that says "private" is not. A function that changes
 -- something is never given to readers, whatever its comment says; one that is IMMUTABLE reads no table and may be
@@ -58,7 +59,7 @@ BEGIN
       ('point', 'SELECT, INSERT, UPDATE (name)'), ('path', 'SELECT, INSERT, UPDATE (first_ts, last_ts, floor_ns)'),
       ('exporter', 'SELECT, INSERT, UPDATE'), ('collection', 'SELECT, INSERT, UPDATE'), ('sample', 'SELECT, INSERT'), ('excess', 'SELECT, INSERT'), ('tally', 'SELECT, INSERT'),
       ('rollup', 'SELECT, INSERT, DELETE'), ('edge', 'SELECT, INSERT, DELETE'), ('resolution', 'SELECT, UPDATE'), ('profile', 'SELECT, INSERT'),
-      ('profile_use', 'SELECT, INSERT'),
+      ('profile_use', 'SELECT, INSERT'), ('share_use', 'SELECT, INSERT, UPDATE, DELETE'),
       ('clock_relation', 'SELECT, INSERT'), ('clock_offset', 'SELECT, INSERT'),
       ('event_mark', 'SELECT, UPDATE'), ('event', 'SELECT, INSERT'), ('alarm', 'SELECT, INSERT'),
       ('event_mark', 'SELECT'), ('event', 'SELECT'), ('alarm', 'SELECT'),

@@ -34,6 +34,6 @@ COMMENT ON COLUMN owd.status.paths IS 'Ordered pairs of exporter states that sam
 COMMENT ON COLUMN owd.status.exporters IS 'Exporter states seen.';
 COMMENT ON COLUMN owd.status.sample_bytes IS 'Raw samples kept, with their indexes, in bytes on disk.';
 COMMENT ON COLUMN owd.status.excess IS 'Samples beyond raw-samples-per-minute: they count in roll-ups, but were not kept raw.';
-COMMENT ON COLUMN owd.status.flows_kept IS 'Share of the flows that the correlator keeps, 0 to 1: below 1 while more comes than [correlator] max-flows holds or max-rate allows.';
+COMMENT ON COLUMN owd.status.flows_kept IS 'Share of the flows that the correlator keeps, 0 to 1: below 1 while more comes than [correlator] max-flows holds, max-rate allows or can be worked off within max-lag.';
 COMMENT ON COLUMN owd.status.horizon_s IS 'How long samples wait for others that may still come, in s: the watermark is that behind log_time, of the slowest partition. NULL: not known yet.';
 COMMENT ON COLUMN owd.status.schema_version IS 'Step of the schema that the database is at.';

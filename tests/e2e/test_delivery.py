@@ -2,7 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Live, seen by a reader of the database: when samples come, in which order, and what the watermark promised.
 
-Environment: OWD_TEST_SEED, OWD_TEST_LIVE seconds of live traffic (default 20).
+And with twice as much as can be worked off: whole flows go, what is told of them holds, and a replay says the same.
+
+Environment: OWD_TEST_SEED, OWD_TEST_LIVE seconds of live traffic (default 12).
 """
 import os
 import random
@@ -13,8 +15,21 @@ import chain
 from chain import say
 
 SEED = int(os.environ.get('OWD_TEST_SEED', '0')) or random.SystemRandom().randrange(1, 2**32)
-LIVE_S = float(os.environ.get('OWD_TEST_LIVE', '20'))
-QUIET = {'ONEWAY_COLLECTOR_METRICS': ''}
+LIVE_S = float(os.environ.get('OWD_TEST_LIVE', '12'))
+# blocks are small, and commits many, so that no step of the correlator takes long
+QUIET = {'ONEWAY_COLLECTOR_METRICS': '', 'ONEWAY_LOG_PARTITIONS': '1', 'ONEWAY_LOG_BLOCK_SIZE': '8 KiB'}
+
+# A database that takes so many samples a second and no more, whatever the machine can do.
+CAPACITY = 2000
+SLOW = f"""
+CREATE FUNCTION public.slow () RETURNS trigger LANGUAGE plpgsql AS
+'BEGIN PERFORM pg_sleep ((NEW.seq - OLD.seq) / {CAPACITY}.0); RETURN NEW; END';
+CREATE TRIGGER slow BEFORE UPDATE ON owd.partition FOR EACH ROW EXECUTE FUNCTION public.slow ()
+"""
+FLOWS = 1800  # a second: 4000 samples
+MAX_LAG_S = 6
+OVERLOAD = {'ONEWAY_CORRELATOR_MAX_LATENCY': '4 s', 'ONEWAY_CORRELATOR_MAX_LAG': f'{MAX_LAG_S} s', 'ONEWAY_CORRELATOR_COMMIT_INTERVAL': '2 ms',
+            'ONEWAY_CORRELATOR_WORKERS': '1'}
 
 
 class Reader:
@@ -98,6 +113,79 @@ class Delivery(chain.Case):
                 self.assertLess(max(reader.delays), 1.5)  # a busy machine may stand still for a moment
             self.stack.close()
             self.setUp()
+
+    def wait_for(self, what, seconds):
+        until = time.monotonic() + seconds
+        while not what():
+            self.assertLess(time.monotonic(), until, 'waited in vain')
+            time.sleep(0.1)
+
+    def told(self, database, seconds):
+        """Log time, share that is kept and distance to the log's end, again and again."""
+        until, told = time.monotonic() + seconds, []
+        while time.monotonic() < until:
+            log_time, shed = map(int, database.query('SELECT log_time_ns, shed_ppm FROM owd.partition')[0].split('|'))
+            if not told or log_time > told[-1][0]:
+                told.append((log_time, 1 - shed / 1e6, time.time() - log_time / 1e9))
+            time.sleep(0.05)
+        return told
+
+    def replay(self, log, shares):
+        """The same log, read in peace, with what was noted of shares."""
+        database = self.database().migrate()
+        database.query('INSERT INTO owd.partition (part) VALUES (0)')
+        for row in shares:
+            database.query('INSERT INTO owd.share_use (part, log_offset, keep_ppm) VALUES ({}, {}, {})'.format(*row.split('|')))
+        chain.run('oneway-correlator', '--log', log, '--db', database.conninfo, '--once',
+                  env={**OVERLOAD, 'ONEWAY_CORRELATOR_STATE_DIRECTORY': self.path(f'state{len(shares)}')})
+        return database
+
+    def test_twice_as_much(self):
+        say(f'seed {SEED}')
+        database = self.database().migrate()
+        database.query(SLOW)
+        sender, collector, correlator = self.start_chain(database, 'quiet-ms', FLOWS, OVERLOAD)
+        port = collector.wait_for_line(r'listening on UDP \S*:(\d+)')[1]
+        self.wait_for(lambda: database.query('SELECT flows_kept < 1 FROM owd.status') == ['t'], 60)
+        first = self.told(database, LIVE_S)
+        self.assertEqual(correlator.end(signal.SIGKILL), -signal.SIGKILL)
+        correlator = self.start('oneway-correlator', '--log', self.path('log'), '--db', database.conninfo, env=OVERLOAD)
+        second = self.told(database, LIVE_S)
+        # it falls
+        self.assertEqual(sender.end(signal.SIGINT), 0, sender.text())
+        sender = self.start('oneway-sim', 'quiet-ms', '--seed', str(SEED + 1), '--rate', '50', '--duration', '1h',
+                            '--send', f'127.0.0.1:{port}')
+        self.wait_for(lambda: database.query("SELECT flows_kept = 1 AND log_time > now() - interval '2 s' FROM owd.status")
+                      == ['t'], 60)
+        self.assertEqual({share for _, share, _ in self.told(database, 3)}, {1})
+        self.end_chain(sender, collector, correlator)
+        shares = database.query('SELECT part, log_offset, keep_ppm FROM owd.share_use ORDER BY log_offset')
+        final = database.final_rows()
+
+        same = self.replay(self.path('log'), shares)
+        self.assertEqual(same.final_rows(final[0]), final)
+        whole = self.replay(self.path('log'), [])
+        for told in (first, second):
+            # a packet's records come within seconds: what is told then is what its flow's fate was
+            ahead = 3_000_000_000
+            come = got = least = most = 0
+            for a, b in zip(told, told[1:]):
+                then = [s for t, s, _ in told if a[0] <= t <= b[0] + ahead]
+                if b[0] + ahead > told[-1][0]:
+                    break
+                count = f'SELECT count (*) FROM owd.samples WHERE ts >= owd.ts_of_ns ({a[0]}) AND ts < owd.ts_of_ns ({b[0]})'
+                n = int(whole.query(count)[0])
+                come, got = come + n, got + int(database.query(count)[0])
+                least, most = least + n * min(then), most + n * max(then)
+            lag = max(lag for _, _, lag in told)
+            say(f'{got} of {come} samples: {100 * got / come:.1f} %, told {100 * least / come:.1f} to {100 * most / come:.1f} %; '
+                f'{lag:.1f} s behind at most')
+            self.assertGreater(come, CAPACITY * LIVE_S / 2)
+            self.assertLess(got, 0.95 * come)
+            self.assertGreater(got, least - 0.02 * come)
+            self.assertLess(got, most + 0.02 * come)
+            self.assertLess(lag, 3 * MAX_LAG_S)
+        say(f'{len(shares)} changes of the share; {final[1]} samples final, the same replayed')
 
 
 if __name__ == '__main__':

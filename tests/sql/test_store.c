@@ -354,6 +354,37 @@ mark_without_samples (void **state)
   assert_string_equal (told, "250000 true 61");
 }
 
+/* Noted once, however often it is tried; not by who has lost the partition; what is old goes, the rest stays. */
+static void
+shares_are_noted (void **state)
+{
+  g_autoptr (GArray) mine = g_array_new (FALSE, FALSE, sizeof (OwdShareUse));
+  g_autoptr (GArray) read = g_array_new (FALSE, FALSE, sizeof (OwdShareUse));
+  const OwdShareUse uses[] = { { .offset = 4096, .keep_ppm = 500000 }, { .offset = 8192, .keep_ppm = 1000000 } };
+  g_autoptr (OwdStore) store = open_store (NULL);
+  g_autoptr (OwdStore) other = open_store (NULL);
+  GError *error = NULL;
+
+  (void) state;
+  (void) claim (store, 3);
+  g_free (sql ("INSERT INTO owd.share_use VALUES (3, 1, 7, now() - interval '31 days') RETURNING 1"));
+  assert_works (owd_store_use_share (store, 3, &uses[0], mine, &error));
+  assert_works (owd_store_use_share (store, 3, &uses[0], mine, &error));
+  assert_int_equal (mine->len, 2);
+  assert_works (owd_store_use_share (store, 3, &uses[1], mine, &error));
+  assert_works (owd_store_shares (store, 3, read, &error));
+  assert_int_equal (read->len, 2);
+  for (guint i = 0; i < 2; i++) {
+    assert_int_equal (g_array_index (read, OwdShareUse, i).offset, uses[i].offset);
+    assert_int_equal (g_array_index (read, OwdShareUse, i).keep_ppm, uses[i].keep_ppm);
+  }
+  (void) claim (other, 3);
+  assert_works (owd_store_use_share (store, 3, &(OwdShareUse){ .offset = 9000, .keep_ppm = 1 }, mine, &error));
+  g_array_set_size (read, 0);
+  assert_works (owd_store_shares (other, 3, read, &error));
+  assert_int_equal (read->len, 2);
+}
+
 static void
 refuses_broken_batches (void **state)
 {
@@ -1267,6 +1298,7 @@ main (void)
     T (copies_every_bit),
     T (copies_row_for_row),
     T (mark_without_samples),
+    T (shares_are_noted),
     T (refuses_broken_batches),
     T (fences_the_former_owner),
     T (refuses_another_log),

@@ -1317,6 +1317,33 @@ rate_is_limited (void **state)
   world_end (&w);
 }
 
+/* From outside, as by who cannot read as fast as it comes. */
+static void
+limit_is_set (void **state)
+{
+  OwdCorrelatorConfig config;
+  World w = world_new ();
+  Load l;
+
+  (void) state;
+  owd_correlator_config_init (&config);
+  w.now = EPOCH;
+  w.c = owd_correlator_new (&config, collect, &w);
+  (void) load (&w, 20, 200);
+  owd_correlator_limit (w.c, 0.3);
+  (void) load (&w, 20, 200);
+  l = load (&w, 100, 200);
+  assert_true (owd_correlator_kept (w.c) > 0.299 && owd_correlator_kept (w.c) < 0.301);
+  assert_true (l.kept > 0.29 && l.kept < 0.31);
+  assert_int_equal (l.halves, 0);
+  assert_told (&l);
+  owd_correlator_limit (w.c, 1);
+  (void) load (&w, 20, 200);
+  l = load (&w, 20, 200);
+  assert_true (l.kept == 1 && l.whole == l.flows);
+  world_end (&w);
+}
+
 /* A flow that is kept again has lost records: a pause before its first one is none. One of many packets goes on all the
  * time, in records of a second; none of its samples may be other than 20 ms. */
 static void
@@ -1380,6 +1407,7 @@ main (void)
     cmocka_unit_test (delivered_within_the_horizon),
     cmocka_unit_test (memory_overflows),
     cmocka_unit_test (rate_is_limited),
+    cmocka_unit_test (limit_is_set),
     cmocka_unit_test (one_flow_fills_memory),
   };
 
