@@ -547,6 +547,103 @@ four_sites (OwdSimConfig *config, const OwdSimWish *wish)
   exporter (config, 2)->n_rtc = 1;
 }
 
+/* One of n figures. */
+#define PICK(rng, figures) ((figures)[sim_rng_below ((rng), G_N_ELEMENTS (figures))])
+
+/* A router with faults by chance: how it stamps and when it sends. */
+static void
+any_exporter (OwdSimConfig *config, SimRng *rng)
+{
+  static const guint version[] = { 5, 9, 10 };
+  static const OwdStampKind kind[] = { OWD_STAMP_UPTIME_MS, OWD_STAMP_UNIX_S, OWD_STAMP_UNIX_MS,
+                                       OWD_STAMP_NTP_US,    OWD_STAMP_NTP_NS, OWD_STAMP_DELTA_US };
+  static const gint64 step_ms[] = { 1, 1, 4, 10, 16, 64, 100, 256 }, up_ms[] = { 1, 1, 1, 10, 1000 };
+  static const gint64 tick_ms[] = { 300, 1000, 1001, 5000 }, active_s[] = { 30, 60, 120 }, idle_s[] = { 10, 15, 30 };
+  guint v = PICK (rng, version);
+  OwdSimExporter *ex = add (config, v, v == 10 ? PICK (rng, kind) : OWD_STAMP_UPTIME_MS);
+
+  if (ex->stamps != OWD_STAMP_UNIX_S && ex->stamps != OWD_STAMP_DELTA_US) {
+    ex->step_ns[0] = ex->step_ns[1] = PICK (rng, step_ms) * MS;
+    if (sim_rng_chance (rng, 0.3))
+      ex->phase_ns[0] = ex->phase_ns[1] = sim_rng_below (rng, (guint32) (ex->step_ns[0] / MS)) * MS;
+  }
+  ex->skew_ppm = sim_rng_double (rng, -100, 100);
+  ex->temp_ppm = sim_rng_double (rng, 0, 0.5);
+  ex->uptime_step_ns = PICK (rng, up_ms) * MS;
+  ex->header_frac = sim_rng_chance (rng, 0.5);
+  ex->uptime_lag_ns = sim_rng_chance (rng, 0.15) ? sim_rng_between (rng, MS, 200 * MS) : 0;
+  ex->init_in_record = sim_rng_chance (rng, 0.5);
+  ex->wide_uptime = v == 10 && ex->stamps == OWD_STAMP_UPTIME_MS && sim_rng_chance (rng, 0.5);
+  ex->tick_ns = PICK (rng, tick_ms) * MS;
+  ex->tick_rtc = sim_rng_chance (rng, 0.3);
+  ex->tick_only = sim_rng_chance (rng, 0.3);
+  ex->active_ns = PICK (rng, active_s) * SEC;
+  ex->inactive_ns = PICK (rng, idle_s) * SEC;
+  ex->fin_ns = sim_rng_chance (rng, 0.7) ? 2 * SEC : 0;
+  ex->scan_ns = sim_rng_chance (rng, 0.3) ? SEC : 0;
+  ex->evict_per_s = sim_rng_chance (rng, 0.2) ? 0.002 : 0;
+  ex->repeat_start = sim_rng_chance (rng, 0.15);
+  ex->end_reason = sim_rng_chance (rng, 0.5);
+  ex->blunder_rate = sim_rng_chance (rng, 0.5) ? sim_rng_double (rng, 0, 0.03) : 0;
+  ex->record_loss = sim_rng_chance (rng, 0.5) ? 0.001 : 0;
+  ex->datagram_loss = ex->datagram_duplicate = ex->datagram_reorder = sim_rng_chance (rng, 0.5) ? 0.002 : 0;
+}
+
+/* And what happens to its clocks meanwhile. */
+static void
+any_event (OwdSimExporter *ex, SimRng *rng, gint64 duration_ns)
+{
+  gint64 at_ns = (gint64) (sim_rng_double (rng, 0.2, 0.8) * (double) duration_ns);
+  gint64 delta_ns = (gint64) (exp (sim_rng_double (rng, log (0.02), log (10))) * (double) SEC);
+
+  if (sim_rng_chance (rng, 0.5))
+    delta_ns = -delta_ns;
+  switch (sim_rng_below (rng, 6)) {
+  case 0:
+  case 1:
+    ex->rtc[ex->n_rtc++] = (OwdSimShift){ .at_ns = at_ns, .delta_ns = delta_ns };
+    break;
+  case 2:
+    delta_ns = CLAMP (delta_ns, -50 * MS, 50 * MS);
+    ex->rtc[ex->n_rtc++]
+        = (OwdSimShift){ .at_ns = at_ns, .over_ns = ABS (delta_ns) * 1000000 / 500, .delta_ns = delta_ns };
+    break;
+  case 3:
+    ex->reboot_ns[ex->n_reboots++] = at_ns;
+    ex->outage_ns = sim_rng_between (rng, 5 * SEC, 60 * SEC);
+    break;
+  default:
+    break;
+  }
+}
+
+/* Whatever the model can do, at once and by chance: three routers, each with faults of its own, between all of which
+ * flows go directly and over the third one. For looking at what nobody has thought of: no figure is promised. */
+static void
+anything (OwdSimConfig *config, const OwdSimWish *wish)
+{
+  static const guint way[][3] = { { 0, 1, 2 }, { 1, 2, 0 }, { 2, 0, 1 } };
+  SimRng rng = sim_rng (config->seed, 81);
+
+  for (guint i = 0; i < 3; i++) {
+    any_exporter (config, &rng);
+    any_event (exporter (config, i), &rng, config->duration_ns);
+  }
+  for (guint i = 0; i < 3; i++) {
+    connect2 (config, way[i][0], way[i][1], sim_rng_double (&rng, 0.2, 80), sim_rng_double (&rng, 0.2, 80),
+              wish->flows_per_s / 6);
+    connect (config, way[i], 3, sim_rng_double (&rng, 0.2, 40), sim_rng_double (&rng, 0.2, 40), wish->flows_per_s / 6);
+  }
+  for (guint i = 0; i < config->routes->len; i++) {
+    OwdSimHop *hop = &route (config, i)->hops[1];
+
+    hop->loss = sim_rng_chance (&rng, 0.5) ? 0.001 : 0;
+    if (sim_rng_chance (&rng, 0.3))
+      hop->change[hop->n_changes++] = (OwdSimShift){ .at_ns = sim_rng_between (&rng, 0, config->duration_ns),
+                                                     .delta_ns = sim_rng_between (&rng, 0, 40 * MS) };
+  }
+}
+
 static void
 scale_flows (OwdSimConfig *config, const OwdSimWish *wish)
 {
@@ -617,6 +714,8 @@ static const OwdSimScenario scenarios[] = {
     triangle },
   { "route-change", "20 ms, then 35, then 10; 12 back", 900, 20, route_change },
   { "four-sites", "steps 1/4/10/64, skews to 60 ppm, blunders, losses, route change, NTP step", 3600, 30, four_sites },
+  { "anything", "whatever can be wrong, by chance: three routers, each with faults, steps and reboots of its own", 1200,
+    30, anything },
   { "scale-flows", "two points, many flows", 30, 20000, scale_flows },
   { "scale-exporters", "a ring of many exporters in mixed formats", 60, 10000, scale_exporters },
 };
