@@ -243,8 +243,8 @@ typedef struct {
   Habits habits[2];              /* likewise */
   Company company[2][SLICES];    /* likewise, of the slices that were asked for last */
   guint32 late[2];               /* samples that came too late, not told of yet */
-  Recent proven[2];              /* by Travel, only where TTL or the conversation proved the direction */
   guint32 misfits;               /* runs that were not plausible, less those that were */
+  guint32 apart;                 /* conversations whose halves came by different interfaces, less those by the same */
   Recent round_trip;             /* between a and b, as networks with a clear direction have it; positive */
   Thin thin[2];                  /* by Travel, as decided */
 } Pair;
@@ -290,8 +290,8 @@ void pair_ask_networks (const OwdCorrelator *self, Seen *seen);
 void pair_expect (const OwdCorrelator *self, guint32 near, guint32 wide);
 /* Likewise for votes. */
 void pair_expect_vote (const OwdCorrelator *self, guint32 near);
-/* Learns what one half of a conversation shows of the networks that its packets come from. */
-void pair_vote (OwdCorrelator *self, Pair *pair, const Seen *seen, gint64 at_ns);
+/* Learns what the halves of a conversation show of the networks and interfaces that their packets come from. */
+void pair_vote (OwdCorrelator *self, Pair *pair, const Seen *half, const Seen *other, gint64 at_ns);
 /* Who is upstream, as far as is known now. *ret_by_sign: it rests on the clocks' agreement alone. */
 Travel pair_travel (Pair *pair, const Seen *seen, gboolean *ret_by_sign);
 /* Is delta plausible? window_ns: for a unique key (SYN on both sides) all of it is; 0: only the neighbourhood of what

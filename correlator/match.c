@@ -695,8 +695,7 @@ compare_halves (OwdCorrelator *self, Pair *pair, const Group *halves, const Rec 
   seen->round_trip_ns = seen->delta_ns - reverse.delta_ns;
   reverse.round_trip_ns = -seen->round_trip_ns;
   add_networks (ra, rb, &reverse);
-  pair_vote (self, pair, seen, a->start_ns);
-  pair_vote (self, pair, &reverse, a->start_ns);
+  pair_vote (self, pair, seen, &reverse, a->start_ns);
 }
 
 static gboolean

@@ -14,11 +14,12 @@
  *   interfaces at a and at b, if it differs from zero by more than chance can explain. This reaches below the steps.
  *   What chance can do is bounded by the steps; interfaces also show it themselves, by the spread of what they have
  *   summed up, where that is much less: a delay far below the step seldom crosses one.
- *   Packets of both directions do not share interfaces; and where an exporter tells nothing of its interfaces but a
- *   constant, both halves vote in one place and cancel. Where interfaces have shown too little: of one source network.
+ *   Packets of both directions do not share interfaces. Where an exporter tells nothing of its interfaces but a
+ *   constant, both halves vote in one place and cancel: then, and where none are told, of one source network. As long
+ * as interfaces that do tell have shown too little, networks are not asked: one that has several ways may have them in
+ *   both directions.
  *   Without interfaces a large network, if its mean is no less than those of the pair's small ones: then all of it lies
  *   on one side.
- * - Clusters: nearer to the deltas that were proven for one direction than for the other.
  * - Sign: only where delta is clearly larger than steps and clock intervals, and the clocks have not been caught out
  *   (by negative delays, or ones that are less than light takes); this trusts them.
  * - None: points too near to each other, so far. No sample.
@@ -35,8 +36,8 @@
 #define SIDE_SIGMAS 4
 #define SIDE_SIGMAS_SHOWN 5 /* of the spread that its own sums show: 25 of one sign and none of the other do */
 #define SIDE_HALVE 1024
+#define APART_MOST 64
 #define WIDE_PERCENT 80
-#define CLUSTER_MADS 4
 #define STEP_SIGMA 0.42 /* of the sum of two steps: at least the deviation of a difference of two deltas */
 
 /* The k-th distance from the median: they grow towards both ends. */
@@ -128,12 +129,6 @@ pair_plausible (Pair *self, const Seen *seen, gint64 window_ns)
       return TRUE;
   }
   return pair_distance (self, seen->delta_ns) <= near_ns;
-}
-
-static gint64
-middle (gint64 a, gint64 b)
-{
-  return a + (b - a) / 2;
 }
 
 /* ---- sides ---------------------------------------------------------------------------------------- */
@@ -278,8 +273,8 @@ pair_expect_vote (const OwdCorrelator *self, guint32 near)
     __builtin_prefetch (set + i);
 }
 
-void
-pair_vote (OwdCorrelator *self, Pair *pair, const Seen *seen, gint64 at_ns)
+static void
+half_votes (OwdCorrelator *self, Pair *pair, const Seen *seen, gint64 at_ns)
 {
   /* more than two steps is proof by itself; one bad stamp must not outvote a thousand good ones */
   gint64 vote = CLAMP (seen->round_trip_ns, -2 * seen->step_ns, 2 * seen->step_ns), cell = at_ns / seen->step_ns, mean;
@@ -294,6 +289,17 @@ pair_vote (OwdCorrelator *self, Pair *pair, const Seen *seen, gint64 at_ns)
     recent_add (&pair->round_trip, ABS (mean));
 }
 
+void
+pair_vote (OwdCorrelator *self, Pair *pair, const Seen *half, const Seen *other, gint64 at_ns)
+{
+  if (half->wide != other->wide && (half->wide & other->wide & WIDE_INTERFACES) != 0)
+    pair->apart = MIN (pair->apart + 1, APART_MOST);
+  else if (pair->apart > 0)
+    pair->apart--;
+  half_votes (self, pair, half, at_ns);
+  half_votes (self, pair, other, at_ns);
+}
+
 /* Positive: packets of this network travel a to b; negative: b to a; 0: not known. */
 static gint64
 network_says (Pair *pair, const Seen *seen)
@@ -301,7 +307,7 @@ network_says (Pair *pair, const Seen *seen)
   gint64 wide = side_mean (&seen->wide_side, seen->step_ns, (seen->wide & WIDE_INTERFACES) != 0), mean;
 
   /* of many small networks some seem clear by chance; interfaces have all their votes together */
-  if (seen->wide & WIDE_INTERFACES && wide != 0)
+  if (seen->wide & WIDE_INTERFACES && (wide != 0 || pair->apart > 0))
     return wide;
   mean = side_mean (&seen->near_side, seen->step_ns, FALSE);
   if (mean != 0 || pair->round_trip.n < SIDE_ENOUGH || seen->wide & WIDE_INTERFACES)
@@ -333,26 +339,10 @@ by_sign (Pair *pair, const Seen *seen)
   return seen->delta_ns > 0 ? TRAVELS_FORWARD : TRAVELS_BACK;
 }
 
-/* Deltas of both directions that were proven often enough, and far enough apart for their own spread. */
-static Travel
-by_cluster (Pair *pair, const Seen *seen)
-{
-  Recent *forward = &pair->proven[TRAVELS_FORWARD], *back = &pair->proven[TRAVELS_BACK];
-  gint64 apart;
-
-  if (forward->n < CENTRE_ENOUGH || back->n < CENTRE_ENOUGH)
-    return TRAVELS_UNKNOWN;
-  apart = recent_median (forward) - recent_median (back);
-  if (apart <= 2 * seen->step_ns || apart <= CLUSTER_MADS * (recent_mad (forward) + recent_mad (back)))
-    return TRAVELS_UNKNOWN;
-  return seen->delta_ns >= middle (recent_median (back), recent_median (forward)) ? TRAVELS_FORWARD : TRAVELS_BACK;
-}
-
 Travel
 pair_travel (Pair *pair, const Seen *seen, gboolean *ret_by_sign)
 {
   gint64 network, conversation;
-  Travel travel;
 
   *ret_by_sign = seen->near == 0;
   if (seen->near == 0)
@@ -366,9 +356,6 @@ pair_travel (Pair *pair, const Seen *seen, gboolean *ret_by_sign)
     return TRAVELS_UNKNOWN; /* a bad stamp, or a network on both sides */
   if (conversation != 0 || network != 0)
     return conversation > 0 || network > 0 ? TRAVELS_FORWARD : TRAVELS_BACK;
-  travel = by_cluster (pair, seen);
-  if (travel != TRAVELS_UNKNOWN)
-    return travel;
   *ret_by_sign = TRUE;
   return by_sign (pair, seen);
 }
@@ -383,14 +370,6 @@ pair_learn (Pair *self, const Seen *seen, Travel travel)
   recent_add (&self->delta, seen->delta_ns);
   reach_add (&self->reach[back], seen->delta_ns, self->path[back].next == 0);
   recent_add (&self->path[back], seen->delta_ns);
-  if (ABS (seen->round_trip_ns) > 2 * seen->step_ns) {
-    Travel proven = seen->round_trip_ns > 0 ? TRAVELS_FORWARD : TRAVELS_BACK;
-
-    recent_add (&self->proven[proven], seen->delta_ns);
-    recent_add (&self->proven[!proven], seen->delta_ns - seen->round_trip_ns);
-  } else if (seen->near != 0 && seen->ttl_a != 0 && seen->ttl_b != 0 && seen->ttl_a != seen->ttl_b) {
-    recent_add (&self->proven[back], seen->delta_ns);
-  }
 }
 
 /* Where in the table it stands, or belongs. */

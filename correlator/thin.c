@@ -25,8 +25,8 @@ begin_minute (Thin *self, gint64 minute)
   self->seen = self->kept = 0;
 }
 
-/* Samples that the minute will have had, as far as can be told when `into` ns of it are over. What a few more than in the
- * minute before promise may be chance: only that counts which is beyond two of its standard deviations. */
+/* Samples that the minute will have had, as far as can be told when `into` ns of it are over. What a few more than in
+ * the minute before promise may be chance: only that counts which is beyond two of its standard deviations. */
 static guint64
 expected (const Thin *self, gint64 into_ns)
 {
