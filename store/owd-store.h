@@ -155,7 +155,8 @@ typedef struct {
 /* Appends what was noted for a partition to uses (OwdProfileUse), by id. */
 gboolean owd_store_profile_uses (OwdStore *self, guint part, GArray *uses, GError **error);
 /* Notes for a claimed partition that all profiles there are count from `offset` on, and appends that to uses; nothing
- * where none is new, or where the partition belongs to another process now (the next commit will tell). */
+ * where none is new, or where the partition belongs to another process now (the next commit will tell). uses: all that
+ * is known to be noted. After an error it may be noted: call again with the same. */
 gboolean owd_store_use_profiles (OwdStore *self, guint part, guint64 offset, GArray *uses, GError **error);
 
 /* From a place in a partition's log on, at most this share of the flows is kept. */

@@ -290,18 +290,22 @@ gboolean
 owd_store_use_profiles (OwdStore *self, guint part, guint64 offset, GArray *uses, GError **error)
 {
   OwdClaim *claim = g_hash_table_lookup (self->claims, GUINT_TO_POINTER (part));
-  Number n[3];
+  gint64 known = uses->len > 0 ? g_array_index (uses, OwdProfileUse, uses->len - 1).newest : 0;
+  Number n[4];
   const char *const values[] = { signed_text (&n[0], part), signed_text (&n[1], claim != NULL ? claim->epoch : -1),
-                                 signed_text (&n[2], (gint64) offset) };
+                                 signed_text (&n[2], (gint64) offset), signed_text (&n[3], known) };
 
   return read_uses (self, "noting from where on profiles count",
                     "WITH own AS (SELECT part FROM owd.partition WHERE part = $1 AND epoch = $2 FOR SHARE),"
-                    " there AS (SELECT max (profile_id) AS newest FROM owd.profile)"
-                    " INSERT INTO owd.profile_use (part, newest, log_offset)"
-                    " SELECT own.part, there.newest, $3 FROM own, there WHERE there.newest >"
-                    "   coalesce ((SELECT max (u.newest) FROM owd.profile_use u WHERE u.part = own.part), 0)"
-                    " RETURNING log_offset, newest",
-                    3, values, uses, error);
+                    " there AS (SELECT max (profile_id) AS newest FROM owd.profile),"
+                    " noted AS (SELECT u.log_offset, u.newest FROM owd.profile_use u JOIN own USING (part)"
+                    "   WHERE u.newest > $4),"
+                    " new AS (INSERT INTO owd.profile_use (part, newest, log_offset)"
+                    "   SELECT own.part, there.newest, $3 FROM own, there WHERE there.newest >"
+                    "     coalesce ((SELECT max (u.newest) FROM owd.profile_use u WHERE u.part = own.part), 0)"
+                    "   RETURNING log_offset, newest)"
+                    " SELECT log_offset, newest FROM noted UNION ALL SELECT log_offset, newest FROM new ORDER BY 2",
+                    4, values, uses, error);
 }
 
 /* ---- what share of the flows is kept ----------------------------------------------------------------- */

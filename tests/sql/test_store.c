@@ -385,6 +385,32 @@ shares_are_noted (void **state)
   assert_int_equal (read->len, 2);
 }
 
+/* Likewise from where on profiles count: whose answer was lost, and asks again, is told what was noted. */
+static void
+uses_of_profiles_are_noted (void **state)
+{
+  g_autoptr (GArray) uses = g_array_new (FALSE, FALSE, sizeof (OwdProfileUse));
+  g_autoptr (OwdStore) store = open_store (NULL);
+  GError *error = NULL;
+
+  (void) state;
+  (void) claim (store, 3);
+  assert_works (owd_store_use_profiles (store, 3, 1000, uses, &error));
+  assert_int_equal (uses->len, 0);
+  for (guint i = 0; i < 2; i++) {
+    g_free (sql ("INSERT INTO owd.profile (addr, domain, version, name, valid_from, valid_to, measured)"
+                 " VALUES ('192.0.2.1', 0, 9, 'x', now(), now(), '{}') RETURNING 1"));
+    for (guint again = 0; again < 3; again++) {
+      if (again == 1)
+        g_array_set_size (uses, i); /* the answer was lost */
+      assert_works (owd_store_use_profiles (store, 3, 1000 * (i + 2), uses, &error));
+      assert_int_equal (uses->len, i + 1);
+      assert_int_equal (g_array_index (uses, OwdProfileUse, i).offset, 1000 * (i + 2));
+      assert_int_equal (g_array_index (uses, OwdProfileUse, i).newest, i + 1);
+    }
+  }
+}
+
 static void
 refuses_broken_batches (void **state)
 {
@@ -1299,6 +1325,7 @@ main (void)
     T (copies_row_for_row),
     T (mark_without_samples),
     T (shares_are_noted),
+    T (uses_of_profiles_are_noted),
     T (refuses_broken_batches),
     T (fences_the_former_owner),
     T (refuses_another_log),
