@@ -80,7 +80,7 @@ struct Program {
 
 /* worker.c: everybody is to end; are they? */
 void program_stop (Program *p);
-gboolean program_stopped (const Program *p);
+gboolean program_stopped (Program *p);
 
 Worker *worker_new (Program *p, guint index, guint n_workers);
 /* The thread; data: the worker. */

@@ -12,7 +12,7 @@
 #define RETRY_MS 1000
 
 gboolean
-program_stopped (const Program *p)
+program_stopped (Program *p)
 {
   return g_atomic_int_get (&p->stop) != 0;
 }

@@ -470,7 +470,7 @@ main (int argc, char **argv)
     { "format", 'f', 0, G_OPTION_ARG_STRING, &format, "make: v9, ipfix or mixed (default)", "NAME" },
     { "max", 'm', 0, G_OPTION_ARG_INT, &max, "run: waiting records at most", "N" },
     { "rate", 'r', 0, G_OPTION_ARG_INT, &rate, "run: records a second of log time at most", "N" },
-    { NULL },
+    G_OPTION_ENTRY_NULL,
   };
   g_autoptr (GOptionContext) context = g_option_context_new ("make|run LOG - many flows at once");
   g_autoptr (GError) error = NULL;

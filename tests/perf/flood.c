@@ -269,7 +269,7 @@ main (int argc, char **argv)
     { "rate", 'r', 0, G_OPTION_ARG_INT, &rate, "datagrams a second (default 10000)", "N" },
     { "prepared", 'P', 0, G_OPTION_ARG_NONE, &prepared, "the same records again and again: faster", NULL },
     { "seconds", 's', 0, G_OPTION_ARG_DOUBLE, &seconds, "how long (default 5)", "S" },
-    { NULL },
+    G_OPTION_ENTRY_NULL,
   };
   g_autoptr (GOptionContext) context = g_option_context_new ("- send flow records at a steady rate");
   g_autoptr (GError) error = NULL;

@@ -195,7 +195,7 @@ main (int argc, char **argv)
     { "from", 'f', 0, G_OPTION_ARG_STRING, &from, "source address (default 127.0.9.9)", "ADDR" },
     { "invent", 'i', 0, G_OPTION_ARG_NONE, &invent, "another source address with each datagram", NULL },
     { "seconds", 's', 0, G_OPTION_ARG_DOUBLE, &seconds, "how long (default 5)", "S" },
-    { NULL },
+    G_OPTION_ENTRY_NULL,
   };
   g_autoptr (GOptionContext) context = g_option_context_new ("- send garbage at full speed");
   g_autoptr (GError) error = NULL;

@@ -179,7 +179,7 @@ proxy_arm (Proxy *self, ProxyMode mode, gint bytes)
 }
 
 gint
-proxy_cuts (const Proxy *self)
+proxy_cuts (Proxy *self)
 {
   return g_atomic_int_get (&self->cuts);
 }

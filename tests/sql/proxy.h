@@ -24,7 +24,7 @@ const char *proxy_dir (const Proxy *self);
 /* Arms one cut; afterwards the proxy passes everything again. bytes: for PROXY_CUT_BYTES, counted from now. */
 void proxy_arm (Proxy *self, ProxyMode mode, gint bytes);
 /* Cuts made so far. */
-gint proxy_cuts (const Proxy *self);
+gint proxy_cuts (Proxy *self);
 void proxy_free (Proxy *self);
 
 #endif

@@ -30,8 +30,7 @@ static PGconn *watcher; /* looks at what the store has done */
 /* ---- looking ----------------------------------------------------------------------------------- */
 
 /* First value of the first row; fails the test where the statement fails. */
-static char *
-sql (const char *format, ...)
+static char *G_GNUC_PRINTF (1, 2) sql (const char *format, ...)
 {
   g_autofree char *text = NULL;
   char *value = NULL;
@@ -1012,6 +1011,7 @@ points_are_the_same_for_every_store (void **state)
   GError *error = NULL;
 
   (void) state;
+  assert_non_null (one);
   other[1].key.domain = 99;
   g_strlcpy (other[1].name, "new", sizeof other[1].name);
   assert_works (owd_store_points (two, other, 2, &error));
