@@ -72,8 +72,8 @@ gsize owd_plan_bytes (const OwdPlan *plan);
 /* Can an exporter have started then (IE 160)? Between 1990 and the end of export times in 2106. Nothing is concluded
  * from the header: its clock may be the wrong one. */
 gboolean owd_init_is_sane (guint64 init_ms);
-/* Before a data set, of flows or of options: prototype into rec. sampling: of the state, 0 when nothing said. init_ms: for records that do not
- * tell their own, 0 when the header has it already. */
+/* Before a data set, of flows or of options: prototype into rec. sampling: of the state, 0 when nothing said. init_ms:
+ * for records that do not tell their own, 0 when the header has it already. */
 void owd_plan_begin (const OwdPlan *plan, OwdRecord *rec, guint32 sampling, gint64 init_ms);
 /* Next record of the set at w. FALSE: no more; then w->failed tells that a record ran past the set. */
 gboolean owd_plan_next (const OwdPlan *plan, OwdWire *w, OwdRecord *rec);

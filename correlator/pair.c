@@ -292,9 +292,11 @@ half_votes (OwdCorrelator *self, Pair *pair, const Seen *seen, gint64 at_ns)
 void
 pair_vote (OwdCorrelator *self, Pair *pair, const Seen *half, const Seen *other, gint64 at_ns)
 {
-  if (half->wide != other->wide && (half->wide & other->wide & WIDE_INTERFACES) != 0)
+  gboolean told = (half->wide & other->wide & WIDE_INTERFACES) != 0;
+
+  if (told && half->wide != other->wide)
     pair->apart = MIN (pair->apart + 1, APART_MOST);
-  else if (pair->apart > 0)
+  else if (told && pair->apart > 0)
     pair->apart--;
   half_votes (self, pair, half, at_ns);
   half_votes (self, pair, other, at_ns);

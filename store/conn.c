@@ -183,6 +183,12 @@ owd_conn_query (OwdConn *self, const char *what, ExecStatusType want, const char
 }
 
 PGresult *
+owd_conn_ask (OwdConn *self, const char *what, const char *sql, int n, const char *const *values, GError **error)
+{
+  return owd_conn_ready (self, error) ? owd_conn_query (self, what, PGRES_TUPLES_OK, sql, n, values, error) : NULL;
+}
+
+PGresult *
 owd_conn_fetch (OwdConn *self, const char *what, const char *sql, int n, const char *const *values, GError **error)
 {
   return query (self, what, PGRES_TUPLES_OK, sql, n, values, 1, error);

@@ -13,9 +13,7 @@ ask_number (OwdStore *self, const char *what, const char *sql, const char *value
   const char *const values[] = { value };
   g_autoptr (PGresult) res = NULL;
 
-  if (!owd_conn_ready (&self->conn, error))
-    return FALSE;
-  res = owd_conn_query (&self->conn, what, PGRES_TUPLES_OK, sql, 1, values, error);
+  res = owd_conn_ask (&self->conn, what, sql, 1, values, error);
   if (res == NULL)
     return FALSE;
   *ret = g_ascii_strtoull (PQgetvalue (res, 0, 0), NULL, 10);
@@ -80,9 +78,7 @@ range_init (Range *r, OwdTime from, OwdTime to, gint64 slack_ns)
 static PGresult *
 ask_range (OwdStore *self, const char *what, const char *sql, const Range *range, int n, GError **error)
 {
-  return owd_conn_ready (&self->conn, error)
-             ? owd_conn_query (&self->conn, what, PGRES_TUPLES_OK, sql, n, range->values, error)
-             : NULL;
+  return owd_conn_ask (&self->conn, what, sql, n, range->values, error);
 }
 
 static double

@@ -218,9 +218,7 @@ owd_store_priors (OwdStore *self, guint32 after, guint32 upto, GArray *priors, G
   const char *const values[] = { signed_text (&n[0], after), signed_text (&n[1], upto) };
   g_autoptr (PGresult) res = NULL;
 
-  if (!owd_conn_ready (&self->conn, error))
-    return FALSE;
-  res = owd_conn_query (&self->conn, "reading profiles", PGRES_TUPLES_OK, PRIORS_SQL, 2, values, error);
+  res = owd_conn_ask (&self->conn, "reading profiles", PRIORS_SQL, 2, values, error);
   if (res == NULL)
     return FALSE;
   for (int row = 0; row < PQntuples (res); row++) {
@@ -262,9 +260,7 @@ read_uses (OwdStore *self, const char *what, const char *sql, int n, const char 
 {
   g_autoptr (PGresult) res = NULL;
 
-  if (!owd_conn_ready (&self->conn, error))
-    return FALSE;
-  res = owd_conn_query (&self->conn, what, PGRES_TUPLES_OK, sql, n, values, error);
+  res = owd_conn_ask (&self->conn, what, sql, n, values, error);
   if (res == NULL)
     return FALSE;
   for (int row = 0; row < PQntuples (res); row++) {
@@ -316,9 +312,7 @@ read_shares (OwdStore *self, const char *what, const char *sql, int n, const cha
 {
   g_autoptr (PGresult) res = NULL;
 
-  if (!owd_conn_ready (&self->conn, error))
-    return FALSE;
-  res = owd_conn_query (&self->conn, what, PGRES_TUPLES_OK, sql, n, values, error);
+  res = owd_conn_ask (&self->conn, what, sql, n, values, error);
   if (res == NULL)
     return FALSE;
   for (int row = 0; row < PQntuples (res); row++) {

@@ -80,9 +80,7 @@ owd_store_ask (OwdStore *self, const char *what, const char *sql, int n, const c
 {
   g_autoptr (PGresult) res = NULL;
 
-  if (!owd_conn_ready (&self->conn, error))
-    return NULL;
-  res = owd_conn_query (&self->conn, what, PGRES_TUPLES_OK, sql, n, values, error);
+  res = owd_conn_ask (&self->conn, what, sql, n, values, error);
   return res != NULL ? table_of (res) : NULL;
 }
 

@@ -34,7 +34,10 @@ gboolean owd_conn_ready (OwdConn *self, GError **error) G_GNUC_WARN_UNUSED_RESUL
  * words what was tried. */
 PGresult *owd_conn_query (OwdConn *self, const char *what, ExecStatusType want, const char *sql, int n,
                           const char *const *values, GError **error) G_GNUC_WARN_UNUSED_RESULT;
-/* The same with the values of the result in binary. */
+/* The same for rows, connecting first where that is needed. */
+PGresult *owd_conn_ask (OwdConn *self, const char *what, const char *sql, int n, const char *const *values,
+                        GError **error) G_GNUC_WARN_UNUSED_RESULT;
+/* The same as owd_conn_query() with the values of the result in binary. */
 PGresult *owd_conn_fetch (OwdConn *self, const char *what, const char *sql, int n, const char *const *values,
                           GError **error) G_GNUC_WARN_UNUSED_RESULT;
 /* A statement, or several, without parameters or rows. */
