@@ -264,11 +264,6 @@ typedef struct {
 
 #define SIDE_SETS 16384 /* power of two */
 
-typedef struct {
-  const SideSet *set; /* NULL: nothing is known */
-  guint way;
-} Side;
-
 /* What is measured of one packet seen at a and b. */
 typedef struct {
   gint64 at_a_ns, at_b_ns; /* best estimates of its time at either point, */
@@ -278,22 +273,19 @@ typedef struct {
   guint8 ttl_a, ttl_b;
   guint32 near, wide; /* hashes of both points and where the flow comes from: its small network; interfaces, or its
                        * large one. 0: the stamped packets may have gone either way */
-  Side near_side, wide_side; /* what their conversations have shown */
   gint64 round_trip_ns;      /* delta minus delta of the conversation's other half; 0: not known */
 } Seen;
 
 #define WIDE_INTERFACES 2u /* bit of Seen.wide */
 
-/* What both networks of seen have shown so far. Valid until the next vote. */
-void pair_ask_networks (const OwdCorrelator *self, Seen *seen);
-/* Asks memory for what that will need. */
-void pair_expect (const OwdCorrelator *self, guint32 near, guint32 wide);
-/* Likewise for votes. */
-void pair_expect_vote (const OwdCorrelator *self, guint32 near);
+/* Asks memory for what pair_travel() will need of networks, */
+void pair_expect (const OwdCorrelator *self, const Pair *pair, guint32 near, guint32 wide);
+/* and pair_vote(). */
+void pair_expect_vote (const OwdCorrelator *self, const Pair *pair, guint32 near, guint32 wide);
 /* Learns what the halves of a conversation show of the networks and interfaces that their packets come from. */
 void pair_vote (OwdCorrelator *self, Pair *pair, const Seen *half, const Seen *other, gint64 at_ns);
 /* Who is upstream, as far as is known now. *ret_by_sign: it rests on the clocks' agreement alone. */
-Travel pair_travel (Pair *pair, const Seen *seen, gboolean *ret_by_sign);
+Travel pair_travel (const OwdCorrelator *self, Pair *pair, const Seen *seen, gboolean *ret_by_sign);
 /* Is delta plausible? window_ns: for a unique key (SYN on both sides) all of it is; 0: only the neighbourhood of what
  * this pair has shown. */
 gboolean pair_plausible (Pair *self, const Seen *seen, gint64 window_ns);

@@ -746,7 +746,7 @@ deliver (OwdCorrelator *self, Pair *pair, const Rec *a, const Rec *b, OwdStampEn
     w.flags |= OWD_SAMPLE_SYN;
   if (which == OWD_STAMP_START && !(flags & OWD_SAMPLE_FRAGMENT) && is_whole (a) && is_whole (b))
     add_counts (a, b, &w);
-  pair_learn (pair, seen, pair_travel (pair, seen, &by_sign));
+  pair_learn (pair, seen, pair_travel (self, pair, seen, &by_sign));
   order_push (self, &w);
 }
 
@@ -834,11 +834,8 @@ harvest (OwdCorrelator *self, Pair *pair, const Bounds *r, const Group *reverse,
   if (!shared) { /* else neither the source nor the other half says which way the stamped packets went */
     add_networks (r->first_a, r->first_b, &start);
     compare_halves (self, pair, reverse, r->first_a, r->first_b, &start);
-    pair_ask_networks (self, &start);
     end.near = start.near;
     end.wide = start.wide;
-    end.near_side = start.near_side;
-    end.wide_side = start.wide_side;
     end.round_trip_ns = start.round_trip_ns != 0 ? start.round_trip_ns + end.delta_ns - start.delta_ns : 0;
   }
   if (half & HALF_START && (start_fits || agree))
@@ -901,13 +898,13 @@ mark (const Part *side, guint from, guint to, guint16 other)
 
 /* Where the networks of a conversation have their places at these two points will be asked if a pair is proven. */
 static void
-expect_networks (const OwdCorrelator *self, const Part *x, const Part *y, const Group *reverse)
+expect_networks (const OwdCorrelator *self, const Pair *pair, const Part *x, const Part *y, const Group *reverse)
 {
   const Rec *a = x->state < y->state ? x->rec[0] : y->rec[0], *b = x->state < y->state ? y->rec[0] : x->rec[0];
 
-  pair_expect_vote (self, side_hash (a, b, a->near));
+  pair_expect_vote (self, pair, side_hash (a, b, a->near), wide_hash (a, b));
   if (reverse->n > 0)
-    pair_expect_vote (self, side_hash (a, b, reverse->rec[0]->near));
+    pair_expect_vote (self, pair, side_hash (a, b, reverse->rec[0]->near), wide_hash (a, b));
 }
 
 /* All runs of one key that two states can prove now. newest: the record that has come. */
@@ -918,7 +915,7 @@ pair_parts (OwdCorrelator *self, const Part *x, const Part *y, const Rec *newest
   Pair *pair = &self->pair[place];
   Sight sight;
 
-  expect_networks (self, x, y, reverse);
+  expect_networks (self, pair, x, y, reverse);
   sight.x = sight.y = NULL;
   for (guint i = 0; i < x->n; i++) {
     guint j = find_start (self, pair, x, i, y, &sight);

@@ -39,13 +39,13 @@ lag_bucket (gint64 lag_ns)
   static const double QUARTER[3] = { 1.18920711500272107, 1.41421356237309505, 1.68179283050742909 };
   guint64 units = lag_ns > 0 ? (guint64) lag_ns / LAG_UNIT_NS : 0;
   guint octave;
-  double rest;
+  double lag = (double) lag_ns, begin;
 
   if (units == 0)
     return 0;
   octave = 63 - (guint) __builtin_clzll (units);
-  rest = (double) lag_ns / (double) ((guint64) LAG_UNIT_NS << octave);
-  return 4 * octave + (rest >= QUARTER[0]) + (rest >= QUARTER[1]) + (rest >= QUARTER[2]);
+  begin = (double) ((gint64) LAG_UNIT_NS << octave);
+  return 4 * octave + (lag >= QUARTER[0] * begin) + (lag >= QUARTER[1] * begin) + (lag >= QUARTER[2] * begin);
 }
 
 void
@@ -232,6 +232,8 @@ append (Pending *p, guint32 *list, const Waiting *w)
     *list = i;
   }
   c->w[c->n++] = *w;
+  for (gsize i = 0; i < sizeof *w; i += 64) /* where the slot's next one will be written */
+    __builtin_prefetch ((const char *) &c->w[c->n] + i, 1);
 }
 
 static void
@@ -304,12 +306,11 @@ travel_of (OwdCorrelator *self, const Waiting *w, Seen *seen, gboolean *ret_by_s
   delay_see (self, &w->a, &w->b, seen);
   seen->near = w->either_way && shared != 0 ? 0 : w->near;
   seen->wide = w->wide;
-  pair_ask_networks (self, seen);
   seen->round_trip_ns = w->round_trip_ns;
   /* it has turned out since whose stamps may belong to packets of the other direction */
   if (shared != 0 && shared != w->shared)
     return TRAVELS_UNKNOWN;
-  return pair_travel (&self->pair[w->pair], seen, ret_by_sign);
+  return pair_travel (self, &self->pair[w->pair], seen, ret_by_sign);
 }
 
 /* Told of when the watermark moves next, as it belongs to an instant that is still open. */
@@ -419,7 +420,7 @@ decide_slot (OwdCorrelator *self, gint64 slot)
     guint32 kept = 0;
 
     for (guint32 k = 0; k < c->n; k++)
-      pair_expect (self, c->w[k].near, c->w[k].wide);
+      pair_expect (self, &self->pair[c->w[k].pair], c->w[k].near, c->w[k].wide);
     for (guint32 k = 0; k < c->n; k++) {
       if (settle (self, &c->w[k], slot) && kept++ < k)
         c->w[kept - 1] = c->w[k];

@@ -15,9 +15,9 @@
  *   What chance can do is bounded by the steps; interfaces also show it themselves, by the spread of what they have
  *   summed up, where that is much less: a delay far below the step seldom crosses one.
  *   Packets of both directions do not share interfaces. Where an exporter tells nothing of its interfaces but a
- *   constant, both halves vote in one place and cancel: then, and where none are told, of one source network. As long
- * as interfaces that do tell have shown too little, networks are not asked: one that has several ways may have them in
- *   both directions.
+ *   constant, both halves vote in one place and cancel: then, and where none are told, of one source network. Where
+ *   interfaces do tell, networks neither vote nor are asked, though interfaces have shown too little so far: one that
+ *   has several ways may have them in both directions.
  *   Without interfaces a large network, if its mean is no less than those of the pair's small ones: then all of it lies
  *   on one side.
  * - Sign: only where delta is clearly larger than steps and clock intervals, and the clocks have not been caught out
@@ -132,6 +132,11 @@ pair_plausible (Pair *self, const Seen *seen, gint64 window_ns)
 }
 
 /* ---- sides ---------------------------------------------------------------------------------------- */
+
+typedef struct {
+  const SideSet *set; /* NULL: nothing is known */
+  guint way;
+} Side;
 
 /* Where the network has its place, if it has one. */
 static SideSet *
@@ -248,29 +253,30 @@ side_mean (const Side *s, gint64 step_ns, gboolean all)
   return sum_ns / n;
 }
 
-void
-pair_ask_networks (const OwdCorrelator *self, Seen *seen)
+/* Interfaces that have shown to tell the ways of this pair apart; wide: as in Seen. */
+static gboolean
+are_told_apart (const Pair *pair, guint32 wide)
 {
-  seen->near_side = side_find (self, seen->near);
-  seen->wide_side = side_find (self, seen->wide);
+  return (wide & WIDE_INTERFACES) != 0 && pair->apart > 0;
 }
 
 void
-pair_expect (const OwdCorrelator *self, guint32 near, guint32 wide)
+pair_expect (const OwdCorrelator *self, const Pair *pair, guint32 near, guint32 wide)
 {
   if (self->side == NULL)
     return;
-  __builtin_prefetch (set_of (self, near));
   __builtin_prefetch (set_of (self, wide));
+  if (!are_told_apart (pair, wide))
+    __builtin_prefetch (set_of (self, near));
 }
 
 void
-pair_expect_vote (const OwdCorrelator *self, guint32 near)
+pair_expect_vote (const OwdCorrelator *self, const Pair *pair, guint32 near, guint32 wide)
 {
-  const char *set = self->side != NULL ? (const char *) set_of (self, near) : NULL;
-
-  for (gsize i = 0; set != NULL && i < sizeof (SideSet); i += 64)
-    __builtin_prefetch (set + i);
+  if (self->side == NULL || are_told_apart (pair, wide))
+    return;
+  for (gsize i = 0; i < sizeof (SideSet); i += 64)
+    __builtin_prefetch ((const char *) set_of (self, near) + i);
 }
 
 static void
@@ -278,8 +284,10 @@ half_votes (OwdCorrelator *self, Pair *pair, const Seen *seen, gint64 at_ns)
 {
   /* more than two steps is proof by itself; one bad stamp must not outvote a thousand good ones */
   gint64 vote = CLAMP (seen->round_trip_ns, -2 * seen->step_ns, 2 * seen->step_ns), cell = at_ns / seen->step_ns, mean;
-  Side near_side = side_vote (self, seen->near, vote, cell);
+  Side near_side = { .set = NULL };
 
+  if (!are_told_apart (pair, seen->wide))
+    near_side = side_vote (self, seen->near, vote, cell);
   (void) side_vote (self, seen->wide, vote, cell);
   if (near_side.set == NULL
       || near_side.set->side[near_side.way] != seen->near) /* the second vote has taken the place of the first one */
@@ -304,14 +312,16 @@ pair_vote (OwdCorrelator *self, Pair *pair, const Seen *half, const Seen *other,
 
 /* Positive: packets of this network travel a to b; negative: b to a; 0: not known. */
 static gint64
-network_says (Pair *pair, const Seen *seen)
+network_says (const OwdCorrelator *self, Pair *pair, const Seen *seen)
 {
-  gint64 wide = side_mean (&seen->wide_side, seen->step_ns, (seen->wide & WIDE_INTERFACES) != 0), mean;
+  Side side = side_find (self, seen->wide);
+  gint64 wide = side_mean (&side, seen->step_ns, (seen->wide & WIDE_INTERFACES) != 0), mean;
 
   /* of many small networks some seem clear by chance; interfaces have all their votes together */
-  if (seen->wide & WIDE_INTERFACES && (wide != 0 || pair->apart > 0))
+  if (are_told_apart (pair, seen->wide) || (seen->wide & WIDE_INTERFACES && wide != 0))
     return wide;
-  mean = side_mean (&seen->near_side, seen->step_ns, FALSE);
+  side = side_find (self, seen->near);
+  mean = side_mean (&side, seen->step_ns, FALSE);
   if (mean != 0 || pair->round_trip.n < SIDE_ENOUGH || seen->wide & WIDE_INTERFACES)
     return mean;
   return ABS (wide) >= recent_low (&pair->round_trip) / 100 * WIDE_PERCENT ? wide : 0;
@@ -342,7 +352,7 @@ by_sign (Pair *pair, const Seen *seen)
 }
 
 Travel
-pair_travel (Pair *pair, const Seen *seen, gboolean *ret_by_sign)
+pair_travel (const OwdCorrelator *self, Pair *pair, const Seen *seen, gboolean *ret_by_sign)
 {
   gint64 network, conversation;
 
@@ -353,7 +363,7 @@ pair_travel (Pair *pair, const Seen *seen, gboolean *ret_by_sign)
     return seen->ttl_a > seen->ttl_b ? TRAVELS_FORWARD : TRAVELS_BACK;
   /* Clock intervals are common to both halves and cancel; each delta is uncertain by the steps. */
   conversation = ABS (seen->round_trip_ns) > 2 * seen->step_ns ? seen->round_trip_ns : 0;
-  network = network_says (pair, seen);
+  network = network_says (self, pair, seen);
   if (conversation != 0 && network != 0 && (conversation > 0) != (network > 0))
     return TRAVELS_UNKNOWN; /* a bad stamp, or a network on both sides */
   if (conversation != 0 || network != 0)
