@@ -7,9 +7,10 @@
  *     best  =  v_down - v_up + (w_down - w_up) / 2 + (q_down - q_up) / 2     (where no profile knows the boot time
  * better) var   =  (q_up^2 + q_down^2 + w_up^2 + w_down^2) / 12 Where a line card of the exporter is known to be ahead
  * by [lo, hi), that has been taken off, and w is larger by hi - lo. Steps and boot intervals are those known when the
- * sample is delivered, a horizon after the packet: what later headers have shown counts. As long as a step is only
- * bounded from above, the interval uses the bound, the best estimate the unit of the stamp. The two clocks are assumed
- * to agree (NTP); nothing in two one-way stamps can show otherwise.
+ * pair is decided, nearly a horizon after the packet: what later headers have shown counts. From then on a pair is its
+ * delay, and its stamps are gone. As long as a step is only bounded from above, the interval uses the bound, the best
+ * estimate the unit of the stamp. The two clocks are assumed to agree (NTP); nothing in two one-way stamps can show
+ * otherwise.
  */
 #include "internal.h"
 
@@ -27,50 +28,47 @@ delay_renew (State *s)
 }
 
 /* A stamp that the state's span is not for. */
-static void
+static gboolean
 refine_far (const OwdClock *clock, Stamp *stamp)
 {
   OwdInstant i = { .lo_ns = stamp->lo_ns,
                    .clock_ns = stamp->clock_us * OWD_NS_PER_US,
                    .boot_ns = stamp->boot_ns,
-                   .segment = stamp->segment,
-                   .either = stamp->either };
+                   .segment = stamp->segment };
 
   owd_clock_refine (clock, &i);
   stamp->lo_ns = i.lo_ns;
   stamp->boot_ns = i.boot_ns;
   stamp->segment = i.segment <= G_MAXUINT16 ? (guint16) i.segment : 0;
-  stamp->either = i.either;
   stamp->likely_us = (guint32) (i.likely_ns / OWD_NS_PER_US);
   stamp->clock_us = (guint32) ((i.clock_ns + OWD_NS_PER_US - 1) / OWD_NS_PER_US);
+  return !i.either;
 }
 
-static inline void
+static inline gboolean
 refine (const OwdCorrelator *self, Stamp *stamp)
 {
   const State *s = &self->state[stamp->state];
   gint64 up_ns = stamp->lo_ns - stamp->boot_ns, up_ms = up_ns / OWD_NS_PER_MS, lo_ns, hi_ns, likely_ns;
 
   if (stamp->segment == 0) /* as it is */
-    return;
-  if (s->span.segment != stamp->segment || !owd_clock_span_at (&s->span, up_ms, &lo_ns, &hi_ns)) {
-    refine_far (&s->clock, stamp);
-    return;
-  }
+    return TRUE;
+  if (s->span.segment != stamp->segment || !owd_clock_span_at (&s->span, up_ms, &lo_ns, &hi_ns))
+    return refine_far (&s->clock, stamp);
   likely_ns = (hi_ns - lo_ns) / 2;
   if (s->span.told)
     likely_ns = owd_boot_likely (&s->clock.boot, stamp->segment, up_ms, lo_ns, hi_ns) - lo_ns;
   stamp->lo_ns = lo_ns + up_ns;
   stamp->boot_ns = lo_ns;
-  stamp->either = FALSE;
   stamp->likely_us = (guint32) (likely_ns / OWD_NS_PER_US);
   stamp->clock_us = (guint32) ((hi_ns - lo_ns + OWD_NS_PER_US - 1) / OWD_NS_PER_US);
+  return TRUE;
 }
 
-void
+gboolean
 stamp_refine (const OwdCorrelator *self, Stamp *stamp)
 {
-  refine (self, stamp);
+  return refine (self, stamp);
 }
 
 static inline const OwdStep *
@@ -151,8 +149,8 @@ delay_see_records (const OwdCorrelator *self, const Rec *a, const Rec *b, OwdSta
 {
   Stamp sa = stamp_of (a, which), sb = stamp_of (b, which);
 
-  refine (self, &sa);
-  refine (self, &sb);
+  (void) refine (self, &sa);
+  (void) refine (self, &sb);
   see (self, &sa, &sb, ret_seen);
 }
 
@@ -162,43 +160,30 @@ square (gint64 ns)
   return (double) ns * (double) ns;
 }
 
-gint64
-delay_most_ns (const OwdCorrelator *self, const Stamp *up, const Stamp *down)
-{
-  gint64 cu = self->state[up->state].clock.prior.cards_ns, cd = self->state[down->state].clock.prior.cards_ns;
-
-  return down->lo_ns - up->lo_ns + clock_of (self, down) + step_of (self, down)->bound_ns + (cu + cd) / 2;
-}
-
-void
-delay_sample (const OwdCorrelator *self, const Stamp *up, const Stamp *down, OwdSample *ret_sample)
+guint16
+delay_between (const OwdCorrelator *self, const Stamp *up, const Stamp *down, Delay *ret_delay)
 {
   const OwdStep *su = step_of (self, up), *sd = step_of (self, down);
   gint64 wu = clock_of (self, up), wd = clock_of (self, down);
   gint64 cu = self->state[up->state].clock.prior.cards_ns, cd = self->state[down->state].clock.prior.cards_ns;
-  gint64 apart = down->lo_ns - up->lo_ns, ts = best (self, up, su);
+  gint64 apart = down->lo_ns - up->lo_ns;
   guint16 flags = 0;
 
-  *ret_sample = (OwdSample){
-    .ts = ts,
-    .owd_ns = best (self, down, sd) - ts,
-    .lo_ns = apart - wu - su->bound_ns - (cu + cd) / 2,
-    .hi_ns = delay_most_ns (self, up, down),
-    .sigma_ns = (gint64) (0.5
-                          + sqrt ((square (su->bound_ns) + square (sd->bound_ns) + square (wu) + square (wd)
-                                   + square (cu) + square (cd))
-                                  / 12)),
-    .bias_ns = (su->likely_ns - sd->likely_ns) / 2 + ahead_of (self, down) - ahead_of (self, up),
-    .src = up->state,
-    .dst = down->state,
-  };
-  if (ret_sample->hi_ns <= 0)
+  ret_delay->lo_ns = apart - wu - su->bound_ns - (cu + cd) / 2;
+  ret_delay->hi_ns = apart + wd + sd->bound_ns + (cu + cd) / 2;
+  ret_delay->sigma_ns = (gint64) (0.5
+                                  + sqrt ((square (su->bound_ns) + square (sd->bound_ns) + square (wu) + square (wd)
+                                           + square (cu) + square (cd))
+                                          / 12));
+  ret_delay->bias_ns = (su->likely_ns - sd->likely_ns) / 2 + ahead_of (self, down) - ahead_of (self, up);
+  ret_delay->level_ns = 0;
+  if (ret_delay->hi_ns <= 0)
     flags |= OWD_SAMPLE_NEGATIVE;
   if (MAX (wu, wd) > WIDE_CLOCK_NS)
     flags |= OWD_SAMPLE_WIDE_CLOCK;
   if (!su->known || !sd->known)
     flags |= OWD_SAMPLE_NO_RESOLUTION;
-  ret_sample->flags = flags;
+  return flags;
 }
 
 /* Neither the sample nor its path's level can be proven wrong. */

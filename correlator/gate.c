@@ -120,16 +120,16 @@ bin_add (LevelBin *bin, const Neighbour *new)
 }
 
 void
-gate_note (OwdCorrelator *self, const Waiting *w, gint64 delta_ns)
+gate_note (OwdCorrelator *self, const Waiting *w)
 {
   Pair *pair = &self->pair[w->pair];
   guint16 at;
   gint64 number = bin_of (self, w->ts, &at);
   LevelBin *bin = &pair->level[w->travel == TRAVELS_BACK][number & (LEVEL_BINS - 1)];
-  Neighbour new = { .delta_us = in_us (delta_ns), .at = at, .flow = flow_tag (w->flow) };
+  Neighbour new = { .delta_us = in_us (w->delay.delta_ns), .at = at, .flow = flow_tag (w->flow) };
   Habits *habits = &pair->habits[w->travel == TRAVELS_BACK];
 
-  recent_add (&pair->lately[w->travel == TRAVELS_BACK], delta_ns);
+  recent_add (&pair->lately[w->travel == TRAVELS_BACK], w->delay.delta_ns);
   habits->v[habits->n++ % HABITS] = new;
   if (bin->number != number)
     *bin = (LevelBin){ .number = number };
@@ -312,11 +312,11 @@ by_counts_alone (const Waiting *w)
 
 /* Nobody has lately been as near to it as steps and a queue leave samples to each other. */
 static gboolean
-is_beside (const Habits *habits, const Waiting *w, const Seen *seen)
+is_beside (const Habits *habits, const Waiting *w)
 {
-  gint64 near_us = seen->step_ns / OWD_NS_PER_US / DENSE_OF + BURST_US;
+  gint64 near_us = w->delay.step_ns / OWD_NS_PER_US / DENSE_OF + BURST_US;
 
-  return habits->n >= DENSE && !is_habit (habits, in_us (seen->delta_ns), flow_tag (w->flow), near_us);
+  return habits->n >= DENSE && !is_habit (habits, in_us (w->delay.delta_ns), flow_tag (w->flow), near_us);
 }
 
 /* Is one of them nearer to it than to where the path is? */
@@ -332,30 +332,30 @@ is_supported (const Company *c, gint32 delta_us, gint32 path_us)
 
 /* Do the neighbours of the sample contradict it? */
 static Verdict
-ask_company (const Company *c, const Habits *habits, const Waiting *w, const Seen *seen)
+ask_company (const Company *c, const Habits *habits, const Waiting *w)
 {
-  gint32 delta_us = in_us (seen->delta_ns), median = c->median_us;
-  gint64 step_us = seen->step_ns / OWD_NS_PER_US, off_us = (gint64) delta_us - median;
+  gint32 delta_us = in_us (w->delay.delta_ns), median = c->median_us;
+  gint64 step_us = w->delay.step_ns / OWD_NS_PER_US, off_us = (gint64) delta_us - median;
   gint64 queue_us = MAX (c->spread_us - step_us / 4, 0); /* beyond what steps alone make of a constant delay */
 
   if ((w->travel == TRAVELS_BACK) == (off_us < 0)) /* it took longer */
     off_us = MAX (ABS (off_us) - BURST_US, 0);
   if (ABS (off_us) <= step_us + FAR_SPANS * queue_us
       || is_habit (habits, delta_us, flow_tag (w->flow), step_us / 2 + queue_us))
-    return by_counts_alone (w) && is_beside (habits, w, seen) ? VERDICT_BESIDE : VERDICT_FINE;
+    return by_counts_alone (w) && is_beside (habits, w) ? VERDICT_BESIDE : VERDICT_FINE;
   return is_supported (c, delta_us, median) ? VERDICT_SUPPORTED : VERDICT_CONTRADICTED;
 }
 
 /* Too few passed at the time: what has the path shown lately? */
 static Verdict
-ask_lately (Recent *lately, const Habits *habits, const Waiting *w, const Seen *seen)
+ask_lately (Recent *lately, const Habits *habits, const Waiting *w)
 {
   gint64 median_ns = lately->n < LATELY_ENOUGH ? 0 : recent_median (lately), median_us = median_ns / OWD_NS_PER_US,
-         delta_us = seen->delta_ns / OWD_NS_PER_US;
+         delta_us = w->delay.delta_ns / OWD_NS_PER_US;
   guint16 flow = flow_tag (w->flow);
 
   if (lately->n < LATELY_ENOUGH
-      || ABS (seen->delta_ns - median_ns) <= MAX (FAR_MADS * recent_mad (lately), seen->step_ns))
+      || ABS (w->delay.delta_ns - median_ns) <= MAX (FAR_MADS * recent_mad (lately), w->delay.step_ns))
     return VERDICT_FINE;
   for (guint32 i = 1, others = 0; i <= MIN (habits->n, HABITS) && others < LAST; i++) {
     const Neighbour *v = &habits->v[(habits->n - i) % HABITS];
@@ -372,11 +372,9 @@ ask_lately (Recent *lately, const Habits *habits, const Waiting *w, const Seen *
 /* ---- less than light takes ------------------------------------------------------------------------ */
 
 static gboolean
-is_impossible (const OwdCorrelator *self, const Pair *pair, const Waiting *w)
+is_impossible (const Pair *pair, const Waiting *w)
 {
-  gboolean back = w->travel == TRAVELS_BACK;
-
-  return pair->floor_ns > 0 && delay_most_ns (self, back ? &w->b : &w->a, back ? &w->a : &w->b) <= pair->floor_ns;
+  return pair->floor_ns > 0 && w->delay.hi_ns <= pair->floor_ns;
 }
 
 /* Has the other one less than light takes, too? Then it is nearer to the sample than to the floor. */
@@ -389,10 +387,11 @@ is_witness (gint32 other_us, gint32 delta_us, gint32 floor_us)
 /* Do others show that it is a clock? Of those at its time a quarter, or one of the last where these are too few, or of
  * the path's last samples a line card's share. Nobody: it may be. */
 static gboolean
-is_clock (const Pair *pair, const Company *c, const Waiting *w, gint32 delta_us)
+is_clock (const Pair *pair, const Company *c, const Waiting *w)
 {
   const Habits *habits = &pair->habits[w->travel == TRAVELS_BACK];
   gint32 floor_us = in_us (w->travel == TRAVELS_BACK ? -pair->floor_ns : pair->floor_ns);
+  gint32 delta_us = in_us (w->delay.delta_ns);
   guint witnesses = 0, others = 0;
 
   for (guint i = 0; i < NEIGHBOURS; i++)
@@ -415,9 +414,9 @@ is_clock (const Pair *pair, const Company *c, const Waiting *w, gint32 delta_us)
 
 /* ---- stamps that were contradicted ---------------------------------------------------------------- */
 
-/* Uptime or absolute time of the stamp: what refining does not touch. */
-static guint64
-stamp_tag (guint64 flow, const Stamp *s)
+/* By uptime or absolute time of the stamp: what refining does not touch. */
+guint64
+gate_tag (guint64 flow, const Stamp *s)
 {
   guint64 h = flow ^ (guint64) (s->lo_ns - s->boot_ns) ^ (guint64) s->state << 48 ^ (guint64) s->which << 63;
 
@@ -431,10 +430,8 @@ suspect_of (OwdCorrelator *self, guint64 tag)
 }
 
 static void
-accuse (OwdCorrelator *self, const Waiting *w, const Stamp *s, gint64 off_ns)
+accuse (OwdCorrelator *self, guint64 tag, gint64 off_ns)
 {
-  guint64 tag = stamp_tag (w->flow, s);
-
   *suspect_of (self, tag) = (Suspect){ .tag = tag, .off_ns = off_ns };
 }
 
@@ -442,16 +439,15 @@ accuse (OwdCorrelator *self, const Waiting *w, const Stamp *s, gint64 off_ns)
 static guint64
 stream_tag (const Waiting *w)
 {
-  guint64 h = w->flow ^ (guint64) w->a.state << 48 ^ (guint64) w->b.state << 32;
+  guint64 h = w->flow ^ (guint64) w->a << 48 ^ (guint64) w->b << 32;
 
   return (h * G_GUINT64_CONSTANT (0x9e3779b97f4a7c15)) | 1;
 }
 
 /* Was the stamp contradicted elsewhere? NULL: no. */
 static const Suspect *
-suspect_find (OwdCorrelator *self, const Waiting *w, const Stamp *s)
+suspect_find (OwdCorrelator *self, guint64 tag)
 {
-  guint64 tag = stamp_tag (w->flow, s);
   const Suspect *suspect = suspect_of (self, tag);
 
   return suspect->tag == tag ? suspect : NULL;
@@ -464,35 +460,32 @@ gate_judge (OwdCorrelator *self, Waiting *w)
   gboolean back = w->travel == TRAVELS_BACK;
   const Company *company;
   Company own;
-  Seen seen;
 
   if (by_counts_alone (w) && suspect_of (self, stream_tag (w))->tag == stream_tag (w)) {
     w->verdict = VERDICT_CONTRADICTED;
     return;
   }
   company = company_of (self, pair, w, &own);
-  delay_see (self, &w->a, &w->b, &seen);
   if (company->n >= ENOUGH)
-    w->verdict = (guint8) ask_company (company, &pair->habits[back], w, &seen);
+    w->verdict = (guint8) ask_company (company, &pair->habits[back], w);
   else
-    w->verdict = (guint8) ask_lately (&pair->lately[back], &pair->habits[back], w, &seen);
-  if (w->verdict < VERDICT_CONTRADICTED && is_impossible (self, pair, w)
-      && !is_clock (pair, company, w, in_us (seen.delta_ns)))
+    w->verdict = (guint8) ask_lately (&pair->lately[back], &pair->habits[back], w);
+  if (w->verdict < VERDICT_CONTRADICTED && is_impossible (pair, w) && !is_clock (pair, company, w))
     w->verdict = VERDICT_CONTRADICTED;
   if (w->verdict == VERDICT_FINE)
     return;
-  w->level_ns = recent_median (&pair->lately[back]);
+  w->delay.level_ns = recent_median (&pair->lately[back]);
   if (w->verdict == VERDICT_LONELY && company->n >= FEW
-      && !is_supported (company, in_us (seen.delta_ns), in_us (w->level_ns)))
+      && !is_supported (company, in_us (w->delay.delta_ns), in_us (w->delay.level_ns)))
     w->verdict = VERDICT_CONTRADICTED;
   if (w->verdict == VERDICT_BESIDE) {
     *suspect_of (self, stream_tag (w)) = (Suspect){ .tag = stream_tag (w) };
     w->verdict = VERDICT_CONTRADICTED;
   } else if (w->verdict == VERDICT_CONTRADICTED) {
-    gint64 off_ns = ABS (seen.delta_ns - w->level_ns);
+    gint64 off_ns = ABS (w->delay.delta_ns - w->delay.level_ns);
 
-    accuse (self, w, &w->a, off_ns);
-    accuse (self, w, &w->b, off_ns);
+    accuse (self, w->delay.tag_a, off_ns);
+    accuse (self, w->delay.tag_b, off_ns);
   }
 }
 
@@ -500,15 +493,11 @@ gboolean
 gate_passes (OwdCorrelator *self, const Waiting *w)
 {
   const Suspect *a, *b;
-  Seen seen;
 
   if (w->verdict == VERDICT_CONTRADICTED)
     return FALSE;
-  a = suspect_find (self, w, &w->a);
-  b = suspect_find (self, w, &w->b);
-  if (a == NULL && b == NULL)
-    return TRUE;
+  a = suspect_find (self, w->delay.tag_a);
+  b = suspect_find (self, w->delay.tag_b);
   /* by no more than this path's steps would hide? */
-  delay_see (self, &w->a, &w->b, &seen);
-  return (a == NULL || a->off_ns > seen.step_ns) && (b == NULL || b->off_ns > seen.step_ns);
+  return (a == NULL || a->off_ns > w->delay.step_ns) && (b == NULL || b->off_ns > w->delay.step_ns);
 }

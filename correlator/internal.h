@@ -61,7 +61,6 @@ typedef struct {
   guint16 state, segment;
   guint8 kind, which; /* OwdStampKind, OwdStampEnd */
   guint8 ttl, card;
-  guint8 either; /* as in OwdInstant */
 } Stamp;
 
 static inline Stamp
@@ -78,7 +77,6 @@ stamp_of (const Rec *rec, OwdStampEnd which)
     .which = (guint8) which,
     .ttl = rec->ttl,
     .card = rec->card,
-    .either = FALSE,
   };
 }
 
@@ -271,9 +269,9 @@ typedef struct {
   gint64 step_ns;          /* sum of both steps, and of what is not known of line cards: each packet's own error */
   gint64 clock_ns;         /* sum of both boot intervals: an error common to all packets of the time */
   guint8 ttl_a, ttl_b;
-  guint32 near, wide; /* hashes of both points and where the flow comes from: its small network; interfaces, or its
-                       * large one. 0: the stamped packets may have gone either way */
-  gint64 round_trip_ns;      /* delta minus delta of the conversation's other half; 0: not known */
+  guint32 near, wide;   /* hashes of both points and where the flow comes from: its small network; interfaces, or its
+                         * large one. 0: the stamped packets may have gone either way */
+  gint64 round_trip_ns; /* delta minus delta of the conversation's other half; 0: not known */
 } Seen;
 
 #define WIDE_INTERFACES 2u /* bit of Seen.wide */
@@ -312,17 +310,33 @@ typedef struct {
 
 #define SUSPECTS 1024 /* power of two */
 
+/* What is proven of a packet: two stamps, a.state < b.state. */
+typedef struct {
+  Stamp a, b;
+  gint64 round_trip_ns; /* as in Seen */
+} Proof;
+
+/* What its delay is, once it has been decided which way the packet went. */
+typedef struct {
+  gint64 delta_ns, step_ns;               /* as in Seen */
+  gint64 lo_ns, hi_ns, sigma_ns, bias_ns; /* as in OwdSample */
+  gint64 level_ns;                        /* where its path was; a delta */
+  guint64 tag_a, tag_b;                   /* of its stamps, see gate.c */
+} Delay;
+
 /* A proven pair of stamps, waiting for its turn. */
 typedef struct {
-  OwdTime ts; /* key of the heap: the earliest time that the packet can have upstream; once decided: that time */
+  OwdTime ts; /* its place in order: the earliest time that the packet can have upstream; once decided: that time */
   guint64 flow;
-  Stamp a, b; /* a.state < b.state */
-  gint64 round_trip_ns;
-  gint64 level_ns;        /* where its path was, by then; delta as in Pair */
+  union {
+    Proof proof;
+    Delay delay; /* decided */
+  };
   guint32 sent_a, sent_b; /* packets of the whole flow at a and at b; 0: this tells nothing of loss */
   guint32 pair;           /* of a and b: its place in OwdCorrelator.pair */
   guint32 bucket;
   guint32 near, wide;
+  guint16 a, b; /* states */
   guint16 flags;
   guint8 kind, proto; /* kind 0: no sample, only evidence of loss */
   guint8 decided;
@@ -332,17 +346,18 @@ typedef struct {
   guint8 either_way : 4; /* its stamps may have been those of the other half then */
 } Waiting;
 
-G_STATIC_ASSERT (sizeof (Waiting) <= 144);
+/* Two cache lines. */
+G_STATIC_ASSERT (sizeof (Waiting) == 128);
 
 /* ---- the whole ------------------------------------------------------------------------------------ */
 
 #define SLOTS 4096 /* power of two */
-#define CHUNK_SAMPLES 30
+#define CHUNK_SAMPLES 31
 
 typedef struct {
   guint32 next; /* chunk, NIL: last */
   guint32 n;
-  Waiting w[CHUNK_SAMPLES];
+  _Alignas(64) Waiting w[CHUNK_SAMPLES];
 } Chunk;
 
 #define BLOCK_CHUNKS 8192u
@@ -536,8 +551,8 @@ void pair_set_floor (const OwdCorrelator *self, Pair *pair);
 /* delay.c */
 /* The state's clock has learnt something: what is kept of it is made anew. */
 void delay_renew (State *s);
-/* Uses what later headers have shown. */
-void stamp_refine (const OwdCorrelator *self, Stamp *stamp);
+/* Uses what later headers have shown. FALSE: the clock was stepped around then, and it may have been either. */
+gboolean stamp_refine (const OwdCorrelator *self, Stamp *stamp);
 /* Lower edge and best estimate. */
 gint64 stamp_best_ns (const OwdCorrelator *self, const Stamp *stamp);
 /* The first or the last packet of two records, as the clocks are known now; a->state < b->state. All of *ret_seen but
@@ -545,10 +560,8 @@ gint64 stamp_best_ns (const OwdCorrelator *self, const Stamp *stamp);
 void delay_see_records (const OwdCorrelator *self, const Rec *a, const Rec *b, OwdStampEnd which, Seen *ret_seen);
 /* Likewise of two stamps as they are. */
 void delay_see (const OwdCorrelator *self, const Stamp *a, const Stamp *b, Seen *ret_seen);
-/* Upper end of the interval that holds the delay. */
-gint64 delay_most_ns (const OwdCorrelator *self, const Stamp *up, const Stamp *down);
-/* All of *ret_sample but kind, flow, proto and seq. */
-void delay_sample (const OwdCorrelator *self, const Stamp *up, const Stamp *down, OwdSample *ret_sample);
+/* The delay between two stamps as they are, all of it but delta, step and tags. Returns flags for its sample. */
+guint16 delay_between (const OwdCorrelator *self, const Stamp *up, const Stamp *down, Delay *ret_delay);
 /* Makes the interval hold another level of delay too, and sigma say so. */
 void delay_widen (OwdSample *sample, gint64 level_ns);
 /* prior.c */
@@ -563,8 +576,10 @@ guint8 prior_card (const State *s, const OwdFlow *flow);
 /* gate.c */
 /* Length of a LevelBin. */
 gint64 gate_bin_ns (const OwdCorrelator *self);
+/* Of a flow's stamp: what remains of it however the clock is read. */
+guint64 gate_tag (guint64 flow, const Stamp *stamp);
 /* A pair has been decided: others may compare with it. */
-void gate_note (OwdCorrelator *self, const Waiting *w, gint64 delta_ns);
+void gate_note (OwdCorrelator *self, const Waiting *w);
 /* What the others that were noted around its time say of it: sets verdict and level_ns. */
 void gate_judge (OwdCorrelator *self, Waiting *w);
 /* FALSE: not to be delivered. */

@@ -723,10 +723,9 @@ deliver (OwdCorrelator *self, Pair *pair, const Rec *a, const Rec *b, OwdStampEn
   gboolean by_sign;
   Waiting w = { .ts = 0, /* all members: what is not set would have to be cleared first */
                 .flow = a->key,
-                .a = stamp_of (a, which),
-                .b = stamp_of (b, which),
-                .round_trip_ns = seen->round_trip_ns,
-                .level_ns = 0,
+                .proof = { stamp_of (a, which), stamp_of (b, which), seen->round_trip_ns },
+                .a = a->state,
+                .b = b->state,
                 .sent_a = 0,
                 .sent_b = 0,
                 .pair = (guint32) (pair - self->pair),
@@ -861,8 +860,9 @@ note_loss (OwdCorrelator *self, Pair *pair, const Rec *x, const Rec *y)
   if (!pair_plausible (pair, &end, 0))
     return;
   w = (Waiting){ .flow = a->key,
-                 .a = stamp_of (a, OWD_STAMP_START),
-                 .b = stamp_of (b, OWD_STAMP_START),
+                 .proof = { stamp_of (a, OWD_STAMP_START), stamp_of (b, OWD_STAMP_START), 0 },
+                 .a = a->state,
+                 .b = b->state,
                  .near = side_hash (a, b, a->near),
                  .wide = wide_hash (a, b),
                  .pair = (guint32) (pair - self->pair),
@@ -880,11 +880,11 @@ match_shows_loss (const OwdCorrelator *self, const Waiting *w)
   for (guint32 i = find_conversation (self, w->bucket).youngest; i != NIL; i = elder (self, i)) {
     const Rec *r = &self->waiting.rec[i];
 
-    if (r->key != w->flow || (r->state != w->a.state && r->state != w->b.state))
+    if (r->key != w->flow || (r->state != w->a && r->state != w->b))
       continue;
-    if (!is_whole (r) || has_partner (r, r->state == w->a.state ? w->b.state : w->a.state))
+    if (!is_whole (r) || has_partner (r, r->state == w->a ? w->b : w->a))
       return FALSE;
-    n[r->state == w->b.state]++;
+    n[r->state == w->b]++;
   }
   return n[0] == 1 && n[1] == 1;
 }

@@ -87,10 +87,11 @@ compare (const Waiting *x, const Waiting *y)
   BY (ts)
   BY (flow)
   BY (kind)
-  BY (a.state)
-  BY (b.state)
-  BY (a.lo_ns)
-  BY (b.lo_ns)
+  BY (a)
+  BY (b)
+  BY (delay.delta_ns)
+  BY (delay.tag_a)
+  BY (delay.tag_b)
 #undef BY
   return 0;
 }
@@ -301,12 +302,12 @@ refile_far (OwdCorrelator *self)
 static Travel
 travel_of (OwdCorrelator *self, const Waiting *w, Seen *seen, gboolean *ret_by_sign)
 {
-  guint8 shared = match_shared (self, w->a.state, w->b.state);
+  guint8 shared = match_shared (self, w->a, w->b);
 
-  delay_see (self, &w->a, &w->b, seen);
+  delay_see (self, &w->proof.a, &w->proof.b, seen);
   seen->near = w->either_way && shared != 0 ? 0 : w->near;
   seen->wide = w->wide;
-  seen->round_trip_ns = w->round_trip_ns;
+  seen->round_trip_ns = w->proof.round_trip_ns;
   /* it has turned out since whose stamps may belong to packets of the other direction */
   if (shared != 0 && shared != w->shared)
     return TRAVELS_UNKNOWN;
@@ -353,9 +354,9 @@ emit_late (OwdCorrelator *self)
 void
 order_push (OwdCorrelator *self, Waiting *w)
 {
-  w->ts = MIN (w->a.lo_ns, w->b.lo_ns);
+  w->ts = MIN (w->proof.a.lo_ns, w->proof.b.lo_ns);
   if (self->watermark != OWD_TIME_NONE && w->ts <= self->watermark) {
-    if (MIN (stamp_best_ns (self, &w->a), stamp_best_ns (self, &w->b)) <= self->watermark) {
+    if (MIN (stamp_best_ns (self, &w->proof.a), stamp_best_ns (self, &w->proof.b)) <= self->watermark) {
       if (w->kind != 0)
         count_late (self, w);
       return;
@@ -370,12 +371,11 @@ order_push (OwdCorrelator *self, Waiting *w)
 static gboolean
 decide (OwdCorrelator *self, Waiting *w)
 {
-  gboolean by_sign;
+  gboolean settled_a = stamp_refine (self, &w->proof.a), settled_b = stamp_refine (self, &w->proof.b), by_sign;
+  Delay delay;
   Seen seen;
 
-  stamp_refine (self, &w->a);
-  stamp_refine (self, &w->b);
-  if (w->a.either || w->b.either) {
+  if (!settled_a || !settled_b) {
     self->counters.unsettled += w->kind != 0 ? 1 : 0;
     return FALSE;
   }
@@ -388,8 +388,17 @@ decide (OwdCorrelator *self, Waiting *w)
   if (by_sign)
     w->flags |= OWD_SAMPLE_BY_SIGN;
   w->ts = MAX (w->ts, w->travel == TRAVELS_FORWARD ? seen.at_a_ns : seen.at_b_ns);
+  delay.delta_ns = seen.delta_ns;
+  delay.step_ns = seen.step_ns;
+  delay.tag_a = gate_tag (w->flow, &w->proof.a);
+  delay.tag_b = gate_tag (w->flow, &w->proof.b);
+  if (w->travel == TRAVELS_FORWARD)
+    w->flags |= delay_between (self, &w->proof.a, &w->proof.b, &delay);
+  else
+    w->flags |= delay_between (self, &w->proof.b, &w->proof.a, &delay);
+  w->delay = delay;
   if (w->kind != 0)
-    gate_note (self, w, seen.delta_ns);
+    gate_note (self, w);
   return TRUE;
 }
 
@@ -463,21 +472,27 @@ emit (OwdCorrelator *self, const Waiting *w)
 {
   gboolean forward = w->travel == TRAVELS_FORWARD;
   gint64 floor_ns = self->pair[w->pair].floor_ns;
-  OwdSample out;
+  guint16 dst = forward ? w->b : w->a;
+  OwdSample out = { .ts = w->ts,
+                    .owd_ns = forward ? w->delay.delta_ns : -w->delay.delta_ns,
+                    .lo_ns = w->delay.lo_ns,
+                    .hi_ns = w->delay.hi_ns,
+                    .sigma_ns = w->delay.sigma_ns,
+                    .bias_ns = w->delay.bias_ns,
+                    .flow = w->flow,
+                    .src = forward ? w->a : w->b,
+                    .dst = dst,
+                    .profile_id = prior_id_at (self, &self->state[dst], w->ts),
+                    .flags = w->flags,
+                    .kind = w->kind,
+                    .proto = w->proto };
 
-  delay_sample (self, forward ? &w->a : &w->b, forward ? &w->b : &w->a, &out);
-  out.ts = w->ts;
-  out.flow = w->flow;
-  out.profile_id = prior_id_at (self, &self->state[out.dst], w->ts);
-  out.kind = w->kind;
-  out.proto = w->proto;
-  out.flags |= w->flags;
   if (w->verdict == VERDICT_SUPPORTED || w->verdict == VERDICT_LONELY) {
     out.flags |= OWD_SAMPLE_GATE;
     self->counters.flagged++;
   }
   if (w->verdict == VERDICT_LONELY)
-    delay_widen (&out, forward ? w->level_ns : -w->level_ns);
+    delay_widen (&out, forward ? w->delay.level_ns : -w->delay.level_ns);
   if (floor_ns > 0 && out.hi_ns <= floor_ns)
     out.flags |= OWD_SAMPLE_BELOW_LIGHT;
   if (!thin_keeps (self, &self->pair[w->pair].thin[w->travel], &out))
@@ -493,10 +508,9 @@ static void
 count_packets (OwdCorrelator *self, const Waiting *w)
 {
   gboolean forward = w->travel == TRAVELS_FORWARD;
-  OwdCount count = { .ts = w->ts,
-                     .src = forward ? w->a.state : w->b.state,
-                     .dst = forward ? w->b.state : w->a.state,
-                     .sent = forward ? w->sent_a : w->sent_b };
+  OwdCount count = {
+    .ts = w->ts, .src = forward ? w->a : w->b, .dst = forward ? w->b : w->a, .sent = forward ? w->sent_a : w->sent_b
+  };
   guint64 seen = forward ? w->sent_b : w->sent_a;
 
   if (count.sent < seen || count.sent == 0 || (w->flags & OWD_SAMPLE_BY_SIGN) != 0 || self->count_sink == NULL
@@ -554,7 +568,6 @@ ask_for (const Waiting *w)
 {
   for (gsize i = 0; i < sizeof *w; i += 64)
     __builtin_prefetch ((const char *) w + i);
-  __builtin_prefetch ((const char *) (w + 1) - 1);
 }
 
 /* Delivers the first slot in order. Returns the time of the last sample, or OWD_TIME_NONE. */
