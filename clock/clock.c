@@ -39,22 +39,24 @@ grid_of (OwdStampKind kind, guint64 raw, OwdGrid *ret_grid, guint64 *ret_us)
   }
 }
 
-/* The finest step that a kind of stamp can have, and the grid that grid_of() tells. */
+/* The finest step that a kind of stamp can have, what its encoding cuts off beyond the step, and the grid that
+ * grid_of() tells. Microseconds are sent as 21 bits of a second's binary fraction (RFC 7011, 6.1.9), nanoseconds as 32;
+ * one ns is what reading them cuts off. */
 static const struct {
-  gint64 unit_ns;
+  gint64 unit_ns, cut_ns;
   gint32 grid; /* -1: none */
 } KIND[OWD_STAMP_KINDS] = {
-  [OWD_STAMP_NONE] = { OWD_NS_PER_US, -1 },
-  [OWD_STAMP_UPTIME_MS] = { OWD_NS_PER_MS, OWD_GRID_UPTIME },
-  [OWD_STAMP_UNIX_S] = { OWD_NS_PER_S, -1 },
-  [OWD_STAMP_UNIX_MS] = { OWD_NS_PER_MS, OWD_GRID_UNIX_MS },
-  [OWD_STAMP_NTP_US] = { OWD_NS_PER_US, OWD_GRID_FINE },
-  [OWD_STAMP_NTP_NS] = { OWD_NS_PER_US, OWD_GRID_FINE },
-  [OWD_STAMP_DELTA_US] = { OWD_NS_PER_US, -1 },
-  [OWD_STAMP_EVENT_S] = { OWD_NS_PER_S, -1 },
-  [OWD_STAMP_EVENT_MS] = { OWD_NS_PER_MS, OWD_GRID_UNIX_MS },
-  [OWD_STAMP_EVENT_US] = { OWD_NS_PER_US, OWD_GRID_FINE },
-  [OWD_STAMP_EVENT_NS] = { OWD_NS_PER_US, OWD_GRID_FINE },
+  [OWD_STAMP_NONE] = { OWD_NS_PER_US, 0, -1 },
+  [OWD_STAMP_UPTIME_MS] = { OWD_NS_PER_MS, 0, OWD_GRID_UPTIME },
+  [OWD_STAMP_UNIX_S] = { OWD_NS_PER_S, 0, -1 },
+  [OWD_STAMP_UNIX_MS] = { OWD_NS_PER_MS, 0, OWD_GRID_UNIX_MS },
+  [OWD_STAMP_NTP_US] = { OWD_NS_PER_US, 478, OWD_GRID_FINE },
+  [OWD_STAMP_NTP_NS] = { OWD_NS_PER_US, 2, OWD_GRID_FINE },
+  [OWD_STAMP_DELTA_US] = { OWD_NS_PER_US, 0, -1 },
+  [OWD_STAMP_EVENT_S] = { OWD_NS_PER_S, 0, -1 },
+  [OWD_STAMP_EVENT_MS] = { OWD_NS_PER_MS, 0, OWD_GRID_UNIX_MS },
+  [OWD_STAMP_EVENT_US] = { OWD_NS_PER_US, 478, OWD_GRID_FINE },
+  [OWD_STAMP_EVENT_NS] = { OWD_NS_PER_US, 2, OWD_GRID_FINE },
 };
 
 static void
@@ -212,6 +214,8 @@ owd_clock_step (const OwdClock *self, OwdStampKind kind, OwdStampEnd which)
   }
   if (step.known)
     step.likely_ns = step.bound_ns;
+  step.bound_ns += KIND[k].cut_ns;
+  step.likely_ns += KIND[k].cut_ns;
   return step;
 }
 

@@ -585,6 +585,43 @@ absolute_stamps_need_no_boot (void **state)
   assert_false (owd_clock_instant (&c, &f, OWD_STAMP_START, &at));
 }
 
+/* A microsecond is cut once more where it becomes a binary fraction: by up to half of it in 21 bits (RFC 7011, 6.1.9). */
+static void
+a_binary_fraction_cuts_as_well (void **state)
+{
+  static const struct {
+    OwdStampKind kind;
+    guint64 mask; /* bits that are sent */
+  } sent[] = { { OWD_STAMP_NTP_US, ~(guint64)0x7ff }, { OWD_STAMP_NTP_NS, ~(guint64)0 } };
+
+  (void) state;
+  for (guint k = 0; k < G_N_ELEMENTS (sent); k++) {
+    OwdClock c = { 0 };
+    OwdHeader h = { .export_s = 1700000000 };
+    OwdFlow f = { .start_kind = sent[k].kind, .end_kind = OWD_STAMP_NONE };
+    gint64 most_ns = 0;
+    OwdInstant at;
+
+    (void) owd_clock_header (&c, &h, 50);
+    for (guint64 i = 0; i < 1000; i++) {
+      guint64 us = i * 999 + 17; /* of a second, all residues */
+      gint64 first_ns = 1700000000 * S + (gint64) us * 1000, last_ns = first_ns + 999;
+      guint64 raw = (((guint64) 1700000000 + 2208988800u) << 32) + (us << 32) / 1000000;
+
+      f.start_raw = raw & sent[k].mask;
+      (void) owd_clock_learn (&c, &f);
+      if (i < OWD_STEP_KNOWN)
+        continue;
+      assert_true (owd_clock_instant (&c, &f, OWD_STAMP_START, &at));
+      assert_true (at.lo_ns <= first_ns);
+      assert_true (last_ns < at.lo_ns + owd_clock_step (&c, sent[k].kind, OWD_STAMP_START).bound_ns);
+      most_ns = MAX (most_ns, last_ns + 1 - at.lo_ns);
+    }
+    /* and no more than that is added */
+    assert_true (owd_clock_step (&c, sent[k].kind, OWD_STAMP_START).bound_ns - most_ns < 8);
+  }
+}
+
 /* IPFIX with uptime stamps and IE 160: noted at boot, the value says nothing of how uptime ran since; worked out anew
  * for each report (it moves by a ms), it is true now. */
 static void
@@ -637,6 +674,7 @@ main (void)
     cmocka_unit_test (floating_in_threes),
     cmocka_unit_test (steps_do_not_float),
     cmocka_unit_test (absolute_stamps_need_no_boot),
+    cmocka_unit_test (a_binary_fraction_cuts_as_well),
     cmocka_unit_test (a_boot_time_noted_long_ago),
   };
 
