@@ -296,7 +296,10 @@ owd_clock_instant (const OwdClock *self, const OwdFlow *flow, OwdStampEnd which,
   t = claim (self, flow, kind, raw);
   if (t == OWD_TIME_NONE)
     return FALSE;
-  *ret_instant = (OwdInstant){ .lo_ns = t }; /* IE 158, 159 count from the header's seconds as they stand there */
+  *ret_instant = (OwdInstant){ .lo_ns = t }; /* IE 158, 159 count from the header's seconds as they stand there, */
+  if (kind == OWD_STAMP_DELTA_US && raw == 0) /* and backwards only: 0 stands for all that was later than these */
+    ret_instant->clock_ns = self->tick_ns;
+  place_likely (self, ret_instant);
   return TRUE;
 }
 

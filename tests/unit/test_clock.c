@@ -622,6 +622,26 @@ a_binary_fraction_cuts_as_well (void **state)
   }
 }
 
+/* IE 158 counts back from whole seconds: a packet that came after them, and before its export, is sent as 0. */
+static void
+a_difference_of_zero_is_later (void **state)
+{
+  OwdClock c = { 0 };
+  OwdHeader h = { .export_s = 1700000000 };
+  OwdFlow f = { .start_kind = OWD_STAMP_DELTA_US, .start_raw = 250000, .end_kind = OWD_STAMP_DELTA_US, .end_raw = 0 };
+  OwdInstant at;
+
+  (void) state;
+  (void) owd_clock_header (&c, &h, 50);
+  assert_true (owd_clock_instant (&c, &f, OWD_STAMP_START, &at));
+  assert_int_equal (at.lo_ns, 1700000000 * S - 250 * MS);
+  assert_int_equal (at.clock_ns, 0);
+  assert_true (owd_clock_instant (&c, &f, OWD_STAMP_END, &at));
+  assert_int_equal (at.lo_ns, 1700000000 * S);
+  assert_int_equal (at.clock_ns, S);
+  assert_int_equal (at.likely_ns, S / 2);
+}
+
 /* IPFIX with uptime stamps and IE 160: noted at boot, the value says nothing of how uptime ran since; worked out anew
  * for each report (it moves by a ms), it is true now. */
 static void
@@ -675,6 +695,7 @@ main (void)
     cmocka_unit_test (steps_do_not_float),
     cmocka_unit_test (absolute_stamps_need_no_boot),
     cmocka_unit_test (a_binary_fraction_cuts_as_well),
+    cmocka_unit_test (a_difference_of_zero_is_later),
     cmocka_unit_test (a_boot_time_noted_long_ago),
   };
 
