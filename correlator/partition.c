@@ -196,6 +196,12 @@ static gboolean
 keep_pace (Part *part, gboolean at_end, GError **error)
 {
   OwdShareUse use = { .offset = part->offset };
+  OwdPaceMark mark = { .now_us = g_get_monotonic_time (),
+                       .waited_us = part->worker->waited_us,
+                       .now = g_get_real_time () * OWD_NS_PER_US,
+                       .log_time = part->log_time,
+                       .delivered = owd_correlator_watermark (part->engine),
+                       .at_end = at_end };
   double before = part->pace.share;
 
   if (part->next_share < part->shares->len || part->offset < part->committed.offset)
@@ -203,9 +209,7 @@ keep_pace (Part *part, gboolean at_end, GError **error)
   if (part->absences != part->worker->absences)
     owd_pace_rest (&part->pace);
   part->absences = part->worker->absences;
-  use.keep_ppm = (guint32) (1e6
-                            * owd_pace_step (&part->pace, g_get_monotonic_time (), g_get_real_time () * OWD_NS_PER_US,
-                                             part->log_time, at_end));
+  use.keep_ppm = (guint32) (1e6 * owd_pace_step (&part->pace, &mark));
   while (part->pace.share != before
          && !owd_store_use_share (part->worker->store, part->part, &use, part->shares, error)) {
     if (!worker_try_again (part->worker, error))

@@ -32,7 +32,7 @@ typedef struct {
   GArray *shares;   /* OwdShareUse: from where on what share of the flows is kept */
   guint next_share; /* likewise */
   OwdPace pace;
-  guint absences; /* the worker's, when the pace was last looked at */
+  guint absences;    /* the worker's, when the pace was last looked at */
   gint64 asked_us;   /* when new profiles were looked for */
   GArray *samples;   /* OwdSample, with point numbers of the worker */
   GArray *counts;    /* OwdCount, likewise */
@@ -56,6 +56,7 @@ struct Worker {
   GHashTable *point_numbers; /* OwdStateKey -> number + 1 */
   guint failures;            /* of the database in a row, */
   guint absences;            /* and ever */
+  gint64 waited_us;          /* for the log, ever */
   gint64 exporters_us;
   gint64 notified_us; /* when the database told of new profiles */
   GError *error;      /* why the worker ended early */

@@ -109,12 +109,14 @@ static void
 wait_for_log (Worker *w)
 {
   g_autofree struct pollfd *fds = g_new0 (struct pollfd, w->parts->len + 1);
+  gint64 before_us = g_get_monotonic_time ();
 
   for (guint i = 0; i < w->parts->len; i++)
     fds[i] = (struct pollfd){ .fd = owd_log_reader_fd (((Part *) g_ptr_array_index (w->parts, i))->reader),
                               .events = POLLIN };
   fds[w->parts->len] = (struct pollfd){ .fd = w->program->stop_fd, .events = POLLIN };
   (void) poll (fds, w->parts->len + 1, (int) MAX (w->program->commit_us / 1000, 1));
+  w->waited_us += g_get_monotonic_time () - before_us;
   for (guint i = 0; i < w->parts->len; i++) {
     if (fds[i].revents != 0)
       (void) owd_log_reader_wait (((Part *) g_ptr_array_index (w->parts, i))->reader, 0);

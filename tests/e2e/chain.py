@@ -54,10 +54,10 @@ def say(text):
     print(text, flush=True)
 
 
-def run(name, *args, env=None, check=True):
+def run(name, *args, env=None, check=True, timeout=240):
     """A program to its end. Returns its stderr."""
     done = subprocess.run([PROGRAMS[name], *args], env=dict(os.environ, **(env or {})), capture_output=True, text=True,
-                          timeout=240, check=False)
+                          timeout=timeout, check=False)
     if check and done.returncode != 0:
         raise AssertionError(f'{name} {args}: exit {done.returncode}: {done.stderr}')
     return done.stderr

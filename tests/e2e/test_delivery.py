@@ -6,6 +6,7 @@ And with twice as much as can be worked off: whole flows go, what is told of the
 
 Environment: OWD_TEST_SEED, OWD_TEST_LIVE seconds of live traffic (default 12).
 """
+import math
 import os
 import random
 import signal
@@ -165,6 +166,7 @@ class Delivery(chain.Case):
         same = self.replay(self.path('log'), shares)
         self.assertEqual(same.final_rows(final[0]), final)
         whole = self.replay(self.path('log'), [])
+        calm = [0, 0, 0]  # while the share stood still: come, delivered, told
         for told in (first, second):
             # a packet's records come within seconds: what is told then is what its flow's fate was
             ahead = 3_000_000_000
@@ -174,8 +176,10 @@ class Delivery(chain.Case):
                 if b[0] + ahead > told[-1][0]:
                     break
                 count = f'SELECT count (*) FROM owd.samples WHERE ts >= owd.ts_of_ns ({a[0]}) AND ts < owd.ts_of_ns ({b[0]})'
-                n = int(whole.query(count)[0])
-                come, got = come + n, got + int(database.query(count)[0])
+                n, m = int(whole.query(count)[0]), int(database.query(count)[0])
+                if len(set(then)) == 1:
+                    calm = [x + y for x, y in zip(calm, (n, m, n * then[0]))]
+                come, got = come + n, got + m
                 least, most = least + n * min(then), most + n * max(then)
             lag = max(lag for _, _, lag in told)
             say(f'{got} of {come} samples: {100 * got / come:.1f} %, told {100 * least / come:.1f} to {100 * most / come:.1f} %; '
@@ -185,6 +189,11 @@ class Delivery(chain.Case):
             self.assertGreater(got, least - 0.02 * come)
             self.assertLess(got, most + 0.02 * come)
             self.assertLess(lag, 3 * MAX_LAG_S)
+        self.assertGreater(calm[2], 0)
+        chance = math.sqrt(4 * (1 - calm[2] / calm[0]) / calm[2])  # up to four samples of a conversation stay or go together
+        say(f'while the share stood still {calm[1]} of {calm[0]}: {100 * (calm[1] / calm[2] - 1):.2f} % off what was told; by chance '
+            f'{100 * chance:.2f} %')
+        self.assertLess(abs(calm[1] / calm[2] - 1), 0.02 + 3 * chance)
         say(f'{len(shares)} changes of the share; {final[1]} samples final, the same replayed')
 
 
