@@ -9,7 +9,7 @@
  * There is no state to lose: a restart, another process or a repeated call goes on from the row, whose lock makes two
  * of them take turns.
  *
- *   each call      10 s and 1 min, in one row per path
+ *   each call      indexes of samples that pay by now (owd.index_samples); 10 s and 1 min, in one row per path
  *   end of an hour the hour's rows of 10 s and of 1 min become one row each; 5 min and 1 h are made from them
  *   end of a day   the rows of 1 h become one; 1 d is made from them
  *   each minute    edges (owd.edge): sums from the begin of the hour to there, over what the call before has left
@@ -50,7 +50,7 @@ struct OwdRoller {
   gint64 day; /* whose tables are there */
   /* Where the watermark was at the last look, and when that was; a look may take several calls. */
   gint64 mark_us, looked_us;
-  gboolean looking, has_backlog;
+  gboolean looking, knows_speed, has_backlog;
   GArray *seen;  /* OwdSeen, in order of path, then of delivery */
   GArray *tally; /* OwdTally, in order of path, ts */
   GArray *paths; /* gint32: rising, to be written */
@@ -152,9 +152,41 @@ note_speed (OwdRoller *self, gint64 mark_us)
 
   if (self->looking)
     return;
+  self->knows_speed = self->looked_us != 0;
   self->has_backlog = mark_us > self->mark_us && mark_us - self->mark_us > BACKLOG_SPEED * (now_us - self->looked_us);
   self->mark_us = mark_us == G_MININT64 ? G_MAXINT64 : mark_us;
   self->looked_us = now_us;
+}
+
+/* Lets tables have the indexes that pay by now: those of hours that the watermark has passed, all where there is no
+ * backlog. In a transaction of its own, and before their samples are read. */
+static gboolean
+index_samples (OwdRoller *self, gint64 mark_us, gboolean patient, gboolean *ret_more, GError **error)
+{
+  gboolean all = !patient || (self->knows_speed && !self->has_backlog);
+  g_autofree char *upto = NULL, *sql = NULL;
+  g_autoptr (PGresult) res = NULL;
+
+  if (!all && mark_us == G_MININT64)
+    return TRUE;
+  upto = instant (all ? G_MAXINT64 : floor_to (mark_us + 1, HOUR_US));
+  sql = g_strdup_printf ("SELECT owd.index_samples (%s)", upto);
+  res = owd_conn_query (self->conn, "making indexes of samples", PGRES_TUPLES_OK, sql, 0, NULL, error);
+  if (res != NULL)
+    *ret_more |= strcmp (PQgetvalue (res, 0, 0), "t") == 0;
+  return res != NULL;
+}
+
+static gboolean
+look (OwdRoller *self, gboolean patient, gboolean *ret_more, GError **error)
+{
+  g_autoptr (PGresult) res = owd_conn_query (self->conn, "looking at the watermark", PGRES_TUPLES_OK,
+                                             "SELECT " US_OF ("ts") " FROM owd.watermark", 0, NULL, error);
+
+  if (res == NULL)
+    return FALSE;
+  note_speed (self, get_us (res, 0, 0));
+  return index_samples (self, get_us (res, 0, 0), patient, ret_more, error);
 }
 
 /* Takes the lock that other rollers wait for. *ret_from: end of what is rolled up, or the first table with anything
@@ -189,7 +221,6 @@ find_range (OwdRoller *self, gboolean patient, gint64 *ret_from, gint64 *ret_unt
   mark = get_us (rest, 0, 1);
   next = get_us (rest, 0, 2);
   *ret_edges = get_us (rest, 0, 3);
-  note_speed (self, mark);
   *ret_until = mark == G_MININT64 ? mark : floor_to (mark + 1, patient && self->has_backlog ? HOUR_US : MINUTE_US);
   if (next == G_MININT64) /* nothing was ever delivered behind `from` */
     next = from == G_MININT64 ? *ret_until : MAX (from, floor_to (*ret_until, HOUR_US));
@@ -923,7 +954,7 @@ roll_some (OwdRoller *self, gboolean patient, gboolean *ret_more, GError **error
     self->day = G_MININT64; /* its tables may have been dropped meanwhile */
     return FALSE;
   }
-  *ret_more = u.to_us < until;
+  *ret_more |= u.to_us < until;
   return summarize (self, &u, error);
 }
 
@@ -933,7 +964,7 @@ owd_roller_run (OwdRoller *self, gboolean patient, gboolean *ret_more, GError **
   gboolean fine;
 
   *ret_more = FALSE;
-  fine = roll_some (self, patient, ret_more, error);
+  fine = look (self, patient, ret_more, error) && roll_some (self, patient, ret_more, error);
   self->looking = fine && *ret_more;
   shrink (&self->seen);
   shrink (&self->tally);

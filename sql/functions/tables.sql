@@ -80,6 +80,43 @@ BEGIN ATOMIC
 END;
 COMMENT ON FUNCTION owd.add_rollups (timestamptz) IS 'Makes the tables for roll-ups of what was delivered at ts; private.';
 
+-- Indexes of the tables that samples, excess and tallies of a time range are in: one path over time, and everything within a range.
+-- To keep them while rows come costs the server more than the rows themselves; to make them at once, a third of that. So a table is
+-- made without: it gets them when rows come no faster than time goes by, and while a backlog is worked off when nothing comes any
+-- more. upto: of tables that end there or before; infinity: of all. The newest first, an hour's a call, since rows that come wait
+-- for it. Returns whether there are more. Gives up where another call is at it, or something else has a table for two seconds.
+-- Little memory: to sort what a processor's cache holds and merge that takes two thirds of the time of one sort in memory.
+CREATE OR REPLACE FUNCTION owd.index_samples (upto timestamptz) RETURNS boolean
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+SET lock_timeout = '2s'
+SET maintenance_work_mem = '8MB'
+SET max_parallel_maintenance_workers = 0
+AS $$
+DECLARE
+  children name[];
+  child name;
+BEGIN
+  IF NOT pg_try_advisory_xact_lock (hashtextextended ('oneway index_samples', 0)) THEN
+    RETURN false;
+  END IF;
+  children := ARRAY (
+    SELECT t.name
+      FROM unnest (ARRAY['owd.sample', 'owd.excess', 'owd.tally']::regclass[]) p (parent)
+     CROSS JOIN LATERAL owd.tables_of (p.parent) t
+     WHERE t.hi <= upto AND NOT EXISTS (SELECT FROM pg_index i WHERE i.indrelid = format ('owd.%I', t.name)::regclass)
+     ORDER BY t.hi DESC, t.name LIMIT 4);
+  FOREACH child IN ARRAY children[:3] LOOP
+    EXECUTE format ('CREATE INDEX ON owd.%I (path_id, ts)', child);
+    EXECUTE format ('CREATE INDEX ON owd.%I USING brin (ts)', child);
+  END LOOP;
+  RETURN cardinality (children) > 3;
+EXCEPTION
+  WHEN lock_not_available OR undefined_table THEN RETURN false;
+END
+$$;
+COMMENT ON FUNCTION owd.index_samples (timestamptz) IS 'Makes the indexes that tables of samples which end by then lack; true: more of them do; private.';
+
 -- BRIN knows nothing of pages that were filled after the last vacuum, so whoever asks for a range of time reads all of these; and of a
 -- table that is full vacuum leaves out the last fifth. So whoever has read a range back has it summarized. Gives up where something
 -- else has the table for two seconds: the next call, or vacuum, does it.

@@ -10,6 +10,8 @@ DECLARE
   base bigint := (SELECT count (*) FROM owd.sample);
 BEGIN
   PERFORM owd.add_samples (t) FROM generate_series (from_ts, to_ts + interval '1 h', interval '1 h') t;
+  WHILE owd.index_samples ('infinity') LOOP
+  END LOOP;
   INSERT INTO owd.sample (ts, seq, owd_ns, lo_ns, hi_ns, sigma_ns, bias_ns, flow, path_id, profile_id, part, flags, kind, proto)
   SELECT at, base + row_number () OVER (ORDER BY at), d, d - (width * 0.4)::bigint, d + (width * 0.6)::bigint, width / 4, 0, i, path, 0, i % 4, 0, 1, 6
     FROM (SELECT i, date_bin (CASE i % 3 WHEN 0 THEN interval '7 s' WHEN 1 THEN interval '10 min' ELSE interval '1 us' END,

@@ -32,8 +32,21 @@ SELECT test.sample (test.path ('a', 'b'), '2026-03-29 23:59:59.999999+00', 1);
 DO $$
 BEGIN
   ASSERT (SELECT count (*) FROM owd.sample_20260329_00) = 1 AND (SELECT count (*) FROM owd.sample_20260329_23) = 1;
-  -- both indexes came along
-  ASSERT (SELECT count (*) FROM pg_index WHERE indrelid = 'owd.sample_20260329_23'::regclass AND indisvalid) = 2;
+END $$;
+
+-- Both indexes come when asked for, to tables that end by then, an hour at a time and the newest first; once.
+CREATE FUNCTION test.indexes (hour text) RETURNS bigint
+LANGUAGE sql AS $$ SELECT count (*) FROM pg_index i WHERE i.indrelid = ('owd.sample_20260329_' || hour)::regclass AND i.indisvalid $$;
+DO $$
+BEGIN
+  ASSERT owd.add_samples ('2026-03-29 12:00+00') AND test.indexes ('00') + test.indexes ('12') + test.indexes ('23') = 0;
+  ASSERT NOT owd.index_samples (NULL) AND NOT owd.index_samples ('2026-03-29 00:59:59+00') AND test.indexes ('00') = 0;
+  ASSERT owd.index_samples ('2026-03-29 23:59:59+00');
+  ASSERT test.indexes ('00') = 0 AND test.indexes ('12') = 2 AND test.indexes ('23') = 0;
+  ASSERT NOT owd.index_samples ('2026-03-29 23:59:59+00');
+  ASSERT test.indexes ('00') = 2 AND test.indexes ('12') = 2 AND test.indexes ('23') = 0;
+  ASSERT NOT owd.index_samples ('infinity') AND NOT owd.index_samples ('infinity') AND test.indexes ('23') = 2;
+  ASSERT (SELECT count (*) FROM pg_index i WHERE i.indrelid = 'owd.excess_20260329_00'::regclass) = 2;
 END $$;
 SET timezone = 'UTC';
 
