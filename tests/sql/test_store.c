@@ -918,8 +918,9 @@ survives_death_at_any_statement (void **state)
 static void
 takes_whole_hours_of_a_backlog (void **state)
 {
-  static const char indexes[] = "SELECT string_agg ((SELECT count (*) FROM pg_index i WHERE i.indrelid = format ('owd.%%I',"
-                                " t.name)::regclass)::text, ',' ORDER BY t.lo) FROM owd.tables_of ('owd.sample') t";
+  static const char indexes[]
+      = "SELECT string_agg ((SELECT count (*) FROM pg_index i WHERE i.indrelid = format ('owd.%%I',"
+        " t.name)::regclass)::text, ',' ORDER BY t.lo) FROM owd.tables_of ('owd.sample') t";
   g_autoptr (OwdStore) store = open_store (NULL);
   GError *error = NULL;
 
@@ -935,7 +936,7 @@ takes_whole_hours_of_a_backlog (void **state)
     assert_consistent ();
   }
   assert_sql ("t", "SELECT filled_to = date_trunc ('hour', filled_to) FROM owd.resolution WHERE width = 60");
-  assert_sql ("2,0", indexes); /* of the hour that is over only */
+  assert_sql ("2,0", indexes);                   /* of the hour that is over only */
   assert_works (roll_all (store, TRUE, &error)); /* it has come to rest */
   assert_sql ("2,2", indexes);
   assert_sql ("t", "SELECT filled_to = date_trunc ('minute', (SELECT ts + interval '1 us' FROM owd.watermark))"
