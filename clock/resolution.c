@@ -55,15 +55,14 @@ owd_resolution_use (OwdResolution *self, guint64 us)
   rest = (guint32) (us % ALL_US);
   residues (rest, residue);
   for (guint i = 0; i < OWD_STEP_CANDIDATES; i++) {
-    OwdStepVote *v = &self->vote[i];
+    OwdStepVote *v = &self->vote[i], was = *v;
+    gboolean agrees = residue[i] == was.phase && was.vote > 0, anew = !agrees && was.vote <= 0;
 
-    v->n++;
-    if (residue[i] == v->phase && v->vote > 0) {
-      v->agree++;
-      v->vote++;
-    } else if (--v->vote < 0) {
-      *v = (OwdStepVote){ .phase = residue[i], .vote = 1, .agree = 1, .n = 1 };
-    }
+    /* without a branch: residues come at random */
+    v->phase = anew ? residue[i] : was.phase;
+    v->vote = anew ? 1 : was.vote + (agrees ? 1 : -1);
+    v->agree = anew ? 1 : was.agree + (guint32) agrees;
+    v->n = anew ? 1 : was.n + 1;
     if (consistent (self, v))
       self->step_us = CANDIDATE_US[i];
   }

@@ -36,7 +36,11 @@
 /* Without inotify (the kernel's limit on instances is reached): how long one sleep may be. */
 #define BLIND_WAIT_MS 200
 #define FIRST_SLOTS 64 /* for exporter states */
-#define DICTIONARY ((gsize) G_MAXUINT16 + 1)
+#define AHEAD 512      /* bytes: readers of many partitions take turns, and a block has left the near cache meanwhile */
+
+/* odd, and without a pattern: fractional parts of roots */
+#define KEY_MIX_A G_GUINT64_CONSTANT (0x9e3779b97f4a7c15)
+#define KEY_MIX_B G_GUINT64_CONSTANT (0xbb67ae8584caa73b)
 
 struct OwdLogReader {
   char *dir; /* of the partition */
@@ -60,7 +64,9 @@ struct OwdLogReader {
   GArray *keys;        /* of OwdStateKey, by dense number */
   guint32 *slots;      /* open addressing: number plus 1 by the key's hash; 0: free */
   guint n_slots;       /* a power of two, more than twice as many as keys */
-  guint32 *dictionary; /* number, by the block's local index; these count from 0 up to less than DICTIONARY */
+  guint32 *states;     /* where they stand in the block, by its own index, n_states of them */
+  guint32 *dictionary; /* number, by the same index */
+  guint n_states;
   GArray *shapes;      /* of const OwdStoredShape *, in the block, by index */
   OwdStampBases bases; /* of the last header */
 
@@ -140,7 +146,7 @@ look (OwdLogReader *self, guint64 at, const OwdBlockHead **ret_head, GError **er
   if (have < bytes)
     return TOO_LITTLE;
   head = (const OwdBlockHead *) p;
-  if (!owd_block_sum_fits (head, self->seed) || !owd_block_items_fit (head))
+  if (!owd_block_sum_fits (head, self->seed) || !owd_block_items_fit (head, self->states, &self->n_states))
     return NO_BLOCK;
   *ret_head = head;
   return FOUND;
@@ -345,6 +351,87 @@ go_on (OwdLogReader *self, GError **error)
   return enter (self, g_array_index (bases, guint64, i), MAX (self->pos, end), error);
 }
 
+/* ---- states ------------------------------------------------------------------------------------ */
+
+static const OwdStateKey *
+key_at (const OwdLogReader *self, guint32 number)
+{
+  return &g_array_index (self->keys, OwdStateKey, number);
+}
+
+/* In line, since blocks of a log of many exporters name a state for every second or third record. */
+G_STATIC_ASSERT (sizeof (OwdStateKey) == 3 * sizeof (guint64));
+
+static inline guint
+hash_of (const OwdStateKey *key)
+{
+  const guint8 *p = (const guint8 *) key;
+  unsigned __int128 product = (unsigned __int128) (owd_word (p) ^ owd_word (p + 16) ^ KEY_MIX_A)
+                              * (owd_word (p + 8) ^ __builtin_bswap64 (owd_word (p + 16)) ^ KEY_MIX_B);
+  guint64 sum = (guint64) product ^ (guint64) (product >> 64);
+
+  return (guint) (sum ^ sum >> 32);
+}
+
+static inline gboolean
+is_same (const OwdStateKey *a, const OwdStateKey *b)
+{
+  const guint8 *x = (const guint8 *) a, *y = (const guint8 *) b;
+
+  return ((owd_word (x) ^ owd_word (y)) | (owd_word (x + 8) ^ owd_word (y + 8))
+          | (owd_word (x + 16) ^ owd_word (y + 16)))
+         == 0;
+}
+
+/* Where the key's number stands, or belongs. */
+static guint32 *
+find_slot (const OwdLogReader *self, const OwdStateKey *key)
+{
+  guint i = hash_of (key) & (self->n_slots - 1);
+
+  while (self->slots[i] != 0 && !is_same (key_at (self, self->slots[i] - 1), key))
+    i = (i + 1) & (self->n_slots - 1);
+  return &self->slots[i];
+}
+
+static void
+grow_slots (OwdLogReader *self)
+{
+  self->n_slots *= 2;
+  g_free (self->slots);
+  self->slots = g_new0 (guint32, self->n_slots);
+  for (guint32 i = 0; i < self->keys->len; i++)
+    *find_slot (self, key_at (self, i)) = i + 1;
+}
+
+static guint32
+number_of (OwdLogReader *self, const OwdStateKey *key)
+{
+  guint32 *slot = find_slot (self, key);
+
+  if (*slot != 0)
+    return *slot - 1;
+  g_array_append_val (self->keys, *key);
+  *slot = self->keys->len;
+  if (2 * self->keys->len >= self->n_slots)
+    grow_slots (self);
+  return self->keys->len - 1;
+}
+
+/* Every block names its states anew, most of them in front of their first record. All are looked up at once: with many
+ * exporters each look-up waits for memory, and here several of them wait together. */
+static void
+learn_states (OwdLogReader *self, const OwdBlockHead *head)
+{
+  for (guint i = 0; i < self->n_states; i++) {
+    const OwdStoredState *s = (const OwdStoredState *) ((const guint8 *) head + self->states[i]);
+    OwdStateKey key = { .domain = s->domain, .version = s->version };
+
+    memcpy (key.addr.b, s->addr, sizeof key.addr.b);
+    self->dictionary[i] = number_of (self, &key);
+  }
+}
+
 /* ---- blocks ------------------------------------------------------------------------------------ */
 
 static OwdStatus
@@ -360,6 +447,7 @@ deliver (OwdLogReader *self, const OwdBlockHead *head, OwdLogBlock *ret_block)
   self->pos = self->searched = self->delivered = ret_block->next;
   self->reported = FALSE;
   g_array_set_size (self->shapes, 0);
+  learn_states (self, head);
   return OWD_STATUS_OK;
 }
 
@@ -441,54 +529,6 @@ owd_log_reader_next (OwdLogReader *self, OwdLogBlock *ret_block, GError **error)
 }
 
 /* ---- items ------------------------------------------------------------------------------------- */
-
-static const OwdStateKey *
-key_at (const OwdLogReader *self, guint32 number)
-{
-  return &g_array_index (self->keys, OwdStateKey, number);
-}
-
-/* Where the key's number stands, or belongs. */
-static guint32 *
-find_slot (const OwdLogReader *self, const OwdStateKey *key)
-{
-  guint i = owd_state_key_hash (key) & (self->n_slots - 1);
-
-  while (self->slots[i] != 0 && !owd_state_key_equal (key_at (self, self->slots[i] - 1), key))
-    i = (i + 1) & (self->n_slots - 1);
-  return &self->slots[i];
-}
-
-static void
-grow_slots (OwdLogReader *self)
-{
-  self->n_slots *= 2;
-  g_free (self->slots);
-  self->slots = g_new0 (guint32, self->n_slots);
-  for (guint32 i = 0; i < self->keys->len; i++)
-    *find_slot (self, key_at (self, i)) = i + 1;
-}
-
-/* Every block names its states anew. */
-static void
-learn_state (OwdLogReader *self, const guint8 *p)
-{
-  const OwdStoredState *s = (const OwdStoredState *) p;
-  OwdStateKey key = { .domain = s->domain, .version = s->version };
-  guint32 *slot;
-
-  memcpy (key.addr.b, s->addr, sizeof key.addr.b);
-  slot = find_slot (self, &key);
-  if (*slot == 0) {
-    g_array_append_val (self->keys, key);
-    *slot = self->keys->len;
-    if (2 * self->keys->len >= self->n_slots) {
-      grow_slots (self);
-      slot = find_slot (self, &key);
-    }
-  }
-  self->dictionary[s->index] = *slot - 1;
-}
 
 static const OwdStateKey *
 key_of (const OwdLogReader *self, guint16 index, guint32 *ret_state)
@@ -637,6 +677,7 @@ owd_log_block_next (OwdLogBlock *block, OwdItemType *ret_type, OwdHeader *header
   while (block->p < block->end) {
     const guint8 *p = block->p;
 
+    __builtin_prefetch (p + AHEAD);
     block->p += p[1] * (gsize) 8;
     switch (p[0]) {
     case OWD_STORED_BRIEF4: {
@@ -692,10 +733,7 @@ owd_log_block_next (OwdLogBlock *block, OwdItemType *ret_type, OwdHeader *header
     case OWD_STORED_SHAPE:
       g_array_append_val (block->reader->shapes, p);
       break;
-    case OWD_STORED_STATE:
-      learn_state (block->reader, p);
-      break;
-    default:
+    default: /* states are known */
       break;
     }
   }
@@ -738,7 +776,8 @@ owd_log_reader_open (const char *dir, guint partition, guint64 offset, GError **
   self->keys = g_array_new (FALSE, FALSE, sizeof (OwdStateKey));
   self->n_slots = FIRST_SLOTS;
   self->slots = g_new0 (guint32, self->n_slots);
-  self->dictionary = g_new (guint32, DICTIONARY);
+  self->dictionary = g_new (guint32, OWD_BLOCK_STATES);
+  self->states = g_new (guint32, OWD_BLOCK_STATES);
   self->shapes = g_array_new (FALSE, FALSE, sizeof (const OwdStoredShape *));
   if (!g_file_test (self->dir, G_FILE_TEST_IS_DIR)) {
     g_set_error (error, OWD_ERROR, OWD_ERROR_IO, "%s: the partition's directory is missing", self->dir);
@@ -833,6 +872,7 @@ owd_log_reader_free (OwdLogReader *self)
   g_clear_pointer (&self->keys, g_array_unref);
   g_free (self->slots);
   g_free (self->dictionary);
+  g_free (self->states);
   g_clear_pointer (&self->shapes, g_array_unref);
   g_free (self->buf);
   g_free (self->dir);

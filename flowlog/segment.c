@@ -357,7 +357,7 @@ ext_words (guint32 mask)
 }
 
 gboolean
-owd_block_items_fit (const OwdBlockHead *head)
+owd_block_items_fit (const OwdBlockHead *head, guint32 *ret_states, guint *ret_n)
 {
   const guint8 *p = (const guint8 *) (head + 1), *end = (const guint8 *) head + head->bytes;
   guint32 items = 0, n_states = 0, n_shapes = 0;
@@ -375,7 +375,7 @@ owd_block_items_fit (const OwdBlockHead *head)
     case OWD_STORED_STATE:
       if (bytes < sizeof (OwdStoredState) || index != n_states)
         return FALSE;
-      n_states++;
+      ret_states[n_states++] = (guint32) (p - (const guint8 *) head);
       break;
     case OWD_STORED_HEADER:
       if (bytes < sizeof (OwdStoredHeader) || index >= n_states)
@@ -418,5 +418,6 @@ owd_block_items_fit (const OwdBlockHead *head)
     }
     p += bytes;
   }
+  *ret_n = n_states;
   return items == head->items;
 }

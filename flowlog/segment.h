@@ -263,9 +263,12 @@ void owd_block_seal (OwdBlockHead *head, guint64 seed);
 gboolean owd_block_head_plausible (const OwdBlockHead *head, guint64 offset);
 /* head: plausible and followed by the rest of the block. */
 gboolean owd_block_sum_fits (const OwdBlockHead *head, guint64 seed);
+#define OWD_BLOCK_STATES ((gsize) G_MAXUINT16 + 1) /* that a block can have */
+
 /* Walks the items of a block whose checksum fits. TRUE: lengths, indices and order are such that items can be decoded
- * without a further check. */
-gboolean owd_block_items_fit (const OwdBlockHead *head);
+ * without a further check. ret_states: room for OWD_BLOCK_STATES; *ret_n of them, by index: where in the block the
+ * OwdStoredState is, from its header on. */
+gboolean owd_block_items_fit (const OwdBlockHead *head, guint32 *ret_states, guint *ret_n);
 
 G_END_DECLS
 

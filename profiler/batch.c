@@ -54,7 +54,7 @@ struct OwdProfileBatch {
   Record record[BATCH_RECORDS];
 };
 
-gboolean
+inline gboolean
 record_is_chosen (const OwdFlow *flow, guint64 records)
 {
   guint mix = flow->sport ^ flow->dport ^ flow->src.b[15] ^ flow->dst.b[15];
@@ -63,7 +63,7 @@ record_is_chosen (const OwdFlow *flow, guint64 records)
   return !(flow->flags & OWD_FLOW_POST_NAT) && ((mix ^ mix >> 3 ^ mix >> 6) & (one_in - 1)) == 0;
 }
 
-void
+inline void
 counts_add (Counts *self, const OwdFlow *flow)
 {
   self->sent += !(flow->flags & (OWD_FLOW_REVERSE | OWD_FLOW_POST_NAT));
@@ -83,7 +83,7 @@ counts_add (Counts *self, const OwdFlow *flow)
 
 /* Of all that makes a flow one to its exporter: direction, interface and side, too. It only finds continuations, and
  * never leaves this program. */
-static guint64
+static inline guint64
 mix_flow (const OwdFlow *flow)
 {
   guint64 word[4], sum;
@@ -97,7 +97,7 @@ mix_flow (const OwdFlow *flow)
   return sum ^ sum >> 29;
 }
 
-void
+inline void
 record_from_flow (Record *ret, const OwdFlow *flow)
 {
   *ret = (Record){ .hash = mix_flow (flow),
@@ -186,6 +186,7 @@ void
 owd_profile_batch_flow (OwdProfileBatch *self, const OwdFlow *flow)
 {
   Slot *slot = slot_at (self, self->current);
+  Datagram *d;
 
   if (self->n_records == BATCH_RECORDS) {
     OwdHeader header = self->datagram[self->n_datagrams - 1].header;
@@ -193,11 +194,12 @@ owd_profile_batch_flow (OwdProfileBatch *self, const OwdFlow *flow)
     owd_profile_batch_flush (self);
     start_datagram (self, &header);
   }
-  counts_add (&self->datagram[self->n_datagrams - 1].counts, flow);
+  d = &self->datagram[self->n_datagrams - 1];
+  counts_add (&d->counts, flow);
   if (!record_is_chosen (flow, ++slot->records))
     return;
   record_from_flow (&self->record[self->n_records++], flow);
-  self->datagram[self->n_datagrams - 1].n++;
+  d->n++;
 }
 
 /* The next datagram of the same profile; behind the last one any other. */
@@ -218,12 +220,10 @@ give (OwdProfileBatch *self, Slot *slot)
     __builtin_prefetch (after (self, second));
     for (guint32 k = second->first; k < second->first + second->n; k++)
       __builtin_prefetch (&self->record[k]);
-    for (guint32 k = next->first; k < next->first + next->n; k++)
-      owd_profile_prefetch_record (slot->profile, &self->record[k]);
+    owd_profile_prefetch_records (slot->profile, &self->record[next->first], next->n);
     owd_profile_add_header (slot->profile, &d->header);
     owd_profile_add_counts (slot->profile, &d->counts);
-    for (guint32 k = d->first; k < d->first + d->n; k++)
-      owd_profile_add_record (slot->profile, &self->record[k]);
+    owd_profile_add_records (slot->profile, &self->record[d->first], d->n);
     i = d->next;
   }
   slot->first = slot->last = 0;

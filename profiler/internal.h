@@ -37,9 +37,9 @@ gboolean record_is_chosen (const OwdFlow *flow, guint64 records);
 
 /* Both belong to the header given last. */
 void owd_profile_add_counts (OwdProfile *self, const Counts *counts);
-void owd_profile_add_record (OwdProfile *self, const Record *record);
-/* It will be added soon: asks for the memory it needs. */
-void owd_profile_prefetch_record (const OwdProfile *self, const Record *record);
+void owd_profile_add_records (OwdProfile *self, const Record *records, guint n);
+/* They will be added soon: asks for the memory they need. */
+void owd_profile_prefetch_records (const OwdProfile *self, const Record *records, guint n);
 /* One datagram's header, from two partitions. */
 static inline gboolean
 owd_profile_same_header (const OwdHeader *a, const OwdHeader *b)
@@ -58,7 +58,31 @@ typedef struct {
   guint32 bin[2][LAG_SIDE]; /* below zero, from zero on */
 } LagHist;
 
-void lag_add (LagHist *self, gint64 ns);
+/* 0..15: ms; then 16 to each octave. */
+static inline guint
+lag_bin (guint64 ms)
+{
+  guint octave;
+
+  if (ms < 16)
+    return (guint) ms;
+  octave = 63u - (guint) __builtin_clzll (ms) - 4; /* ms >> octave is in 16..31 */
+  if (octave >= LAG_OCTAVES)
+    return LAG_SIDE - 1;
+  return 16 * octave + (guint) (ms >> octave);
+}
+
+/* In line: several to each record. */
+static inline void
+lag_add (LagHist *self, gint64 ns)
+{
+  gboolean positive = ns >= 0;
+  guint64 ms = (positive ? (guint64) ns : -(guint64) ns) / (guint64) OWD_NS_PER_MS;
+
+  self->n++;
+  self->bin[positive][lag_bin (ms)]++;
+}
+
 void lag_merge (LagHist *self, const LagHist *other);
 /* Value in ms at or below which a share q of all lies; 0 where there is nothing. */
 double lag_quantile_ms (const LagHist *self, double q);
@@ -124,8 +148,20 @@ typedef struct {
 
 /* TRUE: only silence can have ended it. */
 gboolean timeout_add (Timeouts *self, const Record *record, const TimedFlow *timed);
+static inline guint8
+timeout_tag (guint64 hash)
+{
+  return (guint8) (hash >> 56) | 1;
+}
 /* Asks for the memory that a record of this flow will need soon. */
-void timeout_prefetch (const Timeouts *self, guint64 hash);
+static inline void
+timeout_prefetch (const Timeouts *self, guint64 hash)
+{
+  guint i = hash % RECENT_FLOWS;
+
+  if (self->tag[i] == timeout_tag (hash))
+    __builtin_prefetch (&self->recent[i], 1);
+}
 void timeout_merge (Timeouts *self, const Timeouts *other);
 typedef struct {
   OwdEstimate active_s, inactive_s, repeats;

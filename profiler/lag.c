@@ -7,19 +7,6 @@
 #include <math.h>
 #include <string.h>
 
-static guint
-side_index (guint64 ms)
-{
-  guint octave;
-
-  if (ms < 16)
-    return (guint) ms;
-  octave = 63u - (guint) __builtin_clzll (ms) - 4; /* ms >> octave is in 16..31 */
-  if (octave >= LAG_OCTAVES)
-    return LAG_SIDE - 1;
-  return 16 * (octave + 1) + (guint) (ms >> octave) - 16;
-}
-
 /* Lower edge of a bin, and its width, in ms. */
 static double
 bin_low (guint i, double *ret_width)
@@ -32,16 +19,6 @@ bin_low (guint i, double *ret_width)
   octave = i / 16 - 1;
   *ret_width = ldexp (1, (int) octave);
   return ldexp ((double) (16 + i % 16), (int) octave);
-}
-
-void
-lag_add (LagHist *self, gint64 ns)
-{
-  gboolean positive = ns >= 0;
-  guint64 ms = (positive ? (guint64) ns : -(guint64) ns) / (guint64) OWD_NS_PER_MS;
-
-  self->n++;
-  self->bin[positive][side_index (ms)]++;
 }
 
 void

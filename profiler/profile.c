@@ -373,7 +373,7 @@ owd_profile_add_header (OwdProfile *self, const OwdHeader *header)
 /* ---- records --------------------------------------------------------------------------------------- */
 
 /* Age at export, and the stamp on its own scale. FALSE: no stamp, or none that has an age. */
-static gboolean
+static inline gboolean
 age_of (const OwdProfile *self, OwdStampKind kind, guint64 raw, gint64 *ret_age_ns, gint64 *ret_own_ns)
 {
   const OwdHeader *h = &self->header;
@@ -386,7 +386,10 @@ age_of (const OwdProfile *self, OwdStampKind kind, guint64 raw, gint64 *ret_age_
     *ret_own_ns = (self->clock.boot.use_uptime_ms - age_ms) * OWD_NS_PER_MS;
     return TRUE;
   }
-  t = owd_flow_claim (h, &self->stamps, kind, raw);
+  if (kind == OWD_STAMP_UNIX_MS && raw < G_MAXINT64 / OWD_NS_PER_MS) /* most; these need no header */
+    t = (gint64) raw * OWD_NS_PER_MS;
+  else
+    t = owd_flow_claim (h, &self->stamps, kind, raw);
   if (t == OWD_TIME_NONE)
     return FALSE;
   *ret_own_ns = t;
@@ -484,16 +487,19 @@ owd_profile_add_counts (OwdProfile *self, const Counts *counts)
 }
 
 void
-owd_profile_add_record (OwdProfile *self, const Record *record)
+owd_profile_add_records (OwdProfile *self, const Record *records, guint n)
 {
-  if (self->measured && !self->doubled)
-    measure (self, record);
+  if (!self->measured || self->doubled)
+    return;
+  for (guint i = 0; i < n; i++)
+    measure (self, &records[i]);
 }
 
 void
-owd_profile_prefetch_record (const OwdProfile *self, const Record *record)
+owd_profile_prefetch_records (const OwdProfile *self, const Record *records, guint n)
 {
-  timeout_prefetch (&self->timeouts, record->hash);
+  for (guint i = 0; i < n; i++)
+    timeout_prefetch (&self->timeouts, records[i].hash);
 }
 
 void
@@ -507,7 +513,7 @@ owd_profile_add_flow (OwdProfile *self, const OwdFlow *flow)
   if (!record_is_chosen (flow, self->records))
     return;
   record_from_flow (&record, flow);
-  owd_profile_add_record (self, &record);
+  owd_profile_add_records (self, &record, 1);
 }
 
 /* ---- snapshots -------------------------------------------------------------------------------------- */

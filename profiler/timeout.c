@@ -154,27 +154,12 @@ edge_estimate (const EdgeHist *self, guint from, gint64 slack_ns, const char *wh
 
 /* ---- records -------------------------------------------------------------------------------------- */
 
-static guint8
-tag_of (guint64 hash)
-{
-  return (guint8) (hash >> 56) | 1;
-}
-
-void
-timeout_prefetch (const Timeouts *self, guint64 hash)
-{
-  guint i = hash % RECENT_FLOWS;
-
-  if (self->tag[i] == tag_of (hash))
-    __builtin_prefetch (&self->recent[i], 1);
-}
-
 /* Has this flow been cut before, and does this record repeat its start? Notes the record. */
 static gboolean
 repeats_start (Timeouts *self, const TimedFlow *t)
 {
   guint i = t->hash % RECENT_FLOWS;
-  guint8 tag = tag_of (t->hash);
+  guint8 tag = timeout_tag (t->hash);
   RecentFlow *r = &self->recent[i];
   gboolean same = self->tag[i] == tag && r->hash == t->hash;
   gboolean repeats = same && t->start_ns == r->start_ns && t->end_ns > r->end_ns;
