@@ -13,7 +13,7 @@
  * still find the one before it. */
 #define KEEP_NS (G_GINT64_CONSTANT (75) * OWD_NS_PER_S)
 #define KEEP_MORE_NS (G_GINT64_CONSTANT (15) * OWD_NS_PER_S)
-#define SNAPSHOT_MAGIC G_GUINT64_CONSTANT (0x393056504f44574f) /* "OWDOPV09" */
+#define SNAPSHOT_MAGIC G_GUINT64_CONSTANT (0x303156504f44574f) /* "OWDOPV10" */
 
 static void
 discard (void *user, const OwdSample *sample)
@@ -77,7 +77,7 @@ owd_correlator_reset (OwdCorrelator *self)
     .user = self->user,
     .by_key = g_hash_table_new_full (owd_state_key_hash, owd_state_key_equal, g_free, NULL),
     .pending = { .far = NIL, .free = NIL },
-    .shed = { .keep_below = SHED_NONE, .limit = 1, .surge = -1, .since = OWD_TIME_NONE },
+    .shed = { .keep_below = SHED_NONE, .limit = 1, .surge = -1, .since = OWD_TIME_NONE, .sure_below = SHED_NONE },
     .log_time = OWD_TIME_NONE,
     .watermark = OWD_TIME_NONE,
     .horizon_at = OWD_TIME_NONE,

@@ -393,7 +393,8 @@ typedef struct {
   gint64 second;                 /* of log time, the last one in offered */
   double limit;                  /* share that is allowed from outside */
   gint64 surge;                  /* when memory was full within a second */
-  OwdTime since;                 /* flows that are kept now may lack records that came before */
+  OwdTime since;                 /* flows that are kept now may lack records that came before, */
+  guint32 sure_below;            /* those whose mixed hash lies above this */
 } Shed;
 
 #define PROBE_STRIDE 2
@@ -535,6 +536,8 @@ void match_rehash (OwdCorrelator *self, guint32 n_buckets);
 /* Is the flow kept? Counts it either way. */
 gboolean shed_takes (OwdCorrelator *self, guint32 bucket);
 double shed_kept (const OwdCorrelator *self);
+/* A flow that is kept may lack records that came before. */
+OwdTime shed_since (const OwdCorrelator *self, guint32 bucket);
 /* Log time has moved on: what share is to be kept from now on? keep_ns: so long records stay. */
 void shed_adapt (OwdCorrelator *self, gint64 keep_ns);
 /* No slot is free. FALSE: nor is one now. */

@@ -528,7 +528,7 @@ begins (const OwdCorrelator *self, const Part *side, guint i)
     return r->start_ns - side->rec[i - 1]->end_ns >= PAUSE_NS;
   /* Nothing before it is known. That is proof only if an earlier record would still be here: it ended at most a pause
    * before this one began, and came after its end. */
-  return r->start_ns - PAUSE_NS >= MAX (self->state[r->state].first_ns, MAX (self->kept_since, self->shed.since));
+  return r->start_ns - PAUSE_NS >= MAX (self->state[r->state].first_ns, MAX (self->kept_since, shed_since (self, r->bucket)));
 }
 
 /* Does it begin where a run with the other state has ended? */

@@ -15,7 +15,7 @@
  * log gives the same samples on a slow machine and on a fast one, and after any crash. That the log grows faster than
  * it is read is nothing that it shows: who reads it says so, by a limit at a place of the log that is part of the
  * input. Waiting records never exceed max_waiting. A flow that is kept again may have lost records before: a pause
- * before its first one proves nothing.
+ * before its first one proves nothing. Those that were kept all along have lost none.
  *
  * Cost. Nothing but a count and a comparison per record. A falling share walks over all records once; it falls by a
  * twentieth or more each time.
@@ -68,10 +68,21 @@ set_share (OwdCorrelator *self, double share)
   guint32 before = self->shed.keep_below;
 
   self->shed.keep_below = share >= 1 ? SHED_NONE : (guint32) (share * SHED_NONE);
-  if (self->shed.keep_below < before)
+  if (self->shed.keep_below < before) {
+    self->shed.sure_below = MIN (self->shed.sure_below, self->shed.keep_below);
     purge (self);
-  else
+  } else {
+    /* so long after the last rise nothing waits any more that it could matter to */
+    if (self->shed.since != OWD_TIME_NONE && self->arrival_ns - self->shed.since > SHED_SECONDS * OWD_NS_PER_S)
+      self->shed.sure_below = before;
     self->shed.since = self->arrival_ns;
+  }
+}
+
+OwdTime
+shed_since (const OwdCorrelator *self, guint32 bucket)
+{
+  return mix (bucket) <= self->shed.sure_below ? OWD_TIME_NONE : self->shed.since;
 }
 
 double

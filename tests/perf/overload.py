@@ -161,10 +161,11 @@ def report(watch, records, kept, whole):
     say(f'all: {n} records, told {100 * said / n:.2f} %, kept {100 * m / n:.2f} %, {100 * (m / said - 1):.2f} % off; {delivered} samples')
     if calm[0]:
         say(f'minutes in which the share stood still: {calm[1]} of {calm[0]} samples, {100 * (calm[1] / calm[2] - 1):.2f} % off')
-    off = [abs(records[s][1] / (told[s] * records[s][0]) - 1) for s in steady if told[s] < 1]
+    shed = [s for s in steady if told[s] < 1 and records[s][0] > 0]
+    off = [abs(records[s][1] / (told[s] * records[s][0]) - 1) for s in shed]
     if off:
         # four records of a conversation at two points stay or go together
-        chance = math.sqrt(sum(4 * (1 - told[s]) / (told[s] * records[s][0]) for s in steady if told[s] < 1) / len(off))
+        chance = math.sqrt(sum(4 * (1 - told[s]) / (told[s] * records[s][0]) for s in shed) / len(shed))
         say(f'{len(off)} seconds of shedding in which it stood still: records off by {100 * math.sqrt(sum(x * x for x in off) / len(off)):.2f} % (rms), '
             f'at most {100 * max(off):.2f} %; by chance {100 * chance:.2f} % (rms)')
     return worst, abs(m / said - 1)

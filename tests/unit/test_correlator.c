@@ -28,7 +28,8 @@ typedef struct {
   guint32 in_if; /* at point 1 */
   guint32 raw_per_minute;
   gint64 floor_ns;   /* least delay between both points */
-  guint n_flows;     /* of load() */
+  guint n_flows;     /* of load(), */
+  gboolean udp;      /* likewise */
   OwdTime watermark; /* before the call that delivers */
   gint64 horizon_ns; /* as it was then; 0: how late samples are delivered is not looked at */
   gint64 slowest_ns; /* delivery after the packet, less the longer horizon of before and after the call */
@@ -1224,7 +1225,7 @@ load (World *w, guint seconds, guint flows)
       OwdTime first = w->now - 2 * S + i * S / flows;
       Saw saw = { .sport = (guint16) w->n_flows,
                   .client = w->n_flows >> 16,
-                  .tcp_flags = SYN | ACK | FIN,
+                  .tcp_flags = w->udp ? 0 : SYN | ACK | FIN,
                   .first = first,
                   .last = first + 100 * MS,
                   .packets = 5,
@@ -1344,6 +1345,49 @@ limit_is_set (void **state)
   world_end (&w);
 }
 
+/* Samples of a load whose share rises, or stays, half-way. */
+static GHashTable *
+samples_when (double then)
+{
+  GHashTable *samples = g_hash_table_new (NULL, NULL);
+  OwdCorrelatorConfig config;
+  World w = world_new ();
+
+  owd_correlator_config_init (&config);
+  w.now = EPOCH;
+  w.udp = TRUE; /* what begins, a pause has to tell */
+  w.c = owd_correlator_new (&config, collect, &w);
+  (void) load (&w, 20, 200);
+  owd_correlator_limit (w.c, 0.3);
+  (void) load (&w, 60, 200);
+  owd_correlator_limit (w.c, then);
+  (void) load (&w, 60, 200);
+  for (guint i = 0; i < w.samples->len; i++) {
+    const OwdSample *s = &g_array_index (w.samples, OwdSample, i);
+
+    g_hash_table_add (samples, GSIZE_TO_POINTER ((gsize) (s->flow ^ (guint64) s->ts)));
+  }
+  world_end (&w);
+  return samples;
+}
+
+/* When more flows are kept, those that were kept before give what they would have given. */
+static void
+a_rise_takes_nothing (void **state)
+{
+  g_autoptr (GHashTable) stays = samples_when (0.3), rises = samples_when (0.4);
+  GHashTableIter iter;
+  gpointer sample;
+  guint missing = 0;
+
+  (void) state;
+  assert_true (g_hash_table_size (rises) > g_hash_table_size (stays) && g_hash_table_size (stays) > 1000);
+  g_hash_table_iter_init (&iter, stays);
+  while (g_hash_table_iter_next (&iter, &sample, NULL))
+    missing += !g_hash_table_contains (rises, sample);
+  assert_int_equal (missing, 0);
+}
+
 /* A flow that is kept again has lost records: a pause before its first one is none. One of many packets goes on all the
  * time, in records of a second; none of its samples may be other than 20 ms. */
 static void
@@ -1408,6 +1452,7 @@ main (void)
     cmocka_unit_test (memory_overflows),
     cmocka_unit_test (rate_is_limited),
     cmocka_unit_test (limit_is_set),
+    cmocka_unit_test (a_rise_takes_nothing),
     cmocka_unit_test (one_flow_fills_memory),
   };
 
