@@ -797,6 +797,13 @@ bounds_of (const Part *x, const Part *y, const Run *run)
   return b;
 }
 
+/* Its two stamps are one, and of one packet. */
+static gboolean
+is_instant (const Rec *r)
+{
+  return r->packets == 1 && r->start_ns == r->end_ns;
+}
+
 /* Samples of a balanced run. FALSE: not now; its stamps contradict what the pair has shown, and each other, or the
  * other half of the conversation must come first. */
 static gboolean
@@ -814,7 +821,10 @@ harvest (OwdCorrelator *self, Pair *pair, const Bounds *r, const Group *reverse,
     return TRUE;
   see_start (self, r->first_a, r->first_b, sight);
   start = sight->seen;
-  see (self, r->last_a, r->last_b, OWD_STAMP_END, &end);
+  if (is_instant (r->first_a) && is_instant (r->first_b) && !r->fragments)
+    end = start;
+  else
+    see (self, r->last_a, r->last_b, OWD_STAMP_END, &end);
   agree = ABS (start.delta_ns - end.delta_ns) <= AGREE_NS + start.step_ns + end.step_ns;
   start_fits = pair_plausible (pair, &start, 0);
   end_fits = pair_plausible (pair, &end, 0);
@@ -922,7 +932,7 @@ pair_parts (OwdCorrelator *self, const Part *x, const Part *y, const Rec *newest
     Run run = { .xi = i, .yi = j };
     Bounds bounds;
 
-    if (j == G_MAXUINT || find_start (self, pair, y, j, x, &sight) != i)
+    if (j == G_MAXUINT || (x->n > 1 && find_start (self, pair, y, j, x, &sight) != i)) /* if alone it is the one */
       continue;
     if (!balance (x, y, &run)) {
       if (x->rec[i] == newest)
