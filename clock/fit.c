@@ -194,6 +194,21 @@ fit_doubtful (const OwdBoot *self, OwdBootFit *fit)
   fit->skew_ppm = (fit->skew_lo_ppm + fit->skew_hi_ppm) / 2;
 }
 
+/* What is bent half-way by so much has other skews by that over the span: headers in thousands leave few straight lines
+ * through a clock that is not straight, or one. */
+static void
+allow_bend (OwdBootFit *fit)
+{
+  double middle = (fit->skew_lo95_ppm + fit->skew_hi95_ppm) / 2, half = fit->skew_hi95_ppm - middle, bent;
+
+  if (fit->span_ms <= 0)
+    return;
+  bent = (double) owd_boot_bend_ns (fit->span_ms) / (double) fit->span_ms; /* ns / ms = ppm */
+  half = sqrt (half * half + bent * bent);
+  fit->skew_lo95_ppm = middle - half;
+  fit->skew_hi95_ppm = middle + half;
+}
+
 /* The centre of the likely lines, and the range of their skews. */
 static void
 fit_likely (const OwdBoot *self, const OwdBootLines *l, gint64 soft_ns, OwdBootFit *fit)
@@ -203,6 +218,7 @@ fit_likely (const OwdBoot *self, const OwdBootLines *l, gint64 soft_ns, OwdBootF
   Moments m = { 0 };
 
   skew_range (&likely, (double) soft_ns, &fit->skew_lo95_ppm, &fit->skew_hi95_ppm);
+  allow_bend (fit);
   for (guint i = 2; i < likely.n; i++)
     add_triangle (&m, likely.corner[i - 1].skew_ppm - x0, offset_at (&likely, i - 1, fit->uptime_ms) - y0,
                   likely.corner[i].skew_ppm - x0, offset_at (&likely, i, fit->uptime_ms) - y0);
