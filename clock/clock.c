@@ -10,7 +10,7 @@
 #define INIT_JITTER_MS 5
 
 #define LAG_BIN_MS G_GINT64_CONSTANT (16)
-#define LAG_SHARE 8 /* a bin with less than this part of what it would hold before the header is nonsense */
+#define LAG_SHARE 8 /* bins with less than this part of what they would hold before the header are nonsense */
 
 /* Microseconds of a stamp on its own scale and the grid it belongs to. FALSE: nothing to learn from it. */
 static gboolean
@@ -159,12 +159,15 @@ learn_stamp (OwdResolution *grids, OwdStampKind kind, guint64 raw)
 
 /* A packet cannot be seen after the export of its record. Where stamps lie behind the header's uptime, that uptime was
  * read some time before the header's wall clock; by 160 ms on real routers. Nonsense stamps lie there too, but are few
- * beside those of flows that ended just before the export, while a lag of L lets through what ended within L. */
+ * beside those of flows that ended just before the export, while a lag of L lets through what ended within L: it fills
+ * all bins up to L, which a few that fall into one do not. */
 static void
 learn_lag (OwdClock *self, const OwdFlow *flow)
 {
   OwdUptimeLag *lag = &self->lag;
+  const guint64 part = LAG_SHARE * OWD_LAG_BINS;
   gint64 behind_ms, found_ms = 0;
+  guint64 below = 0;
 
   if (!self->uptime_known || flow->end_kind != OWD_STAMP_UPTIME_MS)
     return;
@@ -176,8 +179,9 @@ learn_lag (OwdClock *self, const OwdFlow *flow)
     return;
   }
   lag->behind[(behind_ms - 1) / LAG_BIN_MS]++;
-  for (gint64 i = OWD_LAG_BINS; i-- > 0 && found_ms == 0;) {
-    if (lag->behind[i] >= 3 && lag->behind[i] * LAG_SHARE * OWD_LAG_BINS >= lag->recent)
+  for (gint64 i = 0; i < OWD_LAG_BINS; i++) {
+    below += lag->behind[i];
+    if (lag->behind[i] >= 3 && lag->behind[i] * part >= lag->recent && below * part >= (guint64) (i + 1) * lag->recent)
       found_ms = (i + 1) * LAG_BIN_MS * 5 / 4; /* the tail of the lags is thin */
   }
   if (found_ms > lag->lag_ms)

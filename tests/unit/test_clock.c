@@ -642,6 +642,37 @@ a_difference_of_zero_is_later (void **state)
   assert_int_equal (at.likely_ns, S / 2);
 }
 
+/* Ends of flows behind their header's uptime: of a lag they fill all up to it, a few nonsense stamps do not, though some
+ * of them fall together. */
+static void
+a_few_stamps_are_no_lag (void **state)
+{
+  (void) state;
+  for (guint lagging = 0; lagging < 2; lagging++) {
+    OwdClock c = { 0 };
+
+    for (guint i = 0; i < 400; i++) {
+      guint32 uptime_ms = 1000000 + i * 1001;
+      OwdHeader h = { .export_s = 1700000000 + i, .flags = OWD_HEADER_UPTIME, .uptime_ms = uptime_ms };
+      OwdFlow f = { .end_kind = OWD_STAMP_UPTIME_MS, .start_kind = OWD_STAMP_NONE };
+
+      (void) owd_clock_header (&c, &h, 50);
+      f.end_raw = uptime_ms - i * 37 % 512; /* as they end, within half a second before the export */
+      if (lagging != 0)
+        f.end_raw += 336;
+      else if (i % 100 == 99)
+        f.end_raw = uptime_ms + 330 + i / 100; /* four of 400 */
+      else if (i % 50 == 49)
+        f.end_raw = uptime_ms + i; /* and some elsewhere */
+      (void) owd_clock_learn (&c, &f);
+    }
+    if (lagging != 0)
+      assert_in_range (c.lag.lag_ms, 336, 430);
+    else
+      assert_int_equal (c.lag.lag_ms, 0);
+  }
+}
+
 /* IPFIX with uptime stamps and IE 160: noted at boot, the value says nothing of how uptime ran since; worked out anew
  * for each report (it moves by a ms), it is true now. */
 static void
@@ -696,6 +727,7 @@ main (void)
     cmocka_unit_test (absolute_stamps_need_no_boot),
     cmocka_unit_test (a_binary_fraction_cuts_as_well),
     cmocka_unit_test (a_difference_of_zero_is_later),
+    cmocka_unit_test (a_few_stamps_are_no_lag),
     cmocka_unit_test (a_boot_time_noted_long_ago),
   };
 
